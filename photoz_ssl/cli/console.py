@@ -1,0 +1,117 @@
+"""What a person sees on stderr while a command works, and the line at its end."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+import click
+
+from photoz_ssl.progress import Progress, silent
+
+if TYPE_CHECKING:
+    from rich.progress import Progress as RichProgress
+    from rich.progress import TaskID
+
+__all__ = ["say", "show_progress"]
+
+SECONDS_BETWEEN_LINES = 10.0
+
+
+def say(line: str, *, quiet: bool = False) -> None:
+    """Print one line on stderr, unless asked to be quiet."""
+    if line and not quiet:
+        click.echo(line, err=True)
+
+
+@contextmanager
+def show_progress(*, quiet: bool = False) -> Iterator[Progress]:
+    """A listener for workflows: bars on a terminal, plain lines elsewhere, or silence."""
+    if quiet:
+        yield silent
+    elif sys.stderr.isatty():
+        with _rich_progress() as bars:
+            yield _Bars(bars)
+    else:
+        yield _Lines()
+
+
+def _rich_progress() -> RichProgress:
+    from rich.console import Console
+    from rich.progress import (
+        BarColumn,
+        MofNCompleteColumn,
+        Progress,
+        SpinnerColumn,
+        TextColumn,
+        TimeRemainingColumn,
+    )
+
+    return Progress(
+        SpinnerColumn(),
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn("{task.fields[rate]}"),
+        TextColumn("{task.fields[figures]}"),
+        TimeRemainingColumn(),
+        console=Console(stderr=True),
+    )
+
+
+class _Bars:
+    """One bar a stage."""
+
+    def __init__(self, bars: RichProgress) -> None:
+        self.bars = bars
+        self.tasks: dict[str, TaskID] = {}
+        self.rates: dict[str, _Rate] = {}
+
+    def __call__(self, stage: str, done: int, total: int | None, /, **figures: float) -> None:
+        if stage not in self.tasks:
+            self.tasks[stage] = self.bars.add_task(stage, total=total, rate="", figures="")
+            self.rates[stage] = _Rate(done)
+        self.bars.update(
+            self.tasks[stage],
+            completed=done,
+            total=total,
+            rate=f"{self.rates[stage](done):.0f}/s",
+            figures=_spell(figures),
+        )
+
+
+class _Lines:
+    """A line every few seconds, and one when a stage is finished."""
+
+    def __init__(self) -> None:
+        self.said: dict[str, float] = {}
+        self.rates: dict[str, _Rate] = {}
+
+    def __call__(self, stage: str, done: int, total: int | None, /, **figures: float) -> None:
+        now = time.monotonic()
+        rate = self.rates.setdefault(stage, _Rate(done))(done)
+        finished = total is not None and done >= total
+        if not finished and now - self.said.get(stage, now - 1e9) < SECONDS_BETWEEN_LINES:
+            return
+        self.said[stage] = now
+        of_total = "" if total is None else f" of {total}"
+        left = f", {(total - done) / rate:.0f} s left" if total and rate and not finished else ""
+        spelled = f", {_spell(figures)}" if figures else ""
+        click.echo(f"{stage}: {done}{of_total}{spelled}, {rate:.0f}/s{left}", err=True)
+
+
+class _Rate:
+    """Units a second since the first call."""
+
+    def __init__(self, done: int) -> None:
+        self.start, self.done = time.monotonic(), done
+
+    def __call__(self, done: int) -> float:
+        return (done - self.done) / max(time.monotonic() - self.start, 1e-3)
+
+
+def _spell(figures: dict[str, float]) -> str:
+    return "  ".join(f"{name} {value:.4g}" for name, value in figures.items())

@@ -1,0 +1,80 @@
+"""The group of commands, and the one place where an error becomes text and an exit code."""
+
+from __future__ import annotations
+
+import importlib
+import os
+import sys
+from collections.abc import Sequence
+from typing import Any, NoReturn
+
+import click
+
+from photoz_ssl import __version__
+from photoz_ssl.errors import PhotozError
+
+__all__ = ["COMMANDS", "main"]
+
+COMMANDS = (
+    "simulate",
+    "prepare",
+    "pretrain",
+    "finetune",
+    "predict",
+    "embed",
+    "similar",
+    "evaluate",
+)
+
+EXIT_ERROR = 1
+EXIT_INTERRUPTED = 130
+
+
+class PhotozGroup(click.Group):
+    """Commands imported by name when asked for; errors told in one sentence."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in COMMANDS:
+            return None
+        command = getattr(importlib.import_module(f"photoz_ssl.cli.{cmd_name}"), cmd_name)
+        assert isinstance(command, click.Command)
+        return command
+
+    def main(  # type: ignore[override]
+        self, args: Sequence[str] | None = None, prog_name: str | None = None, **extra: Any
+    ) -> NoReturn:
+        """Run the command line and exit: 0 done, 1 an error, 2 usage, 130 interrupted."""
+        try:
+            super().main(args, prog_name, standalone_mode=False, **extra)
+            sys.stdout.flush()
+        except PhotozError as error:
+            _tell(f"Error: {error.message}.", f"Hint: {error.hint}." if error.hint else "")
+            sys.exit(EXIT_ERROR)
+        except click.ClickException as error:
+            error.show()
+            sys.exit(error.exit_code)
+        except (KeyboardInterrupt, click.Abort):
+            _tell("Interrupted; nothing is left half-written.")
+            sys.exit(EXIT_INTERRUPTED)
+        except BrokenPipeError:
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(0)
+
+
+def _tell(*lines: str) -> None:
+    for line in filter(None, lines):
+        click.echo(line, err=True)
+
+
+@click.group(cls=PhotozGroup, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="photoz-ssl")
+def main() -> None:
+    """Turn galaxy images into redshifts and visual neighbours.
+
+    \b
+    photoz-ssl predict catalog.fits
+    photoz-ssl similar odd.fits --among atlas.h5 -o neighbours.fits
+    """

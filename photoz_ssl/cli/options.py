@@ -1,0 +1,153 @@
+"""Options made from a config's fields: the flag is the field's name, the default the field's."""
+
+from __future__ import annotations
+
+import dataclasses
+import sys
+import typing
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from types import NoneType, UnionType
+from typing import Any, TypeVar
+
+import click
+
+__all__ = ["command", "config_from"]
+
+Config = TypeVar("Config")
+Command = Callable[..., None]
+
+
+class NumberList(click.ParamType):
+    """Numbers separated by commas, such as ``0.8,0.1,0.1``."""
+
+    name = "a,b,..."
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        if isinstance(value, (tuple, list)):
+            return tuple(float(number) for number in value)
+        try:
+            return tuple(float(number) for number in str(value).split(","))
+        except ValueError:
+            self.fail(f"{value!r} is not a list of numbers such as 0.8,0.1,0.1", param, ctx)
+
+
+def command(config_class: type, *, examples: str) -> Callable[[Command], click.Command]:
+    """Make a function a command whose parameters are the fields of a config.
+
+    Parameters
+    ----------
+    config_class : type
+        One of the dataclasses of `photoz_ssl.config`.
+    examples : str
+        Lines that can be pasted into a shell; they end the command's help.
+    """
+
+    def decorate(function: Command) -> click.Command:
+        types = typing.get_type_hints(config_class)
+        parameters = [
+            _parameter(field, types[field.name]) for field in dataclasses.fields(config_class)
+        ]
+        settings = {"help_option_names": ["-h", "--help"]}
+        return click.command(
+            context_settings=settings,
+            params=[*sorted(parameters, key=_help_order), *_common_options()],
+            epilog="\b\nExamples:\n" + "\n".join(f"  {line}" for line in examples.split("\n")),
+        )(function)
+
+    return decorate
+
+
+def config_from(config_class: type[Config], values: Mapping[str, Any]) -> Config:
+    """The frozen config that a command's parameters spell.
+
+    Parameters
+    ----------
+    config_class : type
+        One of the dataclasses of `photoz_ssl.config`.
+    values : mapping
+        The command's parameters; those that are not fields are left out.
+
+    Raises
+    ------
+    photoz_ssl.errors.ConfigError
+        If the config refuses a value.
+    """
+    names = {field.name for field in dataclasses.fields(config_class)}  # type: ignore[arg-type]
+    return config_class(**{name: value for name, value in values.items() if name in names})
+
+
+def _parameter(field: dataclasses.Field[Any], annotation: Any) -> click.Parameter:
+    if field.metadata.get("argument"):
+        return click.Argument([field.name], type=_click_type(annotation, ()))
+    flag = "--" + field.name.replace("_", "-")
+    declarations = [*(field.metadata["flags"] or (flag,)), field.name]
+    if annotation is bool:
+        declarations[-2] = f"{flag}/--no-{flag[2:]}" if field.default else flag
+        return click.Option(
+            declarations, is_flag=True, default=field.default, help=field.metadata["help"]
+        )
+    required = bool(field.metadata.get("required"))
+    shown = None if required or field.default is None else field.default
+    return click.Option(
+        declarations,
+        type=_click_type(annotation, field.metadata["choices"]),
+        required=required,
+        default=shown,
+        show_default=shown is not None and "[default:" not in field.metadata["help"],
+        help=field.metadata["help"],
+    )
+
+
+def _click_type(annotation: Any, choices: tuple[str, ...]) -> click.ParamType:
+    if choices:
+        return click.Choice(choices)
+    if isinstance(annotation, UnionType):
+        annotation = next(kind for kind in typing.get_args(annotation) if kind is not NoneType)
+    if typing.get_origin(annotation) is tuple:
+        return NumberList()
+    if annotation is Path:
+        return click.Path(path_type=Path)
+    return {int: click.INT, float: click.FLOAT, str: click.STRING}[annotation]
+
+
+def _help_order(parameter: click.Parameter) -> tuple[bool, bool]:
+    return isinstance(parameter, click.Option), not parameter.required
+
+
+def _common_options() -> list[click.Parameter]:
+    return [
+        click.Option(
+            ["--config"],
+            type=click.Path(path_type=Path),
+            help="TOML file with a table per command; flags win.",
+            is_eager=True,
+            expose_value=False,
+            callback=_apply_config_file,
+        ),
+        click.Option(["-q", "--quiet"], is_flag=True, help="Say nothing but errors."),
+        click.Option(["-v", "--verbose"], is_flag=True, help="Say more."),
+    ]
+
+
+def _apply_config_file(ctx: click.Context, param: click.Parameter, path: Path | None) -> None:
+    """Let a TOML file's table of this command's name set the defaults."""
+    if path is None:
+        return
+    if sys.version_info >= (3, 11):
+        import tomllib
+    else:
+        import tomli as tomllib
+    try:
+        tables = tomllib.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise click.BadParameter(f"{path} is not a readable TOML file: {error}") from error
+    table = tables.get(ctx.info_name or "", {})
+    if not isinstance(table, dict):
+        raise click.BadParameter(f"[{ctx.info_name}] in {path} is not a table")
+    values = {name.replace("-", "_"): value for name, value in table.items()}
+    known = {parameter.name for parameter in ctx.command.params}
+    unknown = sorted(set(values) - known)
+    if unknown:
+        raise click.BadParameter(f"{path} sets {unknown[0]!r}, which {ctx.info_name} does not have")
+    ctx.default_map = {**(ctx.default_map or {}), **values}

@@ -1,0 +1,302 @@
+"""One frozen, inert configuration per command; every default lives here, once.
+
+A field becomes the option of the same name (``learning_rate`` → ``--learning-rate``); its
+metadata holds the help text and, where they differ from the rule, the flags. Fields without
+a default are the command's arguments or required options. Nothing here touches a disk.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from photoz_ssl.errors import ConfigError
+from photoz_ssl.spec import NETWORK_SIZE, STAMP_SIZE
+
+__all__ = [
+    "DEVICES",
+    "SPLITS",
+    "CatalogImages",
+    "EmbedConfig",
+    "EvaluateConfig",
+    "FinetuneConfig",
+    "PredictConfig",
+    "PrepareConfig",
+    "PretrainConfig",
+    "SimilarConfig",
+    "SimulateConfig",
+    "TrainingConfig",
+]
+
+DEVICES = ("auto", "cpu", "cuda")
+SPLITS = ("train", "valid", "test")
+
+
+def option(
+    default: Any, help: str, *, flags: tuple[str, ...] = (), choices: tuple[str, ...] = ()
+) -> Any:
+    """A field with a default that the command line offers as an option.
+
+    Parameters
+    ----------
+    default
+        The option's default; a bool makes it a switch.
+    help : str
+        One sentence for ``--help``.
+    flags : tuple of str
+        The flags, where they are not just the field's name.
+    choices : tuple of str
+        The values it can take, where they are few.
+    """
+    metadata = {"help": help, "flags": flags, "choices": choices}
+    return field(default=default, metadata=metadata)
+
+
+def required_option(help: str, *, flags: tuple[str, ...] = ()) -> Any:
+    """A field without a default that the command line demands as an option."""
+    return field(metadata={"help": help, "flags": flags, "choices": (), "required": True})
+
+
+def argument(help: str) -> Any:
+    """A field that the command line takes as a positional argument."""
+    return field(metadata={"help": help, "argument": True})
+
+
+def _output(what: str) -> Any:
+    return required_option(f"{what} to write.", flags=("-o", "--output"))
+
+
+def _overwrite() -> Any:
+    return option(False, "Replace the output if it exists.")
+
+
+def _device() -> Any:
+    return option("auto", "Where the network runs.", choices=DEVICES)
+
+
+def _refuse_unless(condition: bool, message: str) -> None:
+    if not condition:
+        raise ConfigError(message)
+
+
+@dataclass(frozen=True, kw_only=True)
+class CatalogImages:
+    """Where the images and the reddening of a catalogue's rows come from."""
+
+    cutouts: str | None = option(
+        None, "Template of the cutout files, e.g. 'stamps/{OBJID}.fits' or '{OBJID}-{band}.fits'."
+    )
+    frames: Path | None = option(None, "Folder of survey frames to cut the images from.")
+    dust_dir: Path | None = option(
+        None, "Folder with SFD_dust_4096_{ngp,sgp}.fits [default: $PHOTOZ_SSL_DUST_DIR]."
+    )
+    id_column: str | None = option(None, "Column of object ids [default: found by its name].")
+
+
+@dataclass(frozen=True, kw_only=True)
+class SimulateConfig:
+    """Options of ``photoz-ssl simulate``."""
+
+    output: Path = _output("Folder, or archive NAME.h5,")
+    n_galaxies: int = option(2000, "Number of galaxies.", flags=("-n", "--n-galaxies"))
+    seed: int = option(0, "Seed of every random draw; the same seed gives the same bytes.")
+    size: int = option(STAMP_SIZE, "Side of a cutout in pixels.")
+    compress: bool = option(False, "Tile-compress the cutouts.")
+    workers: int = option(0, "Processes [default: one a core].")
+    overwrite: bool = _overwrite()
+
+    def __post_init__(self) -> None:
+        _refuse_unless(self.n_galaxies > 0, "--n-galaxies must be positive")
+        _refuse_unless(self.size >= NETWORK_SIZE, f"--size must be at least {NETWORK_SIZE}")
+        _refuse_unless(self.workers >= 0, "--workers cannot be negative")
+        _refuse_unless(self.seed >= 0, "--seed cannot be negative")
+
+
+@dataclass(frozen=True, kw_only=True)
+class PrepareConfig(CatalogImages):
+    """Options of ``photoz-ssl prepare``."""
+
+    catalog: str = argument("FITS table of galaxies; CFITSIO's file-name syntax works.")
+    output: Path = _output("Archive")
+    size: int = option(STAMP_SIZE, "Side of the stored stamps in pixels.")
+    redshift_column: str | None = option(
+        None, "Column of spectroscopic redshifts [default: found by its name]."
+    )
+    split_column: str | None = option(
+        None, "Column with train, valid or test [default: SPLIT, where there is one]."
+    )
+    split: tuple[float, ...] | None = option(
+        None, "Fractions of train,valid,test to draw by object instead, e.g. 0.8,0.1,0.1."
+    )
+    seed: int = option(0, "Seed of the drawn splits.")
+    strict: bool = option(False, "Stop at the first row without a usable image.")
+    workers: int = option(0, "Processes that read images [default: one a core].")
+    overwrite: bool = _overwrite()
+
+    def __post_init__(self) -> None:
+        _refuse_unless(self.size >= NETWORK_SIZE, f"--size must be at least {NETWORK_SIZE}")
+        _refuse_unless(self.workers >= 0, "--workers cannot be negative")
+        if self.split is not None:
+            _refuse_unless(
+                len(self.split) == len(SPLITS)
+                and min(self.split) >= 0
+                and abs(sum(self.split) - 1) < 1e-6,
+                "--split takes three fractions that sum to 1, such as 0.8,0.1,0.1",
+            )
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainingConfig:
+    """What both ways of training have in common."""
+
+    archive: Path = argument("Archive of galaxies, from prepare or simulate.")
+    output: Path = _output("Run folder")
+    epochs: int = option(100, "Passes over the training galaxies.")
+    batch_size: int = option(256, "Galaxies a step.")
+    momentum: float = option(0.9, "Momentum of SGD.")
+    seed: int = option(0, "Seed of weights, order and views.")
+    device: str = _device()
+    resume: bool = option(False, "Go on from the last checkpoint in the run folder.")
+    overwrite: bool = _overwrite()
+
+    def __post_init__(self) -> None:
+        _refuse_unless(self.epochs > 0, "--epochs must be positive")
+        _refuse_unless(self.batch_size > 1, "--batch-size must be at least 2")
+        _refuse_unless(0 <= self.momentum < 1, "--momentum must lie in [0, 1)")
+        _refuse_unless(not (self.resume and self.overwrite), "--resume and --overwrite conflict")
+
+
+@dataclass(frozen=True, kw_only=True)
+class PretrainConfig(TrainingConfig):
+    """Options of ``photoz-ssl pretrain`` (method sections 3 and 4)."""
+
+    encoder: str = option("resnet50", "Preset of the encoder, or an encoder file to go on from.")
+    learning_rate: float = option(0.03, "Peak rate of SGD, for this batch size.")
+    weight_decay: float = option(1e-4, "Weight decay of SGD.")
+    warmup_epochs: float = option(0.0, "Epochs of linear warm-up before the cosine schedule.")
+    queue_size: int = option(65536, "Keys in the queue.")
+    temperature: float = option(0.1, "Temperature of InfoNCE.")
+    key_momentum: float = option(0.999, "Momentum of the key encoder.")
+    projection_size: int = option(128, "Length of the contrasted vectors.")
+    batchnorm_groups: int = option(8, "Groups into which BatchNorm splits a batch of keys.")
+    max_reddening: float = option(0.5, "Largest E(B-V) that a view is reddened by.")
+    max_shift: int = option(7, "Largest shift of a view, pixels.")
+    noise_range: tuple[float, ...] = option(
+        (1.0, 3.0), "Range of the added noise in units of each band's MAD."
+    )
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        _refuse_unless(self.learning_rate > 0, "--learning-rate must be positive")
+        _refuse_unless(self.temperature > 0, "--temperature must be positive")
+        _refuse_unless(0 <= self.key_momentum <= 1, "--key-momentum must lie in [0, 1]")
+        _refuse_unless(self.queue_size > 0, "--queue-size must be positive")
+        _refuse_unless(
+            self.batch_size % self.batchnorm_groups == 0,
+            "--batch-size must be a multiple of --batchnorm-groups",
+        )
+        _refuse_unless(
+            len(self.noise_range) == 2 and 0 <= self.noise_range[0] <= self.noise_range[1],
+            "--noise-range takes two numbers such as 1,3",
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class FinetuneConfig(TrainingConfig):
+    """Options of ``photoz-ssl finetune`` (method section 4)."""
+
+    encoder: str = option(
+        "resnet50", "Encoder file to start from, or a preset to train from scratch."
+    )
+    learning_rate: float = option(0.004, "Initial rate of the head.")
+    encoder_rate: float = option(
+        0.1, "Rate of a pretrained encoder relative to the head's; from scratch it is 1."
+    )
+    weight_decay: float = option(0.0, "Weight decay of SGD.")
+    schedule: str = option(
+        "steps", "Steps: x0.1 at 60 % and 90 % of the epochs.", choices=("steps", "cosine")
+    )
+    label_fraction: float = option(1.0, "Fraction of the training labels to use.")
+    max_shift: int = option(7, "Largest shift of a view, pixels.")
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        _refuse_unless(self.learning_rate > 0, "--learning-rate must be positive")
+        _refuse_unless(self.encoder_rate >= 0, "--encoder-rate cannot be negative")
+        _refuse_unless(0 < self.label_fraction <= 1, "--label-fraction must lie in (0, 1]")
+
+
+@dataclass(frozen=True, kw_only=True)
+class PredictConfig(CatalogImages):
+    """Options of ``photoz-ssl predict``."""
+
+    catalog: str = argument("FITS table, archive NAME.h5, or - for a FITS table on stdin.")
+    output: str | None = option(
+        None, "Table to write, - for stdout [default: NAME.photoz.fits].", flags=("-o", "--output")
+    )
+    model: Path | None = option(None, "Model file [default: the one that ships].")
+    pdf: bool = option(False, "Add the PDFs as HDUs in the layout of qp.")
+    keep_columns: str = option("all", "Input columns to carry over: all, none, or A,B,C.")
+    batch_size: int = option(256, "Galaxies a batch.")
+    device: str = _device()
+    workers: int = option(0, "Processes that read images [default: one a core].")
+    overwrite: bool = _overwrite()
+
+    def __post_init__(self) -> None:
+        _refuse_unless(self.batch_size > 0, "--batch-size must be positive")
+        _refuse_unless(self.workers >= 0, "--workers cannot be negative")
+
+
+@dataclass(frozen=True, kw_only=True)
+class EmbedConfig(CatalogImages):
+    """Options of ``photoz-ssl embed``."""
+
+    catalog: str = argument("FITS table or archive NAME.h5 of galaxies.")
+    output: Path = _output("Atlas")
+    model: Path | None = option(None, "Model or encoder file [default: the one that ships].")
+    thumbnails: bool = option(True, "Store a colour picture a galaxy, for mosaics.")
+    batch_size: int = option(256, "Galaxies a batch.")
+    device: str = _device()
+    workers: int = option(0, "Processes that read images [default: one a core].")
+    overwrite: bool = _overwrite()
+
+    def __post_init__(self) -> None:
+        _refuse_unless(self.batch_size > 0, "--batch-size must be positive")
+        _refuse_unless(self.workers >= 0, "--workers cannot be negative")
+
+
+@dataclass(frozen=True, kw_only=True)
+class SimilarConfig(CatalogImages):
+    """Options of ``photoz-ssl similar``."""
+
+    queries: str = argument("FITS table or archive of the galaxies to find look-alikes of.")
+    among: Path = required_option("Atlas or archive to search.")
+    output: str = required_option(
+        "Table of neighbours to write, - for stdout.", flags=("-o", "--output")
+    )
+    n_neighbours: int = option(10, "Neighbours a query.", flags=("-k", "--n-neighbours"))
+    mosaic: Path | None = option(None, "Picture of the queries and their neighbours (PNG).")
+    model: Path | None = option(None, "Model or encoder file [default: the one that ships].")
+    batch_size: int = option(256, "Galaxies a batch.")
+    device: str = _device()
+    workers: int = option(0, "Processes that read images [default: one a core].")
+    overwrite: bool = _overwrite()
+
+    def __post_init__(self) -> None:
+        _refuse_unless(self.n_neighbours > 0, "-k must be positive")
+        _refuse_unless(self.batch_size > 0, "--batch-size must be positive")
+        _refuse_unless(self.workers >= 0, "--workers cannot be negative")
+
+
+@dataclass(frozen=True, kw_only=True)
+class EvaluateConfig:
+    """Options of ``photoz-ssl evaluate`` (method section 5)."""
+
+    predictions: str = argument("Redshift table written by predict, with a column of true ones.")
+    redshift_column: str = option("Z_SPEC", "Column of spectroscopic redshifts.")
+    json: Path | None = option(None, "File for the metrics as JSON, - for stdout.")
+    plot: Path | None = option(None, "Folder for the figures.")
+    split: str | None = option(None, "Only rows whose SPLIT is this, e.g. test.", choices=SPLITS)
+    seed: int = option(0, "Seed of the bootstrap errors.")
+    overwrite: bool = _overwrite()

@@ -1,0 +1,1 @@
+"""Galaxies as seeded batches, and the views made of them."""

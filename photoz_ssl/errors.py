@@ -1,0 +1,78 @@
+"""The errors that a user can meet: each says what, where and what next."""
+
+from __future__ import annotations
+
+__all__ = [
+    "ArchiveError",
+    "CatalogError",
+    "CheckpointError",
+    "ConfigError",
+    "CutoutError",
+    "DustError",
+    "MissingExtraError",
+    "OutputError",
+    "PhotozError",
+    "SpecMismatchError",
+]
+
+
+class PhotozError(Exception):
+    """Anything that stops a command and that its user can do something about.
+
+    Parameters
+    ----------
+    message : str
+        What went wrong and where, as one sentence without the final full stop.
+    hint : str
+        What to do next; may be empty.
+    """
+
+    def __init__(self, message: str, hint: str = "") -> None:
+        super().__init__(message, hint)
+        self.message = message
+        self.hint = hint
+
+    def __str__(self) -> str:
+        return f"{self.message}; {self.hint}" if self.hint else self.message
+
+
+class ConfigError(PhotozError):
+    """An option has a value that cannot be used."""
+
+
+class CatalogError(PhotozError):
+    """A catalogue cannot be read, or lacks what is needed of it."""
+
+
+class CutoutError(PhotozError):
+    """An image of a galaxy is missing, damaged or of the wrong kind."""
+
+
+class DustError(PhotozError):
+    """No Galactic reddening can be found for a row, or the dust map is unreadable."""
+
+
+class ArchiveError(PhotozError):
+    """An HDF5 archive or atlas is missing, damaged or not one of ours."""
+
+
+class CheckpointError(PhotozError):
+    """A model file is missing, damaged, unsafe or not one of ours."""
+
+
+class SpecMismatchError(PhotozError):
+    """Two files describe images that cannot be used together."""
+
+
+class OutputError(PhotozError):
+    """An output exists already, or cannot be written."""
+
+
+class MissingExtraError(PhotozError):
+    """An optional dependency is not installed."""
+
+    def __init__(self, package: str, extra: str, purpose: str) -> None:
+        super().__init__(
+            f"{purpose} needs the package {package!r}, which is not installed",
+            f"install it with: pip install 'photoz-ssl[{extra}]'",
+        )

@@ -1,0 +1,95 @@
+"""Outputs that appear whole or not at all, and the fingerprints of inputs."""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import os
+import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from photoz_ssl.errors import OutputError
+
+__all__ = ["atomic_output", "claim_output", "output_errors", "sha256_of"]
+
+
+def claim_output(path: Path, *, overwrite: bool) -> None:
+    """Refuse an output path that cannot or must not be written.
+
+    Raises
+    ------
+    OutputError
+        If the path exists and ``overwrite`` is false, if it is a folder, or if its
+        parent folder does not exist.
+    """
+    if path.is_dir():
+        raise OutputError(f"the output {path} is a folder", "name a file")
+    if path.exists() and not overwrite:
+        raise OutputError(f"the output {path} exists already", "add --overwrite to replace it")
+    if not path.parent.is_dir():
+        raise OutputError(f"the folder {path.parent} does not exist", "create it first")
+
+
+@contextmanager
+def atomic_output(path: Path, *, overwrite: bool = False) -> Iterator[Path]:
+    """Write a file under a temporary name beside ``path``; rename it when complete.
+
+    The temporary file keeps the suffix of ``path``. It is removed if the block fails, so
+    that an interrupted job leaves nothing, and what stood at ``path`` before, behind.
+
+    Yields
+    ------
+    Path
+        The temporary name to write to; it does not exist yet.
+
+    Raises
+    ------
+    OutputError
+        As `claim_output`, and where the disk is full or refuses the file.
+    """
+    claim_output(path, overwrite=overwrite)
+    temporary = path.with_name(f".{path.stem}.{secrets.token_hex(4)}.part{path.suffix}")
+    try:
+        with output_errors(path):
+            yield temporary
+            _flush_to_disk(temporary)
+            temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+@contextmanager
+def output_errors(path: Path) -> Iterator[None]:
+    """Turn the operating system's refusals to write into an `OutputError` about ``path``."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno == errno.ENOSPC:
+            raise OutputError(
+                f"no space left on the disk while writing {path}",
+                "free some space or choose another --output",
+            ) from error
+        if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
+            raise OutputError(
+                f"no permission to write {path}", "choose another --output"
+            ) from error
+        raise
+
+
+def _flush_to_disk(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def sha256_of(path: Path) -> str:
+    """Hexadecimal SHA-256 of a file's bytes, read in bounded memory."""
+    digest = hashlib.sha256()
+    with path.open("rb") as stream:
+        while chunk := stream.read(1 << 20):
+            digest.update(chunk)
+    return digest.hexdigest()

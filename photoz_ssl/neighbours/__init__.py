@@ -1,0 +1,1 @@
+"""Visual neighbours: the atlas of representations and its search."""

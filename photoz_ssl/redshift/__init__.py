@@ -1,0 +1,1 @@
+"""The statistics of redshift PDFs, in numpy."""

@@ -1,0 +1,95 @@
+"""What the images of a file are: the contract between the commands."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass
+
+from photoz_ssl.errors import SpecMismatchError
+
+__all__ = ["NETWORK_SIZE", "STAMP_SIZE", "ImageSpec"]
+
+NETWORK_SIZE = 64
+"""Side of the network's input, pixels (method section 1)."""
+
+STAMP_SIZE = 107
+"""Side of a stored stamp, pixels: 64 times the square root of 2, jitter, and a margin."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ImageSpec:
+    """The kind of images that an archive holds or that a network was trained on.
+
+    Parameters
+    ----------
+    bands : tuple of str
+        Band names, in the order of the image's first axis.
+    size : int
+        Side of a stored stamp, pixels; a network sees its central ``network_size``.
+    network_size : int
+        Side of the network's input, pixels.
+    pixel_scale : float
+        Arcseconds a pixel.
+    unit : str
+        FITS unit of a pixel; nanomaggies unless there is a reason.
+    dereddened : bool
+        Whether Galactic extinction has been taken out of the stored pixels.
+    """
+
+    bands: tuple[str, ...] = ("u", "g", "r", "i", "z")
+    size: int = STAMP_SIZE
+    network_size: int = NETWORK_SIZE
+    pixel_scale: float = 0.396
+    unit: str = "nanomaggy"
+    dereddened: bool = False
+
+    def to_json(self) -> str:
+        """The specification as one line of JSON."""
+        return json.dumps(asdict(self), sort_keys=True)
+
+    @classmethod
+    def from_json(cls, text: str) -> ImageSpec:
+        """Rebuild a specification from `to_json`.
+
+        Raises
+        ------
+        SpecMismatchError
+            If the text is not a specification.
+        """
+        try:
+            fields = json.loads(text)
+            fields["bands"] = tuple(fields["bands"])
+            return cls(**fields)
+        except (ValueError, KeyError, TypeError) as error:
+            raise SpecMismatchError(f"not an image specification: {text[:80]!r}") from error
+
+    def require_usable_by(self, network: ImageSpec, *, here: str, there: str) -> None:
+        """Refuse images that a network was not made for.
+
+        The stored sizes may differ as long as these stamps cover the network's input.
+
+        Parameters
+        ----------
+        network : ImageSpec
+            What the network was trained on.
+        here, there : str
+            Names of the two files, for the error.
+
+        Raises
+        ------
+        SpecMismatchError
+            On the first difference that matters.
+        """
+        for field in ("bands", "pixel_scale", "unit", "dereddened"):
+            mine, theirs = getattr(self, field), getattr(network, field)
+            if mine != theirs:
+                raise SpecMismatchError(
+                    f"{here} has {field} = {mine!r}, but {there} was made for {theirs!r}",
+                    "use images and a model of the same kind",
+                )
+        if self.size < network.network_size:
+            raise SpecMismatchError(
+                f"{here} has stamps of {self.size} pixels, but {there} needs at least"
+                f" {network.network_size}",
+                "prepare larger cutouts",
+            )

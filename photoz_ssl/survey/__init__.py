@@ -1,0 +1,1 @@
+"""The sky and its files: bands, catalogues, cutouts, frames, dust, archives, tables."""

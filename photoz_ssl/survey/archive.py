@@ -1,0 +1,319 @@
+"""The archive of galaxies: HDF5 with the key names of the published SDSS data set.
+
+``images`` is stored contiguous and uncompressed, so that rows are read by memory-mapping the
+file at the dataset's offset: without HDF5's lock, and safely in forked workers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import h5py
+import numpy as np
+from numpy.typing import NDArray
+
+from photoz_ssl.config import SPLITS
+from photoz_ssl.errors import ArchiveError
+from photoz_ssl.files import atomic_output
+from photoz_ssl.spec import ImageSpec
+from photoz_ssl.survey.bands import ebv_from_extinction, extinction_from_ebv
+from photoz_ssl.survey.blocks import GalaxyBlock
+from photoz_ssl.survey.flags import UNUSABLE
+
+__all__ = ["Archive", "ArchiveWriter", "create_archive", "is_archive", "open_archive"]
+
+FORMAT_VERSION = 1
+COLUMNS_GROUP = "columns"
+"""Group of the catalogue's further numeric columns, one 1-D dataset each."""
+
+HDF5_SUFFIXES = (".h5", ".hdf5")
+
+
+def is_archive(path: str | Path) -> bool:
+    """Whether a path names an HDF5 file, by its suffix."""
+    return str(path).lower().endswith(HDF5_SUFFIXES)
+
+
+@dataclass(frozen=True)
+class Archive:
+    """An archive opened for reading; every array has one entry, or row, a galaxy.
+
+    Parameters
+    ----------
+    path : Path
+        Where it is.
+    spec : ImageSpec
+        What the images are.
+    images : ndarray, shape (n_galaxies, n_bands, size, size), float32
+        A read-only memory map, nanomaggies.
+    object_id : ndarray, shape (n_galaxies,), int64
+        Ids.
+    ra, dec : ndarray, shape (n_galaxies,), float64
+        Degrees.
+    ebv : ndarray, shape (n_galaxies,), float32
+        E(B-V) of SFD, magnitudes; NaN where unknown.
+    redshift, redshift_error : ndarray, shape (n_galaxies,), float32
+        Spectroscopic; NaN where unlabelled.
+    flags : ndarray, shape (n_galaxies,), int32
+        `photoz_ssl.survey.flags.RowFlag` bits.
+    split : ndarray, shape (n_galaxies,), str
+        ``train``, ``valid``, ``test`` or empty.
+    columns : dict of str to ndarray, shape (n_galaxies,)
+        Further numeric columns of the catalogue.
+    """
+
+    path: Path
+    spec: ImageSpec
+    images: NDArray[np.float32]
+    object_id: NDArray[np.int64]
+    ra: NDArray[np.float64]
+    dec: NDArray[np.float64]
+    ebv: NDArray[np.float32]
+    redshift: NDArray[np.float32]
+    redshift_error: NDArray[np.float32]
+    flags: NDArray[np.int32]
+    split: NDArray[np.str_]
+    columns: dict[str, NDArray[np.generic]]
+
+    def __len__(self) -> int:
+        return len(self.object_id)
+
+    def rows(self, *, split: str | None = None, labelled: bool = False) -> NDArray[np.int64]:
+        """Rows with a usable image, in order.
+
+        Parameters
+        ----------
+        split : str, optional
+            Only rows of this split. Where no row of the archive has a split, every row
+            counts as ``train``.
+        labelled : bool
+            Only rows with a finite spectroscopic redshift.
+        """
+        chosen = (self.flags & int(UNUSABLE)) == 0
+        if split is not None:
+            unsplit = split == SPLITS[0] and not np.any(self.split != "")
+            chosen &= np.ones(len(self), bool) if unsplit else self.split == split
+        if labelled:
+            chosen &= np.isfinite(self.redshift)
+        return np.flatnonzero(chosen)
+
+    def blocks(self, size: int) -> Iterator[GalaxyBlock]:
+        """The archive as consecutive blocks of at most ``size`` galaxies."""
+        for start in range(0, len(self), size):
+            yield self.block(slice(start, min(start + size, len(self))))
+
+    def block(self, rows: slice) -> GalaxyBlock:
+        """The galaxies of a slice of rows, their images copied into memory."""
+        return GalaxyBlock(
+            start=rows.start,
+            object_id=self.object_id[rows],
+            ra=self.ra[rows],
+            dec=self.dec[rows],
+            images=np.array(self.images[rows]),
+            ebv=self.ebv[rows],
+            flags=self.flags[rows],
+            redshift=self.redshift[rows],
+            redshift_error=self.redshift_error[rows],
+            split=self.split[rows],
+            table=self._table(rows),
+        )
+
+    def _table(self, rows: slice) -> NDArray[np.void]:
+        columns: dict[str, NDArray[np.generic]] = {
+            "OBJID": self.object_id[rows],
+            "RA": self.ra[rows],
+            "DEC": self.dec[rows],
+            "Z_SPEC": self.redshift[rows],
+        }
+        if np.any(self.split != ""):
+            columns["SPLIT"] = self.split[rows].astype("S5")
+        columns |= {name: values[rows] for name, values in self.columns.items()}
+        kinds = [(name, values.dtype) for name, values in columns.items()]
+        table = np.empty(len(self.object_id[rows]), dtype=kinds)
+        for name, values in columns.items():
+            table[name] = values
+        return table
+
+
+def open_archive(path: Path) -> Archive:
+    """Open an archive, ours or one in the published layout, without reading its images.
+
+    Raises
+    ------
+    ArchiveError
+        If the file is missing, is not HDF5, or lacks what an archive has.
+    """
+    if not path.exists():
+        raise ArchiveError(f"there is no archive {path}", "make one with photoz-ssl prepare")
+    try:
+        with h5py.File(path, "r") as file:
+            return _read(path, file)
+    except OSError as error:
+        raise ArchiveError(
+            f"{path} is not a readable HDF5 file", "it may be truncated; make it again"
+        ) from error
+
+
+def _read(path: Path, file: h5py.File) -> Archive:
+    if "images" not in file:
+        raise ArchiveError(f"{path} has no dataset 'images'", "name an archive made by prepare")
+    images = _map_images(path, file["images"])
+    n_galaxies, n_bands, size = images.shape[:3]
+
+    def column(name: str, default: float, dtype: type) -> NDArray[np.generic]:
+        if name not in file:
+            return np.full(n_galaxies, default, dtype=dtype)
+        values = file[name]
+        if values.shape[:1] != (n_galaxies,):
+            raise ArchiveError(f"{name!r} in {path} does not have one entry an image")
+        return np.asarray(values[()]).astype(dtype)
+
+    if "spec" in file.attrs:
+        spec = ImageSpec.from_json(str(file.attrs["spec"]))
+    else:
+        spec = ImageSpec(size=size)
+    if (len(spec.bands), spec.size) != (n_bands, size):
+        raise ArchiveError(f"the images of {path} are not what its specification says")
+    split = column("split", -1, np.int8) if "split" in file else np.full(n_galaxies, -1, np.int8)
+    split_names = np.array([*SPLITS, ""])
+    return Archive(
+        path=path,
+        spec=spec,
+        images=images,
+        object_id=_object_ids(file, n_galaxies),
+        ra=column("ra", np.nan, np.float64),
+        dec=column("dec", np.nan, np.float64),
+        ebv=_reddening(path, file, n_galaxies),
+        redshift=column("specz_redshift", np.nan, np.float32),
+        redshift_error=column("specz_redshift_err", np.nan, np.float32),
+        flags=column("flags", 0, np.int32),
+        split=split_names[np.where((split < 0) | (split >= len(SPLITS)), len(SPLITS), split)],
+        columns={
+            name: np.asarray(values[()]) for name, values in file.get(COLUMNS_GROUP, {}).items()
+        },
+    )
+
+
+def _object_ids(file: h5py.File, n_galaxies: int) -> NDArray[np.int64]:
+    if "ObjID" not in file:
+        return np.arange(n_galaxies, dtype=np.int64)
+    return np.asarray(file["ObjID"][()]).astype(np.int64)
+
+
+def _reddening(path: Path, file: h5py.File, n_galaxies: int) -> NDArray[np.float32]:
+    if "ebv" in file:
+        return np.asarray(file["ebv"][()], dtype=np.float32)
+    if "e_bv" not in file:
+        return np.full(n_galaxies, np.nan, dtype=np.float32)
+    extinction = np.asarray(file["e_bv"][()])
+    if extinction.shape != (n_galaxies, 5):
+        raise ArchiveError(f"'e_bv' in {path} has shape {extinction.shape}, not (N, 5)")
+    return ebv_from_extinction(extinction).astype(np.float32)
+
+
+def _map_images(path: Path, dataset: h5py.Dataset) -> NDArray[np.float32]:
+    """Memory-map a contiguous float32 dataset where it lies in the file."""
+    if dataset.ndim != 4 or dataset.shape[2] != dataset.shape[3]:
+        raise ArchiveError(
+            f"'images' in {path} has shape {dataset.shape}, not (galaxies, bands, size, size)"
+        )
+    offset = dataset.id.get_offset()
+    if dataset.shape[0] == 0:
+        return np.empty(dataset.shape, dtype=np.float32)
+    if offset is None or dataset.dtype != np.dtype("<f4"):
+        raise ArchiveError(
+            f"'images' in {path} is compressed, chunked or not float32",
+            "store it contiguous as little-endian float32",
+        )
+    if path.stat().st_size < offset + dataset.size * dataset.dtype.itemsize:
+        raise ArchiveError(f"{path} is truncated", "copy or make it again")
+    return np.memmap(path, dtype="<f4", mode="r", offset=offset, shape=dataset.shape)
+
+
+class ArchiveWriter:
+    """Writes blocks of galaxies into an archive whose length is known; see `create_archive`."""
+
+    def __init__(self, file: h5py.File, spec: ImageSpec, n_galaxies: int) -> None:
+        self._file = file
+        self._n_galaxies = n_galaxies
+        shape = (n_galaxies, len(spec.bands), spec.size, spec.size)
+        file.attrs["format"] = "photoz-ssl archive"
+        file.attrs["format_version"] = FORMAT_VERSION
+        file.attrs["spec"] = spec.to_json()
+        file.create_dataset("images", shape=shape, dtype="<f4")
+        for name, dtype in (
+            ("ObjID", "<i8"),
+            ("ra", "<f8"),
+            ("dec", "<f8"),
+            ("ebv", "<f4"),
+            ("specz_redshift", "<f4"),
+            ("specz_redshift_err", "<f4"),
+            ("flags", "<i4"),
+            ("split", "i1"),
+        ):
+            file.create_dataset(name, shape=(n_galaxies,), dtype=dtype)
+        file.create_dataset("e_bv", shape=(n_galaxies, 5), dtype="<f4")
+        file["split"].attrs["names"] = ",".join(SPLITS)
+
+    def write(self, block: GalaxyBlock, *, columns: tuple[str, ...] = ()) -> None:
+        """Put a block at its own rows.
+
+        Parameters
+        ----------
+        block : GalaxyBlock
+            Galaxies; their images must have the archive's bands and size.
+        columns : tuple of str
+            Numeric columns of ``block.table`` to store as well.
+        """
+        rows = slice(block.start, block.start + len(block))
+        numbers = {name: number for number, name in enumerate(SPLITS)}
+        for name, values in (
+            ("images", block.images),
+            ("ObjID", block.object_id),
+            ("ra", block.ra),
+            ("dec", block.dec),
+            ("ebv", block.ebv),
+            ("e_bv", extinction_from_ebv(block.ebv)),
+            ("specz_redshift", block.redshift),
+            ("specz_redshift_err", block.redshift_error),
+            ("flags", block.flags),
+            ("split", [numbers.get(str(name), -1) for name in block.split]),
+        ):
+            self._file[name][rows] = values
+        for name in columns:
+            key = f"{COLUMNS_GROUP}/{name}"
+            values = np.asarray(block.table[name])
+            if key not in self._file:
+                kind = values.dtype.newbyteorder("<")
+                self._file.create_dataset(key, shape=(self._n_galaxies,), dtype=kind)
+            self._file[key][rows] = values
+
+
+@contextmanager
+def create_archive(
+    path: Path, spec: ImageSpec, n_galaxies: int, *, overwrite: bool = False
+) -> Iterator[ArchiveWriter]:
+    """Write an archive in bounded memory; it appears under its name when it is complete.
+
+    Parameters
+    ----------
+    path : Path
+        The archive to write.
+    spec : ImageSpec
+        What its images will be.
+    n_galaxies : int
+        Its length.
+    overwrite : bool
+        Whether an existing file may be replaced.
+
+    Raises
+    ------
+    photoz_ssl.errors.OutputError
+        If it exists already or cannot be written.
+    """
+    with atomic_output(path, overwrite=overwrite) as temporary:
+        with h5py.File(temporary, "w") as file:
+            yield ArchiveWriter(file, spec, n_galaxies)

@@ -1,0 +1,1 @@
+"""Learning: schedules, the contrastive and the supervised loop."""
