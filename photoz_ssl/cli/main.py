@@ -48,8 +48,9 @@ class PhotozGroup(click.Group):
     ) -> NoReturn:
         """Run the command line and exit: 0 done, 1 an error, 2 usage, 130 interrupted."""
         try:
-            super().main(args, prog_name, standalone_mode=False, **extra)
+            code = super().main(args, prog_name, standalone_mode=False, **extra)
             sys.stdout.flush()
+            sys.exit(code if isinstance(code, int) else 0)
         except PhotozError as error:
             _tell(f"Error: {error.message}.", f"Hint: {error.hint}." if error.hint else "")
             sys.exit(EXIT_ERROR)
@@ -61,7 +62,7 @@ class PhotozGroup(click.Group):
             sys.exit(EXIT_INTERRUPTED)
         except BrokenPipeError:
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        sys.exit(0)
+            sys.exit(0)
 
 
 def _tell(*lines: str) -> None:

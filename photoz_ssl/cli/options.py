@@ -18,7 +18,7 @@ Config = TypeVar("Config")
 Command = Callable[..., None]
 
 
-class NumberList(click.ParamType):
+class NumberList(click.ParamType[tuple[float, ...]]):
     """Numbers separated by commas, such as ``0.8,0.1,0.1``."""
 
     name = "a,b,..."
@@ -99,7 +99,7 @@ def _parameter(field: dataclasses.Field[Any], annotation: Any) -> click.Paramete
     )
 
 
-def _click_type(annotation: Any, choices: tuple[str, ...]) -> click.ParamType:
+def _click_type(annotation: Any, choices: tuple[str, ...]) -> click.ParamType[Any]:
     if choices:
         return click.Choice(choices)
     if isinstance(annotation, UnionType):
@@ -108,7 +108,12 @@ def _click_type(annotation: Any, choices: tuple[str, ...]) -> click.ParamType:
         return NumberList()
     if annotation is Path:
         return click.Path(path_type=Path)
-    return {int: click.INT, float: click.FLOAT, str: click.STRING}[annotation]
+    scalars: dict[Any, click.ParamType[Any]] = {
+        int: click.INT,
+        float: click.FLOAT,
+        str: click.STRING,
+    }
+    return scalars[annotation]
 
 
 def _help_order(parameter: click.Parameter) -> tuple[bool, bool]:

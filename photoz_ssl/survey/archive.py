@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import h5py
 import numpy as np
@@ -163,7 +164,7 @@ def _read(path: Path, file: h5py.File) -> Archive:
     images = _map_images(path, file["images"])
     n_galaxies, n_bands, size = images.shape[:3]
 
-    def column(name: str, default: float, dtype: type) -> NDArray[np.generic]:
+    def column(name: str, default: float, dtype: type) -> NDArray[Any]:
         if name not in file:
             return np.full(n_galaxies, default, dtype=dtype)
         values = file[name]
@@ -177,7 +178,7 @@ def _read(path: Path, file: h5py.File) -> Archive:
         spec = ImageSpec(size=size)
     if (len(spec.bands), spec.size) != (n_bands, size):
         raise ArchiveError(f"the images of {path} are not what its specification says")
-    split = column("split", -1, np.int8) if "split" in file else np.full(n_galaxies, -1, np.int8)
+    split = column("split", -1, np.int8)
     split_names = np.array([*SPLITS, ""])
     return Archive(
         path=path,
@@ -314,6 +315,5 @@ def create_archive(
     photoz_ssl.errors.OutputError
         If it exists already or cannot be written.
     """
-    with atomic_output(path, overwrite=overwrite) as temporary:
-        with h5py.File(temporary, "w") as file:
-            yield ArchiveWriter(file, spec, n_galaxies)
+    with atomic_output(path, overwrite=overwrite) as temporary, h5py.File(temporary, "w") as file:
+        yield ArchiveWriter(file, spec, n_galaxies)

@@ -36,7 +36,7 @@ def ebv_from_extinction(
     ndarray, shape (...)
         E(B-V), magnitudes: the mean of the bands' own values.
     """
-    return np.mean(np.asarray(extinction, dtype=np.float64) / coefficients, axis=-1)
+    return np.asarray(np.mean(np.asarray(extinction, np.float64) / coefficients, axis=-1))
 
 
 def extinction_from_ebv(

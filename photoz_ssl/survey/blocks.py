@@ -81,4 +81,4 @@ class GalaxyBlock:
     @property
     def usable(self) -> NDArray[np.bool_]:
         """Which rows have an image that a network can be given, shape (n,)."""
-        return (self.flags & int(UNUSABLE)) == 0
+        return np.asarray((self.flags & int(UNUSABLE)) == 0)
