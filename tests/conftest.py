@@ -1,0 +1,63 @@
+"""Fixtures that tests of every area share."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from photoz_ssl.spec import ImageSpec
+from photoz_ssl.survey.archive import create_archive
+from photoz_ssl.survey.blocks import GalaxyBlock
+
+DATA = Path(__file__).parents[2] / "shared" / "data"
+
+
+@pytest.fixture(scope="session")
+def sdss_frames() -> Path:
+    """The folder of real SDSS frames and ``galaxies.fits``, where it is present."""
+    frames = DATA / "sdss-frames"
+    if not frames.is_dir():
+        pytest.skip("the real SDSS frames are not on this machine")
+    return frames
+
+
+def toy_block(n_galaxies: int = 24, size: int = 107, seed: int = 0) -> GalaxyBlock:
+    """Round galaxies whose colour and brightness follow a made-up redshift."""
+    generator = np.random.default_rng(seed)
+    redshift = generator.uniform(0.02, 0.38, n_galaxies).astype(np.float32)
+    y, x = np.indices((size, size)) - (size - 1) / 2
+    radius = generator.uniform(2, 6, n_galaxies)[:, np.newaxis, np.newaxis]
+    profile = np.exp(-np.hypot(x, y) / radius)
+    slopes = np.array([0.1, 0.4, 1.0, 1.4, 1.7])
+    flux = slopes * np.exp(-4 * redshift[:, np.newaxis] * np.linspace(1, -0.5, 5))
+    images = flux[:, :, np.newaxis, np.newaxis] * profile[:, np.newaxis]
+    images = images + generator.normal(0, 0.03, images.shape)
+    object_id = 1000 + np.arange(n_galaxies, dtype=np.int64)
+    split = np.array(["train", "train", "valid", "test"])[np.arange(n_galaxies) % 4]
+    table = np.zeros(n_galaxies, dtype=[("OBJID", "i8"), ("Z_SPEC", "f4")])
+    table["OBJID"], table["Z_SPEC"] = object_id, redshift
+    return GalaxyBlock(
+        start=0,
+        object_id=object_id,
+        ra=generator.uniform(0, 360, n_galaxies),
+        dec=generator.uniform(-60, 60, n_galaxies),
+        images=images.astype(np.float32),
+        ebv=generator.uniform(0, 0.2, n_galaxies).astype(np.float32),
+        flags=np.zeros(n_galaxies, np.int32),
+        redshift=redshift,
+        redshift_error=np.full(n_galaxies, 1e-4, np.float32),
+        split=split,
+        table=table,
+    )
+
+
+@pytest.fixture(scope="session")
+def tiny_archive(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An archive of 24 toy galaxies with 107-pixel stamps, half of them for training."""
+    path = tmp_path_factory.mktemp("archive") / "tiny.h5"
+    block = toy_block()
+    with create_archive(path, ImageSpec(), len(block)) as archive:
+        archive.write(block)
+    return path
