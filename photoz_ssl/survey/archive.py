@@ -20,7 +20,7 @@ from photoz_ssl.config import SPLITS
 from photoz_ssl.errors import ArchiveError
 from photoz_ssl.files import atomic_output
 from photoz_ssl.spec import ImageSpec
-from photoz_ssl.survey.bands import ebv_from_extinction, extinction_from_ebv
+from photoz_ssl.survey.bands import R_DR12, ebv_from_extinction, extinction_from_ebv
 from photoz_ssl.survey.blocks import GalaxyBlock
 from photoz_ssl.survey.flags import UNUSABLE
 
@@ -152,25 +152,21 @@ def open_archive(path: Path) -> Archive:
     try:
         with h5py.File(path, "r") as file:
             return _read(path, file)
-    except OSError as error:
+    except (OSError, RuntimeError, KeyError, TypeError, ValueError) as error:
         raise ArchiveError(
-            f"{path} is not a readable HDF5 file", "it may be truncated; make it again"
+            f"{path} is not a readable HDF5 archive of galaxies",
+            "it may be truncated or of another kind; make it again with photoz-ssl prepare",
         ) from error
 
 
 def _read(path: Path, file: h5py.File) -> Archive:
-    if "images" not in file:
-        raise ArchiveError(f"{path} has no dataset 'images'", "name an archive made by prepare")
-    images = _map_images(path, file["images"])
+    images = _map_images(path, file.get("images"))
     n_galaxies, n_bands, size = images.shape[:3]
 
     def column(name: str, default: float, dtype: type) -> NDArray[Any]:
         if name not in file:
             return np.full(n_galaxies, default, dtype=dtype)
-        values = file[name]
-        if values.shape[:1] != (n_galaxies,):
-            raise ArchiveError(f"{name!r} in {path} does not have one entry an image")
-        return np.asarray(values[()]).astype(dtype)
+        return _column(path, file[name], (n_galaxies,)).astype(dtype)
 
     if "spec" in file.attrs:
         spec = ImageSpec.from_json(str(file.attrs["spec"]))
@@ -179,44 +175,49 @@ def _read(path: Path, file: h5py.File) -> Archive:
     if (len(spec.bands), spec.size) != (n_bands, size):
         raise ArchiveError(f"the images of {path} are not what its specification says")
     split = column("split", -1, np.int8)
-    split_names = np.array([*SPLITS, ""])
+    known_split = (split >= 0) & (split < len(SPLITS))
+    object_id = column("ObjID", 0, np.int64) if "ObjID" in file else np.arange(n_galaxies)
     return Archive(
         path=path,
         spec=spec,
         images=images,
-        object_id=_object_ids(file, n_galaxies),
+        object_id=object_id,
         ra=column("ra", np.nan, np.float64),
         dec=column("dec", np.nan, np.float64),
         ebv=_reddening(path, file, n_galaxies),
         redshift=column("specz_redshift", np.nan, np.float32),
         redshift_error=column("specz_redshift_err", np.nan, np.float32),
         flags=column("flags", 0, np.int32),
-        split=split_names[np.where((split < 0) | (split >= len(SPLITS)), len(SPLITS), split)],
+        split=np.array([*SPLITS, ""])[np.where(known_split, split, len(SPLITS))],
         columns={
-            name: np.asarray(values[()]) for name, values in file.get(COLUMNS_GROUP, {}).items()
+            name: _column(path, values, (n_galaxies,))
+            for name, values in file.get(COLUMNS_GROUP, {}).items()
         },
     )
 
 
-def _object_ids(file: h5py.File, n_galaxies: int) -> NDArray[np.int64]:
-    if "ObjID" not in file:
-        return np.arange(n_galaxies, dtype=np.int64)
-    return np.asarray(file["ObjID"][()]).astype(np.int64)
+def _column(path: Path, dataset: object, shape: tuple[int, ...]) -> NDArray[Any]:
+    """Read a dataset, once its shape is known to be what it should be."""
+    if not isinstance(dataset, h5py.Dataset):
+        raise ArchiveError(f"{path} has a group where a column should be")
+    if dataset.shape != shape:
+        raise ArchiveError(f"{dataset.name!r} in {path} has shape {dataset.shape}, not {shape}")
+    return np.asarray(dataset[()])
 
 
 def _reddening(path: Path, file: h5py.File, n_galaxies: int) -> NDArray[np.float32]:
     if "ebv" in file:
-        return np.asarray(file["ebv"][()], dtype=np.float32)
+        return _column(path, file["ebv"], (n_galaxies,)).astype(np.float32)
     if "e_bv" not in file:
         return np.full(n_galaxies, np.nan, dtype=np.float32)
-    extinction = np.asarray(file["e_bv"][()])
-    if extinction.shape != (n_galaxies, 5):
-        raise ArchiveError(f"'e_bv' in {path} has shape {extinction.shape}, not (N, 5)")
+    extinction = _column(path, file["e_bv"], (n_galaxies, len(R_DR12)))
     return ebv_from_extinction(extinction).astype(np.float32)
 
 
-def _map_images(path: Path, dataset: h5py.Dataset) -> NDArray[np.float32]:
+def _map_images(path: Path, dataset: object) -> NDArray[np.float32]:
     """Memory-map a contiguous float32 dataset where it lies in the file."""
+    if not isinstance(dataset, h5py.Dataset):
+        raise ArchiveError(f"{path} has no dataset 'images'", "name an archive made by prepare")
     if dataset.ndim != 4 or dataset.shape[2] != dataset.shape[3]:
         raise ArchiveError(
             f"'images' in {path} has shape {dataset.shape}, not (galaxies, bands, size, size)"

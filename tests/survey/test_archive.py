@@ -1,0 +1,140 @@
+"""The archive: what is written is read back, and hostile files are told in a sentence."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import h5py
+import numpy as np
+import pytest
+
+from photoz_ssl.errors import ArchiveError, OutputError
+from photoz_ssl.spec import ImageSpec
+from photoz_ssl.survey.archive import create_archive, open_archive
+from photoz_ssl.survey.bands import R_DR12, ebv_from_extinction, extinction_from_ebv
+from photoz_ssl.survey.flags import RowFlag
+
+
+def test_extinction_and_reddening_are_inverse() -> None:
+    ebv = np.array([0.0, 0.05, 1.0])
+    np.testing.assert_allclose(ebv_from_extinction(extinction_from_ebv(ebv)), ebv)
+
+
+def test_round_trip_by_blocks(tiny_archive: Path, tmp_path: Path) -> None:
+    first = open_archive(tiny_archive)
+    copy = tmp_path / "copy.h5"
+    with create_archive(copy, first.spec, len(first)) as writer:
+        for block in first.blocks(7):
+            writer.write(block, columns=("Z_SPEC",))
+    second = open_archive(copy)
+    for name in ("images", "object_id", "ra", "dec", "ebv", "redshift", "flags", "split"):
+        np.testing.assert_array_equal(getattr(first, name), getattr(second, name))
+    np.testing.assert_array_equal(second.columns["Z_SPEC"], first.redshift)
+    assert second.spec == first.spec
+
+
+def test_images_are_mapped_not_read(tiny_archive: Path) -> None:
+    images = open_archive(tiny_archive).images
+    assert isinstance(images, np.memmap)
+    with h5py.File(tiny_archive) as file:
+        np.testing.assert_array_equal(images, file["images"][()])
+
+
+def test_rows_by_split_and_label(tiny_archive: Path) -> None:
+    archive = open_archive(tiny_archive)
+    np.testing.assert_array_equal(archive.rows(), np.arange(24))
+    np.testing.assert_array_equal(archive.rows(split="test"), np.arange(3, 24, 4))
+    archive.redshift[3] = np.nan
+    archive.flags[7] = RowFlag.NOT_FINITE
+    np.testing.assert_array_equal(archive.rows(split="test", labelled=True), [11, 15, 19, 23])
+
+
+def write_published_layout(path: Path, n_galaxies: int = 3) -> None:
+    with h5py.File(path, "w") as file:
+        file["images"] = np.ones((n_galaxies, 5, 107, 107), np.float32)
+        file["e_bv"] = 0.1 * np.tile(R_DR12, (n_galaxies, 1))
+        file["specz_redshift"] = np.linspace(0.1, 0.3, n_galaxies)
+
+
+def test_the_published_layout_opens(tmp_path: Path) -> None:
+    path = tmp_path / "sdss.h5"
+    write_published_layout(path)
+    archive = open_archive(path)
+    assert archive.spec == ImageSpec()
+    np.testing.assert_allclose(archive.ebv, 0.1, rtol=1e-6)
+    np.testing.assert_array_equal(archive.rows(split="train"), [0, 1, 2])
+
+
+def test_an_archive_appears_whole_or_not_at_all(tmp_path: Path) -> None:
+    path = tmp_path / "survey.h5"
+    with pytest.raises(RuntimeError), create_archive(path, ImageSpec(), 5):
+        raise RuntimeError
+    assert list(tmp_path.iterdir()) == []
+    path.touch()
+    with pytest.raises(OutputError), create_archive(path, ImageSpec(), 5):
+        pytest.fail("must not get here")
+
+
+def test_an_archive_without_images_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "x.h5"
+    with h5py.File(path, "w") as file:
+        file.create_group("images")
+    with pytest.raises(ArchiveError, match="no dataset 'images'"):
+        open_archive(path)
+
+
+def test_hostile_archives_are_told_in_a_sentence(tiny_archive: Path, tmp_path: Path) -> None:
+    path = tmp_path / "x.h5"
+    with pytest.raises(ArchiveError, match="there is no archive"):
+        open_archive(path)
+    path.write_text("not HDF5")
+    with pytest.raises(ArchiveError, match="not a readable HDF5 archive"):
+        open_archive(path)
+    whole = tiny_archive.read_bytes()
+    for fraction in (0.1, 0.5, 0.999):
+        path.write_bytes(whole[: int(fraction * len(whole))])
+        with pytest.raises(ArchiveError):
+            open_archive(path)
+
+
+@pytest.mark.parametrize(
+    "name", ["ra", "ObjID", "ebv", "e_bv", "specz_redshift", "split", "columns/r"]
+)
+def test_a_lying_column_is_refused(tmp_path: Path, name: str) -> None:
+    path = tmp_path / "x.h5"
+    for lie in (np.zeros(2), np.array([b"a", b"b", b"c"]), None):
+        write_published_layout(path)
+        with h5py.File(path, "a") as file:
+            file.pop(name, None)
+            if lie is None:
+                file.create_group(name)
+            else:
+                file[name] = lie
+        if name == "columns/r" and lie is not None and len(lie) == 3:
+            continue
+        with pytest.raises(ArchiveError):
+            open_archive(path)
+
+
+@pytest.mark.parametrize(
+    ("images", "words"),
+    [
+        (np.ones((3, 5, 64), np.float32), "shape"),
+        (np.ones((3, 5, 64, 64), np.float64), "not float32"),
+        (np.ones((3, 5, 64, 65), np.float32), "shape"),
+    ],
+)
+def test_images_of_another_kind_are_refused(tmp_path: Path, images: np.ndarray, words: str) -> None:
+    path = tmp_path / "x.h5"
+    with h5py.File(path, "w") as file:
+        file["images"] = images
+    with pytest.raises(ArchiveError, match=words):
+        open_archive(path)
+
+
+def test_chunked_images_are_refused(tmp_path: Path) -> None:
+    path = tmp_path / "x.h5"
+    with h5py.File(path, "w") as file:
+        file.create_dataset("images", data=np.ones((3, 5, 64, 64), np.float32), compression="gzip")
+    with pytest.raises(ArchiveError, match="compressed, chunked"):
+        open_archive(path)

@@ -1,0 +1,66 @@
+"""Outputs appear whole or not at all."""
+
+from __future__ import annotations
+
+import errno
+from pathlib import Path
+
+import pytest
+
+from photoz_ssl.errors import OutputError
+from photoz_ssl.files import atomic_output, sha256_of
+
+
+def test_a_finished_output_appears_under_its_name(tmp_path: Path) -> None:
+    path = tmp_path / "out.fits"
+    with atomic_output(path) as temporary:
+        temporary.write_bytes(b"whole")
+        assert not path.exists()
+        assert temporary.suffix == ".fits"
+    assert path.read_bytes() == b"whole"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_failure_leaves_what_was_there(tmp_path: Path) -> None:
+    path = tmp_path / "out.fits"
+    path.write_bytes(b"old")
+
+    def interrupted() -> None:
+        with atomic_output(path, overwrite=True) as temporary:
+            temporary.write_bytes(b"half")
+            raise RuntimeError("interrupted")
+
+    with pytest.raises(RuntimeError, match="interrupted"):
+        interrupted()
+    assert path.read_bytes() == b"old"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_an_existing_output_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "out.fits"
+    path.touch()
+    with pytest.raises(OutputError, match="--overwrite"), atomic_output(path):
+        pytest.fail("must not get here")
+
+
+def test_a_folder_and_a_missing_parent_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(OutputError, match="is a folder"), atomic_output(tmp_path, overwrite=True):
+        pytest.fail("must not get here")
+    missing = tmp_path / "nowhere" / "out.fits"
+    with pytest.raises(OutputError, match="does not exist"), atomic_output(missing):
+        pytest.fail("must not get here")
+
+
+@pytest.mark.parametrize(
+    ("number", "words"), [(errno.ENOSPC, "no space left"), (errno.EROFS, "no permission")]
+)
+def test_a_disk_that_refuses_is_told_in_a_sentence(tmp_path: Path, number: int, words: str) -> None:
+    with pytest.raises(OutputError, match=words), atomic_output(tmp_path / "out.fits"):
+        raise OSError(number, "refused")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_sha256_of_known_bytes(tmp_path: Path) -> None:
+    path = tmp_path / "abc"
+    path.write_bytes(b"abc")
+    assert sha256_of(path).startswith("ba7816bf8f01cfea")

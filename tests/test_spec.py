@@ -1,0 +1,41 @@
+"""The contract between the commands."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from photoz_ssl.errors import SpecMismatchError
+from photoz_ssl.spec import ImageSpec
+
+
+def test_json_round_trip() -> None:
+    spec = ImageSpec(bands=("g", "r"), size=80, pixel_scale=0.2)
+    assert ImageSpec.from_json(spec.to_json()) == spec
+
+
+@pytest.mark.parametrize("text", ["", "[]", "{}", '{"bands": 3}', '{"bands": ["u"], "x": 1}'])
+def test_nonsense_is_refused(text: str) -> None:
+    with pytest.raises(SpecMismatchError, match="not an image specification"):
+        ImageSpec.from_json(text)
+
+
+def test_stored_sizes_may_differ() -> None:
+    ImageSpec(size=64).require_usable_by(ImageSpec(size=107), here="a", there="b")
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{"bands": ("g", "r", "i")}, {"pixel_scale": 0.2}, {"unit": "adu"}, {"dereddened": True}],
+)
+def test_a_difference_that_matters_is_named(change: dict[str, Any]) -> None:
+    other = replace(ImageSpec(), **change)
+    with pytest.raises(SpecMismatchError, match=next(iter(change))):
+        other.require_usable_by(ImageSpec(), here="a.h5", there="b.safetensors")
+
+
+def test_stamps_smaller_than_the_network_are_refused() -> None:
+    with pytest.raises(SpecMismatchError, match="at least 64"):
+        ImageSpec(size=63).require_usable_by(ImageSpec(), here="a", there="b")
