@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import logging
 import sys
 import typing
 from collections.abc import Callable, Mapping
@@ -87,15 +88,15 @@ def _parameter(field: dataclasses.Field[Any], annotation: Any) -> click.Paramete
         return click.Option(
             declarations, is_flag=True, default=field.default, help=field.metadata["help"]
         )
-    required = bool(field.metadata.get("required"))
-    shown = None if required or field.default is None else field.default
+    settings: dict[str, Any] = {
+        "type": _click_type(annotation, field.metadata["choices"]),
+        "help": field.metadata["help"],
+    }
+    if field.metadata.get("required"):
+        return click.Option(declarations, required=True, **settings)
+    says_default = field.default is None or "[default:" in field.metadata["help"]
     return click.Option(
-        declarations,
-        type=_click_type(annotation, field.metadata["choices"]),
-        required=required,
-        default=shown,
-        show_default=shown is not None and "[default:" not in field.metadata["help"],
-        help=field.metadata["help"],
+        declarations, default=field.default, show_default=not says_default, **settings
     )
 
 
@@ -131,8 +132,24 @@ def _common_options() -> list[click.Parameter]:
             callback=_apply_config_file,
         ),
         click.Option(["-q", "--quiet"], is_flag=True, help="Say nothing but errors."),
-        click.Option(["-v", "--verbose"], is_flag=True, help="Say more."),
+        click.Option(
+            ["-v", "--verbose"],
+            is_flag=True,
+            callback=_log_on_stderr,
+            help="Say what is read, chosen and written.",
+        ),
     ]
+
+
+def _log_on_stderr(ctx: click.Context, param: click.Parameter, verbose: bool) -> bool:
+    """Show the package's own log records when asked to say more."""
+    if verbose:
+        handler = logging.StreamHandler()
+        handler.setFormatter(logging.Formatter("%(asctime)s %(name)s: %(message)s", "%H:%M:%S"))
+        logger = logging.getLogger("photoz_ssl")
+        logger.handlers = [handler]
+        logger.setLevel(logging.INFO)
+    return verbose
 
 
 def _apply_config_file(ctx: click.Context, param: click.Parameter, path: Path | None) -> None:

@@ -1,0 +1,121 @@
+"""The frame of the command line: help, exit codes, errors in one sentence, no slow imports."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from typing import NoReturn
+
+import click
+import pytest
+
+from photoz_ssl import __version__
+from photoz_ssl.cli.main import COMMANDS, PhotozGroup, main
+from photoz_ssl.errors import PhotozError
+
+SLOW_MODULES = ("torch", "astropy", "numpy", "fitsio", "h5py", "rich", "matplotlib")
+
+
+def modules_imported_by(arguments: list[str]) -> set[str]:
+    program = (
+        "import sys\n"
+        "from photoz_ssl.cli import main\n"
+        "try:\n"
+        f"    main({arguments!r})\n"
+        "except SystemExit:\n"
+        f"    print('imported', *(name for name in {SLOW_MODULES!r} if name in sys.modules))\n"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    last = done.stdout.strip().splitlines()[-1].split()
+    assert last[0] == "imported", done.stderr
+    return set(last[1:])
+
+
+@pytest.mark.parametrize(
+    "arguments", [["--help"], ["predict", "--help"], ["predict", "x.fits", "--no-such-option"]]
+)
+def test_help_and_a_mistyped_option_import_nothing_slow(arguments: list[str]) -> None:
+    assert modules_imported_by(arguments) == set()
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_each_command_has_help_that_ends_with_examples(
+    name: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as stop:
+        main([name, "--help"])
+    assert stop.value.code == 0
+    text = capsys.readouterr().out
+    assert "Examples:" in text
+    assert f"photoz-ssl {name} " in text[text.index("Examples:") :]
+
+
+def test_version(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as stop:
+        main(["--version"])
+    assert stop.value.code == 0
+    assert __version__ in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    "arguments", [["predict", "--no-such"], ["no-such"], ["predict"], ["predict", "x", "y"]]
+)
+def test_usage_errors_exit_with_2(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as stop:
+        main(arguments)
+    assert stop.value.code == 2
+    assert "Usage:" in capsys.readouterr().err
+
+
+def group_that(raises: BaseException) -> PhotozGroup:
+    class Failing(PhotozGroup):
+        def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command:
+            @click.command
+            def fail() -> NoReturn:
+                raise raises
+
+            return fail
+
+    return Failing(name="photoz-ssl")
+
+
+@pytest.mark.parametrize(
+    ("error", "code", "words"),
+    [
+        (PhotozError("the sky is cloudy", "wait"), 1, "Error: the sky is cloudy.\nHint: wait.\n"),
+        (PhotozError("the sky is cloudy"), 1, "Error: the sky is cloudy.\n"),
+        (KeyboardInterrupt(), 130, "Interrupted"),
+    ],
+)
+def test_errors_become_text_and_an_exit_code(
+    error: BaseException, code: int, words: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as stop:
+        group_that(error).main(["fail"])
+    assert stop.value.code == code
+    captured = capsys.readouterr()
+    assert words in captured.err
+    assert captured.out == ""
+
+
+def test_a_closed_pipe_ends_quietly() -> None:
+    program = (
+        "from photoz_ssl.cli.main import PhotozGroup\n"
+        "import click, sys\n"
+        "@click.command\n"
+        "def talk():\n"
+        "    for number in range(100000): print(number)\n"
+        "class Group(PhotozGroup):\n"
+        "    def get_command(self, ctx, name): return talk\n"
+        "Group(name='x').main(['talk'])\n"
+    )
+    talking = subprocess.Popen(
+        [sys.executable, "-c", program], stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    )
+    assert talking.stdout is not None
+    assert talking.stderr is not None
+    talking.stdout.readline()
+    talking.stdout.close()
+    errors = talking.stderr.read()
+    talking.stderr.close()
+    assert (talking.wait(), errors) == (0, b"")

@@ -1,0 +1,53 @@
+"""Configs are frozen, refuse what cannot be used, and touch no disk."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from photoz_ssl import config
+from photoz_ssl.config import PrepareConfig, PretrainConfig
+from photoz_ssl.errors import ConfigError
+
+CONFIGS = [getattr(config, name) for name in config.__all__ if name.endswith("Config")]
+
+
+@pytest.mark.parametrize("config_class", CONFIGS)
+def test_every_field_says_what_it_is(config_class: type) -> None:
+    for field in dataclasses.fields(config_class):
+        assert (
+            field.metadata["help"].endswith((".", "]", ","))
+            or "to write" in (field.metadata["help"])
+        ), field.name
+
+
+@pytest.mark.parametrize("config_class", CONFIGS)
+def test_configs_are_frozen(config_class: type) -> None:
+    assert config_class.__dataclass_params__.frozen  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"epochs": 0},
+        {"batch_size": 1},
+        {"batch_size": 100, "batchnorm_groups": 8},
+        {"temperature": 0.0},
+        {"key_momentum": 1.5},
+        {"noise_range": (3.0, 1.0)},
+        {"resume": True, "overwrite": True},
+    ],
+)
+def test_pretrain_refuses_what_cannot_be_used(change: dict[str, Any]) -> None:
+    PretrainConfig(archive=Path("a.h5"), output=Path("run"))
+    with pytest.raises(ConfigError):
+        PretrainConfig(archive=Path("a.h5"), output=Path("run"), **change)
+
+
+@pytest.mark.parametrize("split", [(0.5, 0.5), (0.8, 0.1, 0.2), (1.2, -0.1, -0.1)])
+def test_split_fractions_must_sum_to_one(split: tuple[float, ...]) -> None:
+    with pytest.raises(ConfigError, match="sum to 1"):
+        PrepareConfig(catalog="c.fits", output=Path("a.h5"), split=split)
