@@ -256,8 +256,11 @@ def date_card() -> Card:
 @contextmanager
 def _staged(target: Path, folder: Path | None) -> Iterator[Path]:
     """A name in a temporary folder for a file that is not the output itself."""
-    temporary = tempfile.TemporaryDirectory(prefix=".photoz-ssl-", dir=folder)
-    with output_errors(target), _cfitsio_errors(target), temporary as staging:
+    with (
+        output_errors(target),
+        _cfitsio_errors(target),
+        tempfile.TemporaryDirectory(prefix=".photoz-ssl-", dir=folder) as staging,
+    ):
         yield Path(staging) / "table.fits"
 
 
@@ -305,7 +308,7 @@ def _cfitsio_errors(path: Path) -> Iterator[None]:
     except OSError as error:
         if error.errno is None and CFITSIO_WRITE_ERRORS.search(str(error)):
             raise OutputError(
-                f"{path} could not be written to the end: the disk is full or refuses it",
+                f"{path} could not be written: the disk is full, or the folder read-only",
                 "free some space or choose another --output",
             ) from error
         raise
