@@ -1,0 +1,88 @@
+"""Calibration: a PDF sums to 1, and a known temperature is found again."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from photoz_ssl.errors import CheckpointError
+from photoz_ssl.redshift.calibration import Calibration, fit_calibration
+from photoz_ssl.redshift.grid import RedshiftGrid
+
+GRID = RedshiftGrid(z_max=0.4, n_bins=40)
+
+
+def draw(temperature: float, n: int = 4000) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Logits, and redshifts drawn from their PDFs at a temperature, evenly within a bin."""
+    generator = np.random.default_rng(5)
+    centre = generator.uniform(0.1, 0.3, (n, 1))
+    logits = -0.5 * ((GRID.centres - centre) / 0.02) ** 2
+    cumulative = np.cumsum(Calibration(temperature).apply(logits), axis=1)
+    bins = (generator.random((n, 1)) > cumulative).sum(axis=1)
+    return logits, GRID.edges[bins] + generator.random(n) * GRID.width
+
+
+def test_each_pdf_sums_to_1_however_large_the_logits() -> None:
+    logits = np.random.default_rng(0).normal(0, 1e4, (10, 40)).astype(np.float32)
+    pdf = Calibration(0.3).apply(logits)
+    assert pdf.dtype == np.float64
+    np.testing.assert_allclose(pdf.sum(axis=1), 1)
+
+
+def test_temperature_1_is_the_softmax() -> None:
+    logits = np.array([[0.0, np.log(3.0)]])
+    np.testing.assert_allclose(Calibration().apply(logits), [[0.25, 0.75]])
+
+
+def test_a_higher_temperature_widens_a_pdf_and_keeps_its_peak() -> None:
+    logits = np.random.default_rng(2).normal(size=(5, 40))
+    narrow, wide = Calibration(0.5).apply(logits), Calibration(2.0).apply(logits)
+    assert (wide.max(axis=1) < narrow.max(axis=1)).all()
+    np.testing.assert_array_equal(wide.argmax(axis=1), narrow.argmax(axis=1))
+
+
+def test_logits_that_are_not_finite_give_nan() -> None:
+    pdf = Calibration().apply(np.array([[0.0, np.inf], [np.nan, 1.0], [1.0, 1.0]]))
+    np.testing.assert_array_equal(np.isnan(pdf).all(axis=1), [True, True, False])
+
+
+@pytest.mark.parametrize("temperature", [0.4, 1.0, 3.0])
+def test_the_temperature_of_the_truth_is_found(temperature: float) -> None:
+    fitted = fit_calibration(*draw(temperature), GRID)
+    assert fitted.temperature == pytest.approx(temperature, rel=0.05)
+    assert fitted.coverage_68 == pytest.approx(0.68, abs=0.03)
+    assert fitted.coverage_95 == pytest.approx(0.95, abs=0.015)
+
+
+def test_no_other_temperature_is_likelier() -> None:
+    logits, redshift = draw(1.7)
+    fitted = fit_calibration(logits, redshift, GRID).temperature
+    truth = (np.arange(len(logits)), GRID.bin_of(redshift))
+
+    def likelihood(temperature: float) -> float:
+        return float(np.log(Calibration(temperature).apply(logits)[truth]).mean())
+
+    assert all(likelihood(fitted) > likelihood(fitted * factor) for factor in (0.9, 0.99, 1.1))
+
+
+def test_unlabelled_rows_do_not_count() -> None:
+    logits, redshift = draw(1.7, n=400)
+    with_gaps = np.concatenate([redshift, np.full(50, np.nan)])
+    more_logits = np.concatenate([logits, np.full((50, 40), 9.0)])
+    assert fit_calibration(more_logits, with_gaps, GRID) == fit_calibration(logits, redshift, GRID)
+
+
+def test_without_labels_nothing_is_calibrated() -> None:
+    assert fit_calibration(np.zeros((3, 40)), np.full(3, np.nan), GRID) == Calibration()
+
+
+def test_a_calibration_survives_its_dictionary() -> None:
+    calibration = Calibration(1.3, coverage_68=0.68, coverage_95=0.94)
+    assert Calibration.from_dict(calibration.to_dict()) == calibration
+
+
+@pytest.mark.parametrize("fields", [{"heat": 1.0}, {"temperature": 0.0}, {"temperature": "warm"}])
+def test_a_damaged_description_is_refused(fields: dict[str, object]) -> None:
+    with pytest.raises(CheckpointError):
+        Calibration.from_dict(fields)
