@@ -1,0 +1,166 @@
+"""The redshift table that `predict` writes: its columns, its rows and its header cards."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from photoz_ssl import __version__
+from photoz_ssl.redshift.estimates import ODDS_WINDOW, PointEstimates
+from photoz_ssl.redshift.grid import RedshiftGrid
+from photoz_ssl.survey.blocks import GalaxyBlock
+from photoz_ssl.survey.carried import CarriedColumn, carry_columns
+from photoz_ssl.survey.flags import FLAG_MEANINGS
+from photoz_ssl.survey.tables import Card, TableColumn
+
+__all__ = ["DUST_CARD", "EXTNAME", "Layout", "lay_out", "model_cards", "table_cards"]
+
+EXTNAME = "PHOTOZ"
+
+DUST_CARD = "DUSTMAP"
+"""Keyword of the card that is written last, once every row's reddening is known."""
+
+
+def _redshift(name: str, ucd: str, description: str) -> TableColumn:
+    return TableColumn(f"Z_PHOT_{name}", "", ucd, description, "F8.5")
+
+
+ESTIMATES: Mapping[str, TableColumn] = {
+    "mean": _redshift("MEAN", "src.redshift.phot;stat.mean", "Mean of the redshift PDF"),
+    "median": _redshift("MEDIAN", "src.redshift.phot;stat.median", "Median of the PDF"),
+    "mode": _redshift("MODE", "src.redshift.phot", "Centre of the PDF's highest bin"),
+    "std": _redshift("STD", "stat.stdev;src.redshift.phot", "Standard deviation of the PDF"),
+    "l68": _redshift(
+        "L68", "stat.error;src.redshift.phot;stat.min", "Lower edge of the 68 % interval"
+    ),
+    "u68": _redshift(
+        "U68", "stat.error;src.redshift.phot;stat.max", "Upper edge of the 68 % interval"
+    ),
+    "l95": _redshift(
+        "L95", "stat.error;src.redshift.phot;stat.min", "Lower edge of the 95 % interval"
+    ),
+    "u95": _redshift(
+        "U95", "stat.error;src.redshift.phot;stat.max", "Upper edge of the 95 % interval"
+    ),
+    "odds": _redshift(
+        "ODDS",
+        "stat.probability;src.redshift.phot",
+        f"Probability within {ODDS_WINDOW}(1+z) of the mode",
+    ),
+}
+"""The column of each field of `PointEstimates`."""
+
+EBV = TableColumn("EBV", "mag", "phot.color.excess", "E(B-V) the image was dereddened with", "F8.5")
+FLAGS = TableColumn("FLAGS", "", "meta.code.qual", "Bit mask; 0 is clean, see FLAGB0 and on", "I10")
+OWN = (*ESTIMATES.values(), EBV, FLAGS)
+
+
+@dataclass(frozen=True)
+class Layout:
+    """What a row of the table holds.
+
+    Parameters
+    ----------
+    carried : tuple of CarriedColumn
+        Columns of the input; they come first.
+    notices : tuple of str
+        What became of input columns that could not come over as they are.
+    """
+
+    carried: tuple[CarriedColumn, ...]
+    notices: tuple[str, ...]
+
+    @property
+    def columns(self) -> tuple[TableColumn, ...]:
+        """Descriptions of all columns, in order."""
+        return (*(carried.column for carried in self.carried), *OWN)
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """Structured dtype of the table's rows."""
+        kinds: list[tuple[str, Any]] = [
+            (carried.column.name, carried.dtype) for carried in self.carried
+        ]
+        kinds += [(column.name, "f4") for column in (*ESTIMATES.values(), EBV)]
+        return np.dtype([*kinds, (FLAGS.name, "i4")])
+
+    def rows(
+        self, block: GalaxyBlock, estimates: PointEstimates, flags: NDArray[np.int32]
+    ) -> NDArray[np.void]:
+        """The table's rows for a block of galaxies.
+
+        Parameters
+        ----------
+        block : GalaxyBlock
+            The galaxies, n of them.
+        estimates : PointEstimates
+            Their redshifts; NaN for a row without one.
+        flags : ndarray, shape (n,)
+            Their flags.
+        """
+        rows = np.zeros(len(block), dtype=self.dtype)
+        for carried in self.carried:
+            rows[carried.column.name] = block.table[carried.source]
+        for field, column in ESTIMATES.items():
+            rows[column.name] = getattr(estimates, field)
+        rows[EBV.name], rows[FLAGS.name] = block.ebv, flags
+        return rows
+
+
+def lay_out(
+    dtype: np.dtype[Any],
+    cards: Mapping[str, Mapping[str, str]],
+    *,
+    keep: str,
+    id_column: str | None,
+    ra_column: str | None,
+    dec_column: str | None,
+) -> Layout:
+    """Choose the table's columns; the parameters are those of `carry_columns`."""
+    carried, notices = carry_columns(
+        dtype,
+        cards,
+        keep=keep,
+        own=[column.name for column in OWN],
+        id_column=id_column,
+        ra_column=ra_column,
+        dec_column=dec_column,
+    )
+    return Layout(carried, notices)
+
+
+def model_cards(name: str, sha256: str, trained_on: str) -> list[Card]:
+    """Header cards that say what made a file: the program and its model."""
+    return [
+        ("CREATOR", f"photoz-ssl {__version__}", "program and version"),
+        ("MODEL", name, "model of the redshifts"),
+        ("MODELSHA", sha256, "SHA-256 of its file"),
+        ("MODELTRN", trained_on, "what it was trained on"),
+    ]
+
+
+def table_cards(grid: RedshiftGrid, *, catalog: str, command_line: str) -> list[Card]:
+    """Header cards that say how to read the table, and what it was made from."""
+    return [
+        ("INPUT", catalog, "catalogue"),
+        ("COMMAND", command_line, "command line"),
+        (DUST_CARD, "", "where E(B-V) is from"),
+        ("ZGRIDMIN", 0.0, "lower edge of the first redshift bin"),
+        ("ZGRIDMAX", grid.z_max, "upper edge of the last redshift bin"),
+        ("ZGRIDN", grid.n_bins, "number of redshift bins"),
+        ("ZPOINT", "Z_PHOT_MEAN, the sum of p(z) z over bin centres", "point estimate"),
+        (
+            "ZINTERVL",
+            "equal-tailed credible intervals of the PDF: 16 % of the probability lies below"
+            " L68 and above U68 each, 2.5 % below L95 and above U95",
+            "what L68, U68, L95 and U95 are",
+        ),
+        *(
+            (f"FLAGB{flag.bit_length() - 1}", meaning, f"value {int(flag)} in FLAGS")
+            for flag, meaning in FLAG_MEANINGS.items()
+        ),
+    ]
