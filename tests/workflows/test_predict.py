@@ -264,8 +264,12 @@ def test_pdfs_follow_in_the_order_of_the_rows(stage: Stage, tmp_path: Path) -> N
 
 def test_progress_counts_the_rows(stage: Stage, tmp_path: Path) -> None:
     told: list[tuple[int, int | None]] = []
+
+    def listen(stage: str, done: int, total: int | None, /, **figures: float) -> None:
+        told.append((done, total))
+
     config = PredictConfig(catalog=str(tmp_path / "cat.fits"), batch_size=20)
-    predict(config, progress=lambda stage, done, total, **figures: told.append((done, total)))
+    predict(config, progress=listen)
     assert told == [(20, 50), (40, 50), (50, 50)]
 
 
@@ -289,4 +293,4 @@ def test_the_table_goes_beside_the_catalogue(catalog: str, expected: str) -> Non
 def test_the_report_is_frozen(stage: Stage) -> None:
     stage.run()
     with pytest.raises(dataclasses.FrozenInstanceError):
-        stage.report.n_rows = 0
+        stage.report.n_rows = 0  # type: ignore[misc]
