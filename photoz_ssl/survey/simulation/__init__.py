@@ -1,0 +1,1 @@
+"""A simulated survey: real spectra, new redshifts, rendered as SDSS would see them."""
