@@ -30,6 +30,7 @@ __all__ = [
 ]
 
 DEVICES = ("auto", "cpu", "cuda")
+PRECISIONS = ("auto", "fp32", "bf16")
 SPLITS = ("train", "valid", "test")
 
 
@@ -157,6 +158,9 @@ class TrainingConfig:
     momentum: float = option(0.9, "Momentum of SGD.")
     seed: int = option(0, "Seed of weights, order and views.")
     device: str = _device()
+    precision: str = option(
+        "auto", "Arithmetic of the network: auto is bf16 on a GPU.", choices=PRECISIONS
+    )
     resume: bool = option(False, "Go on from the last checkpoint in the run folder.")
     overwrite: bool = _overwrite()
 
@@ -214,6 +218,9 @@ class FinetuneConfig(TrainingConfig):
         0.1, "Rate of a pretrained encoder relative to the head's; from scratch it is 1."
     )
     weight_decay: float = option(0.0, "Weight decay of SGD.")
+    optimizer: str = option(
+        "sgd", "SGD, as in the paper, or AdamW.", choices=("sgd", "adamw")
+    )
     schedule: str = option(
         "steps", "Steps: x0.1 at 60 % and 90 % of the epochs.", choices=("steps", "cosine")
     )

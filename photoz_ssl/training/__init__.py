@@ -1,1 +1,1 @@
-"""Learning: schedules, the contrastive and the supervised loop."""
+"""Learning: schedules, the loop, and the contrastive and supervised losses."""

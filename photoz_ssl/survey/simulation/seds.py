@@ -242,4 +242,4 @@ def _running_median(abscissa: NDArray[np.floating], values: NDArray[np.floating]
     order = np.argsort(abscissa)
     bins = np.array_split(order, max(1, len(order) // GALAXIES_A_BIN))
     places = [np.median(abscissa[rows]) for rows in bins]
-    return np.interp(abscissa, places, [np.median(values[rows]) for rows in bins])
+    return np.asarray(np.interp(abscissa, places, [np.median(values[rows]) for rows in bins]))

@@ -1,0 +1,183 @@
+"""One self-describing file a model: weights, and all it takes to use them again."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+
+from photoz_ssl.errors import CheckpointError, PhotozError
+from photoz_ssl.files import atomic_output
+from photoz_ssl.networks.encoder import Encoder, EncoderConfig, build_encoder
+from photoz_ssl.networks.redshift_head import RedshiftNetwork
+from photoz_ssl.redshift.calibration import Calibration
+from photoz_ssl.redshift.grid import RedshiftGrid
+from photoz_ssl.spec import ImageSpec
+
+__all__ = ["Checkpoint", "load_checkpoint", "save_checkpoint", "shipped_model_path"]
+
+FORMAT_VERSION = 1
+METADATA_KEY = "photoz_ssl"
+KINDS = ("encoder", "photoz")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Checkpoint:
+    """A trained network and its description.
+
+    Parameters
+    ----------
+    kind : {'encoder', 'photoz'}
+        An encoder alone, or one with a redshift head.
+    spec : ImageSpec
+        The images that it was trained on.
+    encoder : EncoderConfig
+        The encoder's configuration.
+    state : mapping of str to Tensor
+        The network's ``state_dict``.
+    grid : RedshiftGrid, optional
+        The head's bins; None for an encoder.
+    calibration : Calibration, optional
+        What turns logits into a PDF; None for an encoder.
+    provenance : mapping
+        How it was trained, JSON-ready; ``trained_on`` and ``name`` are shown to users.
+    metrics : mapping of str to float
+        What it reached.
+    """
+
+    kind: str
+    spec: ImageSpec
+    encoder: EncoderConfig
+    state: Mapping[str, Tensor] = field(repr=False)
+    grid: RedshiftGrid | None = None
+    calibration: Calibration | None = None
+    provenance: Mapping[str, Any] = field(default_factory=dict)
+    metrics: Mapping[str, Any] = field(default_factory=dict)
+
+    def network(self) -> RedshiftNetwork | Encoder:
+        """Build the network and fill in its weights, in evaluation mode.
+
+        Raises
+        ------
+        CheckpointError
+            If the weights are not those of the network that the file describes.
+        """
+        network: RedshiftNetwork | Encoder = build_encoder(self.encoder)
+        if self.grid is not None:
+            network = RedshiftNetwork(network, self.grid.n_bins)
+        try:
+            network.load_state_dict(dict(self.state), strict=True)
+        except RuntimeError as error:
+            first = str(error).splitlines()[1].strip() if "\n" in str(error) else str(error)
+            raise CheckpointError(
+                f"the weights do not fit the network that the file describes: {first}",
+                "the file is damaged or of another version",
+            ) from error
+        return network.eval()
+
+
+def shipped_model_path() -> Path:
+    """Where the model that ships with the package lies."""
+    return Path(__file__).parents[1] / "models" / "shipped.safetensors"
+
+
+def save_checkpoint(
+    path: Path, checkpoint: Checkpoint, *, overwrite: bool = False, half: bool = False
+) -> None:
+    """Write a checkpoint as safetensors; it appears whole or not at all.
+
+    Parameters
+    ----------
+    path : Path
+        File to write.
+    checkpoint : Checkpoint
+        What to write.
+    overwrite : bool
+        Whether an existing file may be replaced.
+    half : bool
+        Store matrices and kernels as float16, which halves the file.
+
+    Raises
+    ------
+    photoz_ssl.errors.OutputError
+        If the file exists already or cannot be written.
+    """
+    description = {
+        "format_version": FORMAT_VERSION,
+        "kind": checkpoint.kind,
+        "spec": checkpoint.spec.to_json(),
+        "encoder": checkpoint.encoder.to_dict(),
+        "grid": None if checkpoint.grid is None else checkpoint.grid.to_dict(),
+        "calibration": (
+            None if checkpoint.calibration is None else checkpoint.calibration.to_dict()
+        ),
+        "provenance": dict(checkpoint.provenance),
+        "metrics": dict(checkpoint.metrics),
+    }
+    tensors = {
+        name: (tensor.half() if half and tensor.ndim > 1 else tensor).detach().cpu().contiguous()
+        for name, tensor in checkpoint.state.items()
+    }
+    with atomic_output(path, overwrite=overwrite) as temporary:
+        save_file(tensors, temporary, {METADATA_KEY: json.dumps(description, sort_keys=True)})
+
+
+def load_checkpoint(path: Path) -> Checkpoint:
+    """Read a checkpoint; weights stored as float16 come back as float32.
+
+    Raises
+    ------
+    CheckpointError
+        If the file is missing, damaged or not one of ours.
+    """
+    if not path.is_file():
+        raise CheckpointError(f"there is no model file {path}", "check the path")
+    try:
+        with safe_open(path, framework="pt", device="cpu") as file:
+            metadata = file.metadata() or {}
+            state = {name: _full(file.get_tensor(name)) for name in file.keys()}  # noqa: SIM118
+    except (SafetensorError, OSError) as error:
+        raise CheckpointError(
+            f"{path} is not a readable safetensors file", "it may be truncated; copy it again"
+        ) from error
+    return _describe(path, metadata.get(METADATA_KEY), state)
+
+
+def _full(tensor: Tensor) -> Tensor:
+    return tensor.float() if tensor.dtype == torch.float16 else tensor
+
+
+def _describe(path: Path, text: str | None, state: Mapping[str, Tensor]) -> Checkpoint:
+    if text is None:
+        raise CheckpointError(f"{path} was not written by photoz-ssl", "name one of its models")
+    try:
+        fields = json.loads(text)
+        if fields["format_version"] > FORMAT_VERSION:
+            raise CheckpointError(f"{path} is of a newer format", "update photoz-ssl")
+        if fields["kind"] not in KINDS or (fields["kind"] == "photoz") != bool(fields["grid"]):
+            raise CheckpointError(f"{path} holds neither an encoder nor a redshift model")
+        return Checkpoint(
+            kind=fields["kind"],
+            spec=ImageSpec.from_json(fields["spec"]),
+            encoder=EncoderConfig.from_dict(fields["encoder"]),
+            state=state,
+            grid=RedshiftGrid.from_dict(fields["grid"]) if fields["grid"] else None,
+            calibration=(
+                Calibration.from_dict(fields["calibration"]) if fields["calibration"] else None
+            ),
+            provenance=dict(fields["provenance"]),
+            metrics=dict(fields["metrics"]),
+        )
+    except CheckpointError:
+        raise
+    except (KeyError, TypeError, ValueError, PhotozError) as error:
+        raise CheckpointError(
+            f"the description inside {path} is damaged", "copy or train it again"
+        ) from error

@@ -1,0 +1,183 @@
+"""The encoder: a ResNet that sees 64-pixel stamps in five bands (method section 4)."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torchvision.models.resnet import BasicBlock, Bottleneck, ResNet
+
+from photoz_ssl.errors import CheckpointError, ConfigError
+
+__all__ = ["PRESETS", "SKY_NOISE", "Encoder", "EncoderConfig", "build_encoder", "encoder_config"]
+
+SKY_NOISE = (0.045, 0.017, 0.029, 0.050, 0.17)
+"""Sky noise of SDSS frames in ugriz, nanomaggies a pixel (method section 6)."""
+
+ARCHITECTURES: dict[str, tuple[type[BasicBlock] | type[Bottleneck], tuple[int, ...]]] = {
+    "resnet18": (BasicBlock, (2, 2, 2, 2)),
+    "resnet50": (Bottleneck, (3, 4, 6, 3)),
+}
+MAX_WIDTH = 4.0
+MAX_CHANNELS = 64
+
+
+@dataclass(frozen=True, kw_only=True)
+class EncoderConfig:
+    """What it takes to build an encoder again.
+
+    Parameters
+    ----------
+    architecture : {'resnet18', 'resnet50'}
+        Blocks and their numbers, as in He et al. (2016), version 1.5.
+    width : float
+        Factor on every layer's channels.
+    stem_stride : {1, 2}
+        Stride of the first convolution.
+    max_pool : bool
+        Whether a max-pool follows it.
+    in_channels : int
+        Bands.
+    softening : tuple of float, length in_channels, optional
+        If given, pixels enter as arcsinh(flux / softening), nanomaggies; else as they are.
+    """
+
+    architecture: str = "resnet50"
+    width: float = 1.0
+    stem_stride: int = 1
+    max_pool: bool = False
+    in_channels: int = 5
+    softening: tuple[float, ...] | None = None
+
+    def __post_init__(self) -> None:
+        if self.architecture not in ARCHITECTURES:
+            raise ConfigError(f"there is no architecture {self.architecture!r}")
+        if not 0 < self.width <= MAX_WIDTH or not 0 < self.in_channels <= MAX_CHANNELS:
+            raise ConfigError("the encoder's width or number of channels is out of range")
+        if self.stem_stride not in (1, 2):
+            raise ConfigError("the encoder's stem stride must be 1 or 2")
+        if self.softening is not None and (
+            len(self.softening) != self.in_channels
+            or not all(math.isfinite(value) and value > 0 for value in self.softening)
+        ):
+            raise ConfigError("the encoder needs one positive softening a band")
+
+    def to_dict(self) -> dict[str, Any]:
+        """The fields as JSON-ready values."""
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, fields: Mapping[str, Any]) -> EncoderConfig:
+        """Rebuild from `to_dict`.
+
+        Raises
+        ------
+        CheckpointError
+            If the fields do not describe an encoder.
+        """
+        try:
+            softening = fields.get("softening")
+            return cls(**{**fields, "softening": None if softening is None else tuple(softening)})
+        except (TypeError, ValueError, AttributeError, ConfigError) as error:
+            raise CheckpointError(f"the file describes no known encoder: {error}") from error
+
+
+PRESETS: dict[str, EncoderConfig] = {
+    "resnet50": EncoderConfig(),
+    "resnet50-fast": EncoderConfig(max_pool=True),
+    "resnet18": EncoderConfig(architecture="resnet18"),
+    "resnet18-fast": EncoderConfig(architecture="resnet18", max_pool=True),
+    "resnet18-compact": EncoderConfig(
+        architecture="resnet18", width=0.5, stem_stride=2, softening=SKY_NOISE
+    ),
+}
+"""``resnet50`` is the paper's; ``-fast`` adds the max-pool; ``-compact`` is for small machines."""
+
+
+def encoder_config(preset: str) -> EncoderConfig:
+    """The configuration of a preset.
+
+    Raises
+    ------
+    ConfigError
+        If there is no such preset.
+    """
+    if preset not in PRESETS:
+        raise ConfigError(
+            f"{preset!r} is neither an encoder file nor a preset",
+            f"presets are {', '.join(PRESETS)}",
+        )
+    return PRESETS[preset]
+
+
+class Encoder(ResNet):
+    """A ResNet without its classifier; see `build_encoder`."""
+
+    def __init__(self, config: EncoderConfig) -> None:
+        block, layers = ARCHITECTURES[config.architecture]
+        super().__init__(block, list(layers))
+        self.config = config
+        channels = max(1, round(64 * config.width))
+        self.inplanes = channels
+        self.conv1 = nn.Conv2d(
+            config.in_channels,
+            channels,
+            kernel_size=7,
+            stride=config.stem_stride,
+            padding=3,
+            bias=False,
+        )
+        self.bn1 = nn.BatchNorm2d(channels)
+        if not config.max_pool:
+            self.maxpool = nn.Identity()
+        if config.width != 1:
+            self.layer1 = self._make_layer(block, channels, layers[0])
+            self.layer2 = self._make_layer(block, 2 * channels, layers[1], stride=2)
+            self.layer3 = self._make_layer(block, 4 * channels, layers[2], stride=2)
+            self.layer4 = self._make_layer(block, 8 * channels, layers[3], stride=2)
+        self.fc = nn.Identity()
+        self.feature_size = 8 * channels * block.expansion
+        softening = torch.tensor(config.softening or (1.0,) * config.in_channels)
+        self.register_buffer("softening", softening[:, None, None], persistent=False)
+        _initialise(self)
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Representations, shape (n, feature_size), of images, shape (n, bands, y, x)."""
+        if self.config.softening is not None:
+            images = torch.asinh(images / self.softening)
+        features: Tensor = super().forward(images)
+        return features
+
+
+def _initialise(network: nn.Module) -> None:
+    """He et al.'s normal weights for convolutions, the identity for BatchNorm."""
+    for module in network.modules():
+        if isinstance(module, nn.Conv2d):
+            nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
+        elif isinstance(module, nn.BatchNorm2d):
+            nn.init.ones_(module.weight)
+            nn.init.zeros_(module.bias)
+
+
+def build_encoder(config: EncoderConfig, *, seed: int = 0) -> Encoder:
+    """Make an encoder with random weights that a seed decides.
+
+    Parameters
+    ----------
+    config : EncoderConfig
+        What to build.
+    seed : int
+        Of the weights; the global random state is left as it was.
+
+    Returns
+    -------
+    Encoder
+        Maps (n, bands, 64, 64) dereddened nanomaggies to (n, feature_size).
+    """
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        return Encoder(config)

@@ -1,0 +1,74 @@
+"""Pretraining: two views of a galaxy are drawn together, and apart from all others."""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Generator, Tensor
+
+from photoz_ssl.config import PretrainConfig
+from photoz_ssl.datasets.augment import band_mad, deredden, pretraining_view
+from photoz_ssl.datasets.galaxies import GalaxyBatch, Rows, gather
+from photoz_ssl.networks.moco import MomentumContrast
+from photoz_ssl.survey.archive import Archive
+from photoz_ssl.training.loop import Step
+
+__all__ = ["contrastive_step", "measure_band_mad"]
+
+MAD_SAMPLE = 1024
+
+
+def measure_band_mad(archive: Archive, rows: Rows) -> Tensor:
+    """Each band's MAD over dereddened training stamps, shape (bands,), nanomaggies.
+
+    At most 1024 stamps, evenly spaced over the rows, are looked at.
+    """
+    sample = rows[:: max(1, len(rows) // MAD_SAMPLE)][:MAD_SAMPLE]
+    batch = gather(archive, sample)
+    return band_mad(deredden(batch.images, batch.ebv))
+
+
+def contrastive_step(network: MomentumContrast, mad: Tensor, config: PretrainConfig) -> Step:
+    """The step of momentum contrast on batches of galaxies.
+
+    Parameters
+    ----------
+    network : MomentumContrast
+        Trained in place.
+    mad : Tensor, shape (bands,)
+        Scale of the added noise, nanomaggies.
+    config : PretrainConfig
+        The views.
+
+    Returns
+    -------
+    callable
+        Logs the accuracy of telling the own key from the queue's, and the standard
+        deviation of the unit vectors times the square root of their length: 1 for
+        directions spread evenly, 0 for a collapse.
+    """
+
+    def view(batch: GalaxyBatch, generator: Generator) -> Tensor:
+        images = pretraining_view(
+            batch.images,
+            batch.ebv,
+            mad,
+            generator,
+            max_reddening=config.max_reddening,
+            max_shift=config.max_shift,
+            noise_range=config.noise_range,
+        )
+        return images.contiguous(memory_format=torch.channels_last)
+
+    def step(batch: GalaxyBatch, generator: Generator) -> tuple[Tensor, dict[str, Tensor]]:
+        query_view, key_view = view(batch, generator), view(batch, generator)
+        order = torch.randperm(len(batch), generator=generator, device=generator.device)
+        logits, query = network(query_view, key_view, order)
+        own_key = torch.zeros(len(batch), dtype=torch.int64, device=logits.device)
+        loss = F.cross_entropy(logits.float(), own_key)
+        with torch.no_grad():
+            accuracy = (logits.argmax(dim=1) == 0).float().mean()
+            spread = query.float().std(dim=0).mean() * query.shape[1] ** 0.5
+        return loss, {"accuracy": accuracy, "spread": spread}
+
+    return step

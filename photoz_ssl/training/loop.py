@@ -1,0 +1,162 @@
+"""The one training loop."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from photoz_ssl.datasets.galaxies import GalaxyBatch, Rows, batch_rows, read_ahead
+from photoz_ssl.progress import Progress
+from photoz_ssl.survey.archive import Archive
+from photoz_ssl.training.run_folder import RunFolder
+
+__all__ = ["Plan", "Step", "step_generator", "train"]
+
+SECONDS_BETWEEN_STATES = 300.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Plan:
+    """What is done how often.
+
+    Parameters
+    ----------
+    stage : str
+        Name for the progress, e.g. ``"pretraining images"``.
+    archive : Archive
+        The galaxies.
+    rows : ndarray, shape (n_galaxies,)
+        Those to train on.
+    epochs, batch_size, seed : int
+        As in `photoz_ssl.config.TrainingConfig`; a batch cannot be larger than ``rows``.
+    rate_factor : callable
+        Step → factor of the learning rate.
+    device : torch.device
+        Where the network is.
+    bfloat16 : bool
+        Whether the network is run under autocast.
+    """
+
+    stage: str
+    archive: Archive
+    rows: Rows
+    epochs: int
+    batch_size: int
+    seed: int
+    rate_factor: Callable[[int], float]
+    device: torch.device
+    bfloat16: bool
+
+    @property
+    def steps_an_epoch(self) -> int:
+        """Complete batches in an epoch."""
+        return len(self.rows) // self.batch_size
+
+    @property
+    def n_steps(self) -> int:
+        """Steps in all."""
+        return self.epochs * self.steps_an_epoch
+
+
+Step = Callable[[GalaxyBatch, torch.Generator], tuple[Tensor, dict[str, Tensor]]]
+"""Batch and generator → loss, and figures worth logging."""
+
+
+def step_generator(seed: int, step: int, device: torch.device) -> torch.Generator:
+    """The source of a step's random draws: a function of seed and step alone."""
+    return torch.Generator(device).manual_seed((seed * 1_000_003 + step) % 2**63)
+
+
+def train(
+    network: nn.Module,
+    optimizer: torch.optim.Optimizer,
+    loss_of: Step,
+    plan: Plan,
+    folder: RunFolder,
+    *,
+    after_epoch: Callable[[], dict[str, float]] = dict,
+    progress: Progress,
+) -> None:
+    """Train a network in place, from where the run folder's state left off.
+
+    Since order and views depend on seed and step alone, a resumed run equals an
+    uninterrupted one.
+
+    Parameters
+    ----------
+    network : Module
+        What the state is saved of.
+    optimizer : Optimizer
+        Its groups carry their peak rate as ``peak``.
+    loss_of : callable
+        One step; see `Step`.
+    plan : Plan
+        What is done how often.
+    folder : RunFolder
+        Where state and metrics go.
+    after_epoch : callable
+        Measures something on the network after each epoch.
+    progress : callable
+        Told after every step.
+    """
+    first, sums = _resume(network, optimizer, folder)
+    order = (
+        batch_rows(plan.rows, plan.batch_size, seed=plan.seed, step=step)
+        for step in range(first, plan.n_steps)
+    )
+    saved = time.monotonic()
+    for step, batch in enumerate(read_ahead(plan.archive, order), start=first):
+        network.train()
+        factor = plan.rate_factor(step)
+        for group in optimizer.param_groups:
+            group["lr"] = factor * group["peak"]
+        generator = step_generator(plan.seed, step, plan.device)
+        with torch.autocast(plan.device.type, torch.bfloat16, enabled=plan.bfloat16):
+            loss, figures = loss_of(batch.to(plan.device), generator)
+        optimizer.zero_grad(set_to_none=True)
+        loss.backward()  # type: ignore[no-untyped-call]
+        optimizer.step()
+        for name, value in {"loss": loss.detach(), **figures}.items():
+            sums[name] = sums.get(name, torch.zeros_like(value)) + value
+        images = (step + 1) * plan.batch_size
+        rate = {"rate": optimizer.param_groups[-1]["lr"]}
+        progress(plan.stage, images, plan.n_steps * plan.batch_size, loss=float(loss), **rate)
+        epoch, place = divmod(step + 1, plan.steps_an_epoch)
+        if place == 0:
+            means = {name: float(value) / plan.steps_an_epoch for name, value in sums.items()}
+            folder.log(step=step + 1, epoch=epoch, **rate, **means, **after_epoch())
+            sums = {}
+        if place == 0 or time.monotonic() - saved > SECONDS_BETWEEN_STATES:
+            folder.save_state(_state(network, optimizer, step + 1, sums))
+            saved = time.monotonic()
+
+
+def _state(
+    network: nn.Module, optimizer: torch.optim.Optimizer, step: int, sums: dict[str, Tensor]
+) -> dict[str, Any]:
+    """All that the next step depends on, as plain tensors and numbers."""
+    return {
+        "network": network.state_dict(),
+        "optimizer": optimizer.state_dict(),
+        "step": step,
+        "sums": dict(sums),
+    }
+
+
+def _resume(
+    network: nn.Module, optimizer: torch.optim.Optimizer, folder: RunFolder
+) -> tuple[int, dict[str, Tensor]]:
+    """Load the folder's state, if it has one; return the next step and the epoch's sums."""
+    state = folder.load_state()
+    if state is None:
+        folder.forget_metrics_after(0)
+        return 0, {}
+    network.load_state_dict(state["network"])
+    optimizer.load_state_dict(state["optimizer"])
+    folder.forget_metrics_after(state["step"])
+    return int(state["step"]), dict(state["sums"])

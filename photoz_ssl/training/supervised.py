@@ -1,0 +1,102 @@
+"""Fine-tuning, and training from scratch: redshifts as classes (method section 4)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from numpy.typing import NDArray
+from torch import Generator, Tensor
+
+from photoz_ssl.config import FinetuneConfig
+from photoz_ssl.datasets.augment import finetuning_view, prediction_view
+from photoz_ssl.datasets.galaxies import GalaxyBatch, Rows, consecutive_rows, read_ahead
+from photoz_ssl.networks.redshift_head import RedshiftNetwork
+from photoz_ssl.redshift.grid import RedshiftGrid
+from photoz_ssl.survey.archive import Archive
+from photoz_ssl.training.loop import Step
+
+__all__ = ["Evaluation", "evaluate_logits", "make_optimizer", "some_labels", "supervised_step"]
+
+
+def some_labels(rows: Rows, fraction: float, *, seed: int) -> Rows:
+    """A random part of the labelled rows, ascending; smaller parts lie inside larger ones.
+
+    Parameters
+    ----------
+    rows : ndarray, shape (n,)
+        Labelled rows.
+    fraction : float
+        Between 0 and 1; at least one row is kept.
+    seed : int
+        Of the draw.
+    """
+    order = np.random.default_rng([seed, 1]).permutation(len(rows))
+    return np.sort(rows[order[: max(1, round(fraction * len(rows)))]])
+
+
+def make_optimizer(
+    network: RedshiftNetwork, config: FinetuneConfig, *, pretrained: bool
+) -> torch.optim.Optimizer:
+    """SGD or AdamW with the encoder at its own, lower rate if it is pretrained."""
+    encoder_rate = config.encoder_rate if pretrained else 1.0
+    groups = [
+        {
+            "params": list(network.encoder.parameters()),
+            "peak": config.learning_rate * encoder_rate,
+        },
+        {"params": list(network.head.parameters()), "peak": config.learning_rate},
+    ]
+    if config.optimizer == "adamw":
+        return torch.optim.AdamW(groups, lr=config.learning_rate, weight_decay=config.weight_decay)
+    return torch.optim.SGD(
+        groups,
+        lr=config.learning_rate,
+        momentum=config.momentum,
+        weight_decay=config.weight_decay,
+    )
+
+
+def supervised_step(network: RedshiftNetwork, grid: RedshiftGrid, config: FinetuneConfig) -> Step:
+    """The step of learning redshift bins by cross-entropy."""
+
+    def step(batch: GalaxyBatch, generator: Generator) -> tuple[Tensor, dict[str, Tensor]]:
+        view = finetuning_view(batch.images, batch.ebv, generator, max_shift=config.max_shift)
+        logits = network(view.contiguous(memory_format=torch.channels_last))
+        bins = torch.from_numpy(grid.bin_of(batch.redshift.cpu().numpy())).to(logits.device)
+        return F.cross_entropy(logits.float(), bins), {}
+
+    return step
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """Logits beside the truth.
+
+    Parameters
+    ----------
+    logits : ndarray, shape (n, n_bins)
+        Of the network.
+    redshift : ndarray, shape (n,)
+        Spectroscopic.
+    """
+
+    logits: NDArray[np.float32]
+    redshift: NDArray[np.float32]
+
+
+def evaluate_logits(
+    network: RedshiftNetwork, archive: Archive, rows: Rows, batch_size: int, device: torch.device
+) -> Evaluation:
+    """Run a network, in evaluation mode, on the prediction views of some rows, in order."""
+    network.eval()
+    logits = [np.empty((0, network.head.out_features), np.float32)]
+    with torch.inference_mode():
+        for batch in read_ahead(archive, consecutive_rows(rows, batch_size)):
+            placed = batch.to(device)
+            view = prediction_view(placed.images, placed.ebv)
+            view = view.contiguous(memory_format=torch.channels_last)
+            logits.append(network(view).float().cpu().numpy())
+    return Evaluation(np.concatenate(logits), archive.redshift[rows])

@@ -1,0 +1,134 @@
+"""A trained model as the workflows use it: raw stamps in, PDFs or representations out."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeVar
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from photoz_ssl.datasets.augment import prediction_view
+from photoz_ssl.errors import CheckpointError
+from photoz_ssl.files import sha256_of
+from photoz_ssl.networks.checkpoint import Checkpoint, load_checkpoint, shipped_model_path
+from photoz_ssl.networks.runtimes import EagerRuntime, open_runtime
+from photoz_ssl.redshift.grid import RedshiftGrid
+from photoz_ssl.spec import ImageSpec
+
+__all__ = ["Predictor"]
+
+BATCH_SIZE = 256
+Value = TypeVar("Value", bound=np.floating)
+
+
+@dataclass(frozen=True)
+class Predictor:
+    """A model file, loaded; see `load`.
+
+    Parameters
+    ----------
+    path : Path
+        The model file.
+    checkpoint : Checkpoint
+        What is in it.
+    runtime : EagerRuntime
+        Its network on a device.
+    sha256 : str
+        Of the file.
+    """
+
+    path: Path
+    checkpoint: Checkpoint
+    runtime: EagerRuntime
+    sha256: str
+
+    @classmethod
+    def load(cls, path: Path | None, device: str = "auto") -> Predictor:
+        """Load a model file, or the one that ships.
+
+        Raises
+        ------
+        CheckpointError
+            If the file is missing, damaged or not one of ours.
+        """
+        chosen = shipped_model_path() if path is None else path
+        if path is None and not chosen.exists():
+            raise CheckpointError(
+                "this installation has no model of its own", "name one with --model"
+            )
+        checkpoint = load_checkpoint(chosen)
+        return cls(chosen, checkpoint, open_runtime(checkpoint, device), sha256_of(chosen))
+
+    @property
+    def name(self) -> str:
+        """The model's own name, or its file's."""
+        return str(self.checkpoint.provenance.get("name") or self.path.name)
+
+    @property
+    def spec(self) -> ImageSpec:
+        """The images that the model was made for."""
+        return self.checkpoint.spec
+
+    @property
+    def grid(self) -> RedshiftGrid:
+        """The bins of its PDFs.
+
+        Raises
+        ------
+        CheckpointError
+            If the model is an encoder without a redshift head.
+        """
+        if self.checkpoint.grid is None:
+            raise CheckpointError(
+                f"{self.path} is an encoder without a redshift head",
+                "fine-tune it first with photoz-ssl finetune",
+            )
+        return self.checkpoint.grid
+
+    @property
+    def device_name(self) -> str:
+        """``cpu`` or ``cuda``."""
+        return self.runtime.device.type
+
+    def pdf(self, images: NDArray[np.float32], ebv: NDArray[np.floating]) -> NDArray[np.float64]:
+        """Redshift PDFs, one a galaxy.
+
+        Parameters
+        ----------
+        images : ndarray, shape (n, bands, S, S), S >= 64
+            Nanomaggies, not dereddened.
+        ebv : ndarray, shape (n,)
+            E(B-V) of SFD, magnitudes.
+
+        Returns
+        -------
+        ndarray, shape (n, n_bins)
+            Probabilities of the bins; each row sums to 1.
+        """
+        empty = np.empty((0, self.grid.n_bins))
+        return np.concatenate([empty, *_batched(self.runtime.pdf, images, ebv)])
+
+    def represent(
+        self, images: NDArray[np.float32], ebv: NDArray[np.floating]
+    ) -> NDArray[np.float32]:
+        """Representations of unit length, shape (n, feature_size); arguments as for `pdf`."""
+        empty = np.empty((0, self.runtime.encoder.feature_size), np.float32)
+        return np.concatenate([empty, *_batched(self.runtime.represent, images, ebv)])
+
+
+def _batched(
+    function: Callable[[Tensor], NDArray[Value]],
+    images: NDArray[np.float32],
+    ebv: NDArray[np.floating],
+) -> Iterator[NDArray[Value]]:
+    """Apply a function to the prediction views of a batch at a time."""
+    for start in range(0, len(images), BATCH_SIZE):
+        batch = slice(start, start + BATCH_SIZE)
+        stamps = torch.from_numpy(np.ascontiguousarray(images[batch], np.float32))
+        reddening = torch.from_numpy(np.ascontiguousarray(ebv[batch], np.float32))
+        yield function(prediction_view(stamps, reddening))

@@ -1,0 +1,187 @@
+"""Learn representations without redshifts."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from photoz_ssl import __version__
+from photoz_ssl.config import PretrainConfig
+from photoz_ssl.errors import ArchiveError
+from photoz_ssl.networks.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
+from photoz_ssl.networks.encoder import Encoder, build_encoder, encoder_config
+from photoz_ssl.networks.moco import MomentumContrast
+from photoz_ssl.networks.runtimes import choose_device
+from photoz_ssl.progress import Progress, silent
+from photoz_ssl.spec import ImageSpec
+from photoz_ssl.survey.archive import open_archive
+from photoz_ssl.training.contrastive import contrastive_step, measure_band_mad
+from photoz_ssl.training.loop import Plan, train
+from photoz_ssl.training.run_folder import RunFolder, open_run_folder
+from photoz_ssl.training.schedule import cosine_factor
+
+__all__ = ["PretrainReport", "load_encoder", "pretrain"]
+
+
+@dataclass(frozen=True)
+class PretrainReport:
+    """What pretraining did.
+
+    Parameters
+    ----------
+    encoder : Path
+        The encoder file.
+    n_galaxies, epochs : int
+        Galaxies that were learned from, and how often.
+    loss : float
+        Mean of the last epoch; NaN if there was nothing left to do.
+    seconds : float
+        It took in this process.
+    """
+
+    encoder: Path
+    n_galaxies: int
+    epochs: int
+    loss: float
+    seconds: float
+
+    def summary(self) -> str:
+        """One line for a person."""
+        return (
+            f"pretrained {self.epochs} epochs on {self.n_galaxies} galaxies in"
+            f" {self.seconds:.0f} s, last loss {self.loss:.3f} → {self.encoder}"
+        )
+
+
+def pretrain(config: PretrainConfig, *, progress: Progress = silent) -> PretrainReport:
+    """Pretrain an encoder by momentum contrast (method sections 3 and 4).
+
+    Parameters
+    ----------
+    config : PretrainConfig
+        Archive, run folder and all constants.
+    progress : callable
+        Told after every step.
+
+    Raises
+    ------
+    photoz_ssl.errors.PhotozError
+        If the archive, the run folder or the encoder cannot be used.
+    """
+    start = time.monotonic()
+    archive = open_archive(config.archive)
+    rows = archive.rows(split="train")
+    batch_size = min(config.batch_size, len(rows))
+    batch_size -= batch_size % config.batchnorm_groups
+    if batch_size < 2 * config.batchnorm_groups:
+        raise ArchiveError(
+            f"{config.archive} has {len(rows)} galaxies to train on, too few for"
+            f" {config.batchnorm_groups} BatchNorm groups",
+            "prepare more galaxies, or lower --batchnorm-groups",
+        )
+    device = choose_device(config.device)
+    encoder = load_encoder(config.encoder, archive.spec, str(config.archive), seed=config.seed)
+    folder = open_run_folder(config, "pretrain", rows=str(len(rows)), galaxies=str(len(archive)))
+    network = MomentumContrast(
+        encoder,
+        projection_size=config.projection_size,
+        queue_size=config.queue_size,
+        key_momentum=config.key_momentum,
+        temperature=config.temperature,
+        batchnorm_groups=config.batchnorm_groups,
+        seed=config.seed,
+    ).to(device)
+    network = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    optimizer = torch.optim.SGD(
+        [{"params": list(network.query_network.parameters()), "peak": config.learning_rate}],
+        lr=config.learning_rate,
+        momentum=config.momentum,
+        weight_decay=config.weight_decay,
+    )
+    steps = len(rows) // batch_size
+    n_steps, warmup = config.epochs * steps, config.warmup_epochs * steps
+    plan = Plan(
+        stage="pretraining images",
+        archive=archive,
+        rows=rows,
+        epochs=config.epochs,
+        batch_size=batch_size,
+        seed=config.seed,
+        rate_factor=lambda step: cosine_factor(step, n_steps, warmup),
+        device=device,
+        bfloat16=uses_bfloat16(config.precision, device),
+    )
+    mad = measure_band_mad(archive, rows).to(device)
+    step = contrastive_step(network, mad, config)
+    train(network, optimizer, step, plan, folder, progress=progress)
+    last = folder.last_metrics()
+    path = _save(folder, encoder, archive.spec, config, last, mad.tolist(), len(rows))
+    seconds = time.monotonic() - start
+    return PretrainReport(path, len(rows), config.epochs, last.get("loss", float("nan")), seconds)
+
+
+def uses_bfloat16(precision: str, device: torch.device) -> bool:
+    """Whether ``--precision`` means autocast to bfloat16 on a device."""
+    return precision == "bf16" or (precision == "auto" and device.type == "cuda")
+
+
+def load_encoder(name: str, spec: ImageSpec, archive: str, *, seed: int) -> Encoder:
+    """An encoder from a file, checked against the archive's images, or a preset's.
+
+    Parameters
+    ----------
+    name : str
+        An encoder or redshift model file, or a preset.
+    spec : ImageSpec
+        Of the archive's images.
+    archive : str
+        Its name, for errors.
+    seed : int
+        Of a preset's random weights.
+    """
+    if not is_file(name):
+        return build_encoder(encoder_config(name), seed=seed)
+    checkpoint = load_checkpoint(Path(name))
+    spec.require_usable_by(checkpoint.spec, here=archive, there=name)
+    network = checkpoint.network()
+    encoder = network if isinstance(network, Encoder) else network.encoder
+    return encoder.train()
+
+
+def is_file(encoder: str) -> bool:
+    """Whether ``--encoder`` names a file and not a preset."""
+    return encoder.endswith(".safetensors") or Path(encoder).is_file()
+
+
+def _save(
+    folder: RunFolder,
+    encoder: Encoder,
+    spec: ImageSpec,
+    config: PretrainConfig,
+    metrics: dict[str, float],
+    mad: list[float],
+    n_galaxies: int,
+) -> Path:
+    path = folder.path / "encoder.safetensors"
+    provenance: dict[str, Any] = {
+        "program": f"photoz-ssl {__version__}",
+        "method": "MoCo v2",
+        "trained_on": f"{n_galaxies} galaxies of {config.archive.name}",
+        "epochs": config.epochs,
+        "band_mad": mad,
+        "history": [{"command": "pretrain", **folder.options()}],
+    }
+    checkpoint = Checkpoint(
+        kind="encoder",
+        spec=spec,
+        encoder=encoder.config,
+        state=encoder.state_dict(),
+        provenance=provenance,
+        metrics=metrics,
+    )
+    save_checkpoint(path, checkpoint, overwrite=True)
+    return path
