@@ -7,11 +7,13 @@ redshifted, so that all of the distance is in c, which scales as 1 / d_L(z)^2.
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
 import numpy as np
+from astropy.io import fits
 from numpy.typing import NDArray
 
 from photoz_ssl.extras import import_extra
@@ -121,15 +123,17 @@ def template_fluxes(redshift: NDArray[np.floating] = REDSHIFT_GRID) -> TemplateF
     """
     purpose = "simulating galaxies"
     kcorrect = import_extra("kcorrect", extra="sim", purpose=purpose)
-    template = import_extra("kcorrect.template", extra="sim", purpose=purpose)
     response = import_extra("kcorrect.response", extra="sim", purpose=purpose)
     path = f"{kcorrect.KCORRECT_DIR}/data/templates/kcorrect-default-v4.fits"
-    spectra = template.Template(filename=path)
-    wavelength = np.asarray(spectra.restframe_wave, np.float64)
-    flux = np.asarray(spectra.restframe_flux, np.float64)
+    with fits.open(path, memmap=False) as hdus:
+        spectra = hdus["FLUX"].data
+        wavelength = np.asarray(spectra["wave"][0], np.float64)
+        flux = np.asarray(spectra["flux"][0], np.float64)
     columns = []
     for band in BANDS:
-        curve = response.Response(filename=f"sdss_{band}0.dat")
+        with warnings.catch_warnings():  # kcorrect leaves its file to the garbage collector
+            warnings.simplefilter("ignore", ResourceWarning)
+            curve = response.Response(filename=f"sdss_{band}0.dat")
         transmission = (np.asarray(curve.wave, float), np.asarray(curve.response, float))
         columns.append([_project(wavelength, flux, z, *transmission) for z in redshift])
     maggies = np.moveaxis(np.array(columns), 0, 1)

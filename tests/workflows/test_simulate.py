@@ -1,0 +1,106 @@
+"""``simulate``: the same bytes for the same seed, whole outputs, files that others can read."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+from pathlib import Path
+
+import fitsio
+import numpy as np
+import pytest
+from astropy.io import fits
+from astropy.wcs import WCS
+
+pytest.importorskip("galsim", reason="needs the extra [sim]")
+pytest.importorskip("kcorrect", reason="needs the extra [sim]")
+
+from photoz_ssl.config import SimulateConfig
+from photoz_ssl.errors import OutputError
+from photoz_ssl.survey.archive import open_archive
+from photoz_ssl.workflows.simulate import simulate
+
+
+def simulated(output: Path, *, compress: bool = False, seed: int = 3) -> Path:
+    config = SimulateConfig(
+        output=output, n_galaxies=4, seed=seed, size=64, workers=1, compress=compress
+    )
+    return simulate(config).output
+
+
+@pytest.fixture(scope="module")
+def survey(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return simulated(tmp_path_factory.mktemp("survey") / "survey")
+
+
+def test_cutouts_are_where_the_catalogue_says(survey: Path) -> None:
+    for row in fitsio.read(str(survey)):
+        path = survey.parent / row["CUTOUT"]
+        with fits.open(path, checksum=True) as hdus:
+            header, image = hdus[0].header, hdus[0].data
+        assert image.shape == (5, 64, 64)
+        assert image.dtype.newbyteorder("=") == np.float32
+        assert header["BUNIT"] == "nanomaggy"
+        assert header["BANDS"] == "ugriz"
+        place = WCS(header, naxis=2).pixel_to_world(32, 32)
+        assert place.ra.deg == pytest.approx(row["RA"], abs=1e-6)
+        assert place.dec.deg == pytest.approx(row["DEC"], abs=1e-6)
+
+
+def test_the_same_seed_gives_the_same_bytes(
+    survey: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SOURCE_DATE_EPOCH", "1700000000")
+    first, second = simulated(tmp_path / "a"), simulated(tmp_path / "b")
+    files = sorted(path.relative_to(first.parent) for path in first.parent.rglob("*.fits"))
+    assert len(files) == 5
+    for name in files:
+        assert (first.parent / name).read_bytes() == (second.parent / name).read_bytes()
+    other = simulated(tmp_path / "c", seed=4)
+    assert other.read_bytes() != first.read_bytes()
+
+
+def test_compression_loses_nothing(survey: Path, tmp_path: Path) -> None:
+    packed = simulated(tmp_path / "packed", compress=True)
+    name = fitsio.read(str(survey))["CUTOUT"][0]
+    plain = fitsio.read(str(survey.parent / name))
+    np.testing.assert_array_equal(fitsio.read(str(packed.parent / name), ext=1), plain)
+
+
+def test_an_archive_holds_the_same_galaxies(survey: Path, tmp_path: Path) -> None:
+    archive = open_archive(simulated(tmp_path / "survey.h5"))
+    catalog = fitsio.read(str(survey))
+    np.testing.assert_array_equal(archive.object_id, catalog["OBJID"])
+    np.testing.assert_array_equal(archive.redshift, catalog["Z_SPEC"])
+    np.testing.assert_array_equal(archive.columns["MODEL_MAG_r"], catalog["MODEL_MAG_r"])
+    image = fitsio.read(str(survey.parent / catalog["CUTOUT"][2]))
+    np.testing.assert_array_equal(archive.images[2], image)
+
+
+def test_a_full_folder_and_a_strangers_folder_are_kept(survey: Path, tmp_path: Path) -> None:
+    with pytest.raises(OutputError, match="not empty"):
+        simulate(SimulateConfig(output=survey.parent, n_galaxies=1))
+    (tmp_path / "thesis.tex").write_text("years of work")
+    with pytest.raises(OutputError, match="does not hold a simulated survey"):
+        simulate(SimulateConfig(output=tmp_path, n_galaxies=1, overwrite=True))
+    assert (tmp_path / "thesis.tex").exists()
+
+
+def test_an_interruption_leaves_nothing(tmp_path: Path) -> None:
+    def interrupt(stage: str, done: int, total: int | None, /, **figures: float) -> None:
+        if done:
+            raise KeyboardInterrupt
+
+    config = SimulateConfig(output=tmp_path / "survey", n_galaxies=2, size=64, workers=1)
+    with pytest.raises(KeyboardInterrupt):
+        simulate(config, progress=interrupt)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.skipif(shutil.which("fitsverify") is None, reason="fitsverify is not installed")
+def test_fitsverify_finds_nothing(survey: Path, tmp_path: Path) -> None:
+    packed = simulated(tmp_path / "packed", compress=True)
+    names = [survey, *survey.parent.rglob("1.fits"), *packed.parent.rglob("1.fits")]
+    for name in names:
+        done = subprocess.run(["fitsverify", "-q", name], capture_output=True, text=True)
+        assert done.stdout.startswith("verification OK"), done.stdout
