@@ -1,0 +1,299 @@
+"""FITS catalogues, read in blocks of rows, with CFITSIO's file-name syntax."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import sys
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import fitsio
+import numpy as np
+from numpy.typing import NDArray
+
+from photoz_ssl.errors import CatalogError
+
+__all__ = ["Catalog", "open_catalog"]
+
+ID_NAMES = ("OBJID", "OBJ_ID", "OBJECTID", "OBJECT_ID", "ID", "SOURCE_ID", "SPECOBJID", "TARGETID")
+RA_NAMES = ("RA", "RAJ2000", "_RAJ2000", "RA_ICRS", "RADEG", "ALPHA_J2000", "RA_J2000")
+DEC_NAMES = ("DEC", "DEJ2000", "_DEJ2000", "DE_ICRS", "DEDEG", "DELTA_J2000", "DEC_J2000", "DECL")
+REDSHIFT_NAMES = ("Z_SPEC", "SPECZ_REDSHIFT", "ZSPEC", "SPECZ", "SPEC_Z", "REDSHIFT", "Z")
+REDSHIFT_ERROR_NAMES = ("Z_SPEC_ERR", "SPECZ_REDSHIFT_ERR", "ZSPEC_ERR", "SPECZ_ERR", "Z_ERR")
+SPLIT_NAMES = ("SPLIT",)
+
+CARDS = ("TUNIT", "TUCD", "TDISP", "TCOMM", "TNULL")
+DEGREES = {"rad": 180 / np.pi, "radian": 180 / np.pi, "h": 15.0, "hour": 15.0, "hourangle": 15.0}
+"""Degrees in the units of angle, other than degrees, that a position may have."""
+
+COMPRESSED = (".gz", ".z", ".bz2", ".zip")
+STDIN = "-"
+
+
+@dataclass(frozen=True)
+class Catalog:
+    """A table of galaxies opened for reading.
+
+    Parameters
+    ----------
+    path : str
+        As the user named it.
+    folder : Path
+        Where file names in it are relative to.
+    n_rows : int
+        Its rows; never 0.
+    dtype : numpy dtype
+        Structured: its columns, in native byte order, text as bytes.
+    cards : dict of str to dict
+        For each column its TUNIT, TUCD, TDISP, TCOMM and TNULL cards, where it has them.
+    """
+
+    path: str
+    folder: Path
+    n_rows: int
+    dtype: np.dtype[Any]
+    cards: dict[str, dict[str, str]]
+    hdu: Any
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Names of its columns, in order."""
+        return self.dtype.names or ()
+
+    def read(self, start: int, stop: int) -> NDArray[np.void]:
+        """Rows ``start`` to ``stop``, without the latter.
+
+        Raises
+        ------
+        CatalogError
+            If the file cannot be read there.
+        """
+        try:
+            rows = self.hdu[start:stop]
+        except (OSError, ValueError) as error:
+            raise CatalogError(
+                f"rows {start + 1} to {stop} of {self.path} cannot be read",
+                "the file is damaged; copy or make it again",
+            ) from error
+        table = np.empty(len(rows), self.dtype)
+        for name in self.names:
+            values = rows[name]
+            if values.dtype.kind == "U":
+                values = np.char.encode(values, "ascii", "replace")
+            table[name] = values
+        return table
+
+    def find(self, candidates: Sequence[str], *, ucd: str = "") -> str | None:
+        """The first column with one of these names, whatever its case, or with this UCD."""
+        by_name = {name.upper(): name for name in reversed(self.names)}
+        for candidate in candidates:
+            if candidate.upper() in by_name:
+                return by_name[candidate.upper()]
+        for name in self.names if ucd else ():
+            if self.cards[name].get("TUCD", "").lower().startswith(ucd):
+                return name
+        return None
+
+    def require(self, name: str, purpose: str) -> str:
+        """The column that the user named.
+
+        Raises
+        ------
+        CatalogError
+            If there is none of that name.
+        """
+        found = self.find((name,))
+        if found is None:
+            raise CatalogError(
+                f"{self.path} has no column {name} {purpose}",
+                f"its columns are {', '.join(self.names[:40])}",
+            )
+        return found
+
+    def is_number(self, name: str) -> bool:
+        """Whether a column holds one real number a row."""
+        kind = self.dtype[name]
+        return kind.kind in "iuf" and kind.shape == ()
+
+    def id_column(self) -> str | None:
+        """The column of ids, found by its name or UCD."""
+        return self.find(ID_NAMES, ucd="meta.id;meta.main")
+
+    def position_columns(self) -> tuple[str | None, str | None]:
+        """The columns of right ascension and declination; both or neither."""
+        ra = self.find(RA_NAMES, ucd="pos.eq.ra")
+        dec = self.find(DEC_NAMES, ucd="pos.eq.dec")
+        if ra is None or dec is None or not (self.is_number(ra) and self.is_number(dec)):
+            return None, None
+        return ra, dec
+
+    def redshift_columns(self) -> tuple[str | None, str | None]:
+        """The columns of spectroscopic redshift and its error.
+
+        A column ``Z`` beside one named ``R`` or ``G`` is a magnitude, not a redshift.
+        """
+        redshift = self.find(REDSHIFT_NAMES, ucd="src.redshift")
+        if redshift is not None and redshift.upper() == "Z" and self.find(("R", "G")):
+            redshift = None
+        if redshift is not None and not self.is_number(redshift):
+            redshift = None
+        error = self.find(REDSHIFT_ERROR_NAMES) if redshift else None
+        return redshift, error if error and self.is_number(error) else None
+
+    def split_column(self) -> str | None:
+        """The column that says train, valid or test."""
+        name = self.find(SPLIT_NAMES)
+        return name if name is not None and self.dtype[name].kind == "S" else None
+
+    def degrees(self, rows: NDArray[np.void], name: str) -> NDArray[np.float64]:
+        """A column of angles, shape (n,), in degrees whatever its unit."""
+        unit = self.cards[name].get("TUNIT", "deg").strip().lower()
+        return np.asarray(rows[name], dtype=np.float64) * DEGREES.get(unit, 1.0)
+
+
+@contextmanager
+def open_catalog(path: str) -> Iterator[Catalog]:
+    """Open a FITS table.
+
+    Parameters
+    ----------
+    path : str
+        A path in CFITSIO's syntax, such as ``cat.fits[1][R < 17.8]``, or ``-`` for a table on
+        standard input. Where it names no HDU, the first table is read.
+
+    Raises
+    ------
+    CatalogError
+        If it is missing, damaged, truncated, holds no table, or has no rows.
+    """
+    if path == STDIN or path.startswith(f"{STDIN}["):
+        with _spooled_stdin() as spooled, _opened(path, spooled + path[1:], Path()) as catalog:
+            yield catalog
+    else:
+        folder = Path(_file_name(path)).parent if "://" not in path else Path()
+        with _opened(path, path, folder) as catalog:
+            yield catalog
+
+
+@contextmanager
+def _spooled_stdin() -> Iterator[str]:
+    """Copy standard input to a temporary file, as CFITSIO has to seek in it."""
+    if sys.stdin is None or sys.stdin.isatty():
+        raise CatalogError("there is no FITS table on standard input", "pipe one in or name a file")
+    with tempfile.NamedTemporaryFile(suffix=".fits") as file:
+        shutil.copyfileobj(sys.stdin.buffer, file, 1 << 20)
+        file.flush()
+        yield file.name
+
+
+@contextmanager
+def _opened(shown: str, path: str, folder: Path) -> Iterator[Catalog]:
+    _refuse_damage(shown, path)
+    try:
+        file = fitsio.FITS(path)
+    except (OSError, ValueError) as error:
+        raise CatalogError(
+            f"{shown} cannot be read: {_reason(error)}",
+            "check the HDU and the selection in its brackets" if "[" in path else "",
+        ) from error
+    with file:
+        hdu = _table_hdu(shown, path, file)
+        n_rows = int(hdu.get_nrows())
+        if n_rows == 0:
+            selected = " selected by its brackets" if "[" in path else ""
+            raise CatalogError(f"{shown} has no rows{selected}", "name a table with galaxies")
+        yield Catalog(shown, folder, n_rows, _dtype(shown, hdu), _cards(hdu), hdu)
+
+
+def _file_name(path: str) -> str:
+    return path.partition("[")[0]
+
+
+def _reason(error: Exception) -> str:
+    """The last line of CFITSIO's stack of messages, which says most."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return lines[-1].rstrip(".:") if lines else type(error).__name__
+
+
+def _refuse_damage(shown: str, path: str) -> None:
+    """Refuse a local file that is missing, not FITS, or shorter than its headers promise."""
+    if "://" in path:
+        return
+    name = Path(_file_name(path))
+    if not name.exists():
+        raise CatalogError(f"there is no catalogue {_file_name(shown)}", "check the path")
+    if name.is_dir():
+        raise CatalogError(f"{_file_name(shown)} is a folder", "name a FITS table")
+    with name.open("rb") as stream:
+        start = stream.read(9)
+    if not start:
+        raise CatalogError(f"{_file_name(shown)} is an empty file", "copy or make it again")
+    if name.suffix.lower() in COMPRESSED or start[:2] in (b"\x1f\x8b", b"BZ"):
+        return
+    if start != b"SIMPLE  =":
+        raise CatalogError(
+            f"{_file_name(shown)} is not a FITS file",
+            "convert it, for example with TOPCAT or stilts",
+        )
+    _refuse_truncated(_file_name(shown), name)
+
+
+def _refuse_truncated(shown: str, name: Path) -> None:
+    size = name.stat().st_size
+    try:
+        with fitsio.FITS(str(name)) as file:
+            promised = max(int(hdu.get_offsets()["data_end"]) for hdu in file)
+    except (OSError, ValueError) as error:
+        raise CatalogError(
+            f"{shown} is damaged: {_reason(error)}", "copy or make it again"
+        ) from error
+    if promised > size:
+        raise CatalogError(
+            f"{shown} is truncated: it has {size} of the {promised} bytes its headers promise",
+            "copy or make it again",
+        )
+
+
+def _table_hdu(shown: str, path: str, file: Any) -> Any:
+    """The HDU in the path's first brackets, else the first table."""
+    try:
+        tables = [hdu for hdu in file if hdu.get_exttype() != "IMAGE_HDU"]
+    except (OSError, ValueError) as error:
+        raise CatalogError(f"{shown} is damaged: {_reason(error)}", "copy it again") from error
+    bracket = re.match(r"[^\[]*\[\s*([^\]]*?)\s*\]", path)
+    if bracket and re.fullmatch(r"\d+|[A-Za-z_]\w*(\s*,\s*\d+)?", bracket[1]):
+        wanted = bracket[1].partition(",")[0].strip()
+        index = int(wanted) if wanted.isdigit() else wanted.upper()
+        tables = [hdu for hdu in tables if index in (hdu.get_extnum(), hdu.get_extname().upper())]
+    if not tables:
+        raise CatalogError(f"{shown} holds no table there", "name a FITS file with a table HDU")
+    return tables[0]
+
+
+def _dtype(shown: str, hdu: Any) -> np.dtype[Any]:
+    """The columns' kinds, as a row that is read has them."""
+    try:
+        row = hdu[0:1]
+    except (OSError, ValueError) as error:
+        raise CatalogError(f"the first row of {shown} cannot be read", "copy it again") from error
+    fields = []
+    for name in row.dtype.names:
+        kind, shape = row.dtype[name].base, row.dtype[name].shape
+        if kind.kind == "U":
+            kind = np.dtype(f"S{max(kind.itemsize // 4, 1)}")
+        fields.append((name, kind.newbyteorder("="), shape))
+    return np.dtype(fields)
+
+
+def _cards(hdu: Any) -> dict[str, dict[str, str]]:
+    header = hdu.read_header()
+    cards: dict[str, dict[str, str]] = {}
+    for number, name in enumerate(hdu.get_colnames(), start=1):
+        found = ((key, header.get(f"{key}{number}")) for key in CARDS)
+        cards[name] = {key: str(value) for key, value in found if value is not None}
+    return cards
