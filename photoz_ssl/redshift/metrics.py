@@ -27,6 +27,7 @@ __all__ = [
     "bootstrap_error",
     "coverage",
     "interval_metrics",
+    "mean_error",
     "normalised_residual",
     "outlier_fraction",
     "pdf_metrics",
@@ -58,7 +59,11 @@ def normalised_residual(z_phot: ArrayLike, z_spec: ArrayLike) -> Array:
 
 def bias(dz: Array) -> float:
     """Mean of the normalised residuals."""
-    return float(np.mean(dz)) if len(dz) else float("nan")
+    return _mean(dz)
+
+
+def _mean(values: Array) -> float:
+    return float(np.mean(values)) if len(values) else float("nan")
 
 
 def sigma_mad(dz: Array) -> float:
@@ -70,7 +75,7 @@ def sigma_mad(dz: Array) -> float:
 
 def outlier_fraction(dz: Array, threshold: float = OUTLIER_THRESHOLD) -> float:
     """Fraction of galaxies with |dz| above the threshold."""
-    return float(np.mean(np.abs(dz) > threshold)) if len(dz) else float("nan")
+    return _mean((np.abs(dz) > threshold).astype(np.float64))
 
 
 def bootstrap_error(
@@ -102,6 +107,13 @@ def bootstrap_error(
         for _ in range(n_resamples)
     ]
     return float(np.std(draws, ddof=1))
+
+
+def mean_error(values: Array) -> float:
+    """Bootstrap error of a mean, in closed form: the limit of infinitely many resamples."""
+    if len(values) < 2:
+        return float("nan")
+    return float(np.std(values) / np.sqrt(len(values)))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -145,23 +157,21 @@ def point_metrics(
         Estimated and spectroscopic redshifts; galaxies where either is not finite are
         dropped and counted.
     seed, n_resamples : int
-        Of the bootstrap errors.
+        Of the bootstrap of `sigma_mad`; the other errors are those of means.
     """
     residual = normalised_residual(z_phot, z_spec)
     dz = residual[np.isfinite(residual)]
 
-    def error(statistic: Statistic) -> float:
-        return bootstrap_error(dz, statistic, seed=seed, n_resamples=n_resamples)
-
+    outlying = (np.abs(dz) > OUTLIER_THRESHOLD).astype(np.float64)
     return PointMetrics(
         n_galaxies=len(dz),
         n_dropped=len(residual) - len(dz),
         bias=bias(dz),
-        bias_error=error(bias),
+        bias_error=mean_error(dz),
         sigma_mad=sigma_mad(dz),
-        sigma_mad_error=error(sigma_mad),
+        sigma_mad_error=bootstrap_error(dz, sigma_mad, seed=seed, n_resamples=n_resamples),
         outlier_fraction=outlier_fraction(dz),
-        outlier_fraction_error=error(outlier_fraction),
+        outlier_fraction_error=mean_error(outlying),
     )
 
 
@@ -204,9 +214,6 @@ def interval_metrics(
     interval68: tuple[ArrayLike, ArrayLike],
     interval95: tuple[ArrayLike, ArrayLike],
     odds: ArrayLike,
-    *,
-    seed: int = 0,
-    n_resamples: int = N_BOOTSTRAP,
 ) -> IntervalMetrics:
     """Coverage of the credible intervals, and the mean odds.
 
@@ -218,8 +225,6 @@ def interval_metrics(
         Lower and upper ends.
     odds : array_like, shape (n_galaxies,)
         PDF mass within 0.03 (1 + z) of the mode.
-    seed, n_resamples : int
-        Of the bootstrap errors.
     """
     true = np.asarray(z_spec, np.float64)
     inside68, inside95 = (
@@ -229,17 +234,14 @@ def interval_metrics(
     mass = np.asarray(odds, np.float64)
     kept = np.isfinite(inside68) & np.isfinite(inside95) & np.isfinite(mass)
 
-    def error(inside: Array) -> float:
-        return bootstrap_error(inside[kept], bias, seed=seed, n_resamples=n_resamples)
-
     return IntervalMetrics(
         n_galaxies=int(kept.sum()),
         n_dropped=int((~kept).sum()),
-        coverage68=bias(inside68[kept]),
-        coverage68_error=error(inside68),
-        coverage95=bias(inside95[kept]),
-        coverage95_error=error(inside95),
-        odds=bias(mass[kept]),
+        coverage68=_mean(inside68[kept]),
+        coverage68_error=mean_error(inside68[kept]),
+        coverage95=_mean(inside95[kept]),
+        coverage95_error=mean_error(inside95[kept]),
+        odds=_mean(mass[kept]),
     )
 
 
@@ -272,37 +274,25 @@ class PdfMetrics:
         return asdict(self)
 
 
-def score_metrics(
-    scores: PdfScores, *, seed: int = 0, n_resamples: int = N_BOOTSTRAP
-) -> PdfMetrics:
+def score_metrics(scores: PdfScores) -> PdfMetrics:
     """Summarise scores; galaxies with a NaN score are dropped and counted."""
     kept = np.isfinite(scores.pit) & np.isfinite(scores.crps) & np.isfinite(scores.cde_loss)
     chosen = scores[kept]
-
-    def error(values: Array) -> float:
-        return bootstrap_error(values, bias, seed=seed, n_resamples=n_resamples)
 
     return PdfMetrics(
         n_galaxies=int(kept.sum()),
         n_dropped=int((~kept).sum()),
         pit_ks=ks_distance(chosen.pit),
-        crps=bias(chosen.crps),
-        crps_error=error(chosen.crps),
-        cde_loss=bias(chosen.cde_loss),
-        cde_loss_error=error(chosen.cde_loss),
+        crps=_mean(chosen.crps),
+        crps_error=mean_error(chosen.crps),
+        cde_loss=_mean(chosen.cde_loss),
+        cde_loss_error=mean_error(chosen.cde_loss),
     )
 
 
-def pdf_metrics(
-    pdf: ArrayLike,
-    edges: ArrayLike,
-    z_spec: ArrayLike,
-    *,
-    seed: int = 0,
-    n_resamples: int = N_BOOTSTRAP,
-) -> PdfMetrics:
+def pdf_metrics(pdf: ArrayLike, edges: ArrayLike, z_spec: ArrayLike) -> PdfMetrics:
     """PIT, CRPS and CDE loss of redshift PDFs; `pdf_scores`, then `score_metrics`."""
-    return score_metrics(pdf_scores(pdf, edges, z_spec), seed=seed, n_resamples=n_resamples)
+    return score_metrics(pdf_scores(pdf, edges, z_spec))
 
 
 @dataclass(frozen=True)
