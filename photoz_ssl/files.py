@@ -53,7 +53,9 @@ def atomic_output(path: Path, *, overwrite: bool = False) -> Iterator[Path]:
     temporary = path.with_name(f".{path.stem}.{secrets.token_hex(4)}.part{path.suffix}")
     try:
         with output_errors(path):
+            mode = _mode_of_new_files(temporary)
             yield temporary
+            temporary.chmod(mode)
             _flush_to_disk(temporary)
             temporary.replace(path)
     finally:
@@ -76,6 +78,14 @@ def output_errors(path: Path) -> Iterator[None]:
                 f"no permission to write {path}", "choose another --output"
             ) from error
         raise
+
+
+def _mode_of_new_files(path: Path) -> int:
+    """The permissions that a file at ``path`` is born with; some writers narrow them."""
+    path.touch()
+    mode = path.stat().st_mode
+    path.unlink()
+    return mode
 
 
 def _flush_to_disk(path: Path) -> None:

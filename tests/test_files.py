@@ -21,6 +21,14 @@ def test_a_finished_output_appears_under_its_name(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == [path]
 
 
+def test_everybody_may_read_what_a_narrow_writer_wrote(tmp_path: Path) -> None:
+    plain, path = tmp_path / "plain", tmp_path / "out"
+    plain.touch()
+    with atomic_output(path) as temporary:
+        temporary.touch(mode=0o600)
+    assert path.stat().st_mode == plain.stat().st_mode
+
+
 def test_a_failure_leaves_what_was_there(tmp_path: Path) -> None:
     path = tmp_path / "out.fits"
     path.write_bytes(b"old")

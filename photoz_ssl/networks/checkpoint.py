@@ -69,9 +69,10 @@ class Checkpoint:
         CheckpointError
             If the weights are not those of the network that the file describes.
         """
-        network: RedshiftNetwork | Encoder = build_encoder(self.encoder)
+        encoder = build_encoder(self.encoder)
+        network: RedshiftNetwork | Encoder = encoder
         if self.grid is not None:
-            network = RedshiftNetwork(network, self.grid.n_bins)
+            network = RedshiftNetwork(encoder, self.grid.n_bins)
         try:
             network.load_state_dict(dict(self.state), strict=True)
         except RuntimeError as error:
@@ -80,7 +81,8 @@ class Checkpoint:
                 f"the weights do not fit the network that the file describes: {first}",
                 "the file is damaged or of another version",
             ) from error
-        return network.eval()
+        network.eval()
+        return network
 
 
 def shipped_model_path() -> Path:

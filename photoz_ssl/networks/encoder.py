@@ -114,7 +114,7 @@ def encoder_config(preset: str) -> EncoderConfig:
     return PRESETS[preset]
 
 
-class Encoder(ResNet):
+class Encoder(ResNet):  # type: ignore[misc]  # torchvision is untyped
     """A ResNet without its classifier; see `build_encoder`."""
 
     def __init__(self, config: EncoderConfig) -> None:

@@ -100,7 +100,7 @@ def open_runtime(checkpoint: Checkpoint, device: str) -> EagerRuntime:
     """
     place = choose_device(device)
     network = checkpoint.network().to(place)
-    network = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    network = network.to(memory_format=torch.channels_last)
     if isinstance(network, Encoder):
         return EagerRuntime(network, None, Calibration(), place)
     return EagerRuntime(network.encoder, network, checkpoint.calibration or Calibration(), place)

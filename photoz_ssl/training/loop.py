@@ -125,7 +125,9 @@ def train(
             sums[name] = sums.get(name, torch.zeros_like(value)) + value
         images = (step + 1) * plan.batch_size
         rate = {"rate": optimizer.param_groups[-1]["lr"]}
-        progress(plan.stage, images, plan.n_steps * plan.batch_size, loss=float(loss), **rate)
+        progress(
+            plan.stage, images, plan.n_steps * plan.batch_size, loss=float(loss.detach()), **rate
+        )
         epoch, place = divmod(step + 1, plan.steps_an_epoch)
         if place == 0:
             means = {name: float(value) / plan.steps_an_epoch for name, value in sums.items()}

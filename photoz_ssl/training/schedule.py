@@ -29,6 +29,6 @@ def cosine_factor(step: int, n_steps: int, warmup_steps: float = 0) -> float:
 
 
 def steps_factor(step: int, n_steps: int) -> float:
-    """x 0.1 at 60 % and again at 90 % of the steps (method section 4)."""
+    """Times 0.1 at 60 %, and again at 90 % of the steps (method section 4)."""
     passed = sum(step >= fraction * n_steps for fraction in STEP_FRACTIONS)
     return float(STEP_FACTOR**passed)

@@ -95,7 +95,7 @@ def finetune(config: FinetuneConfig, *, progress: Progress = silent) -> Finetune
     encoder = load_encoder(config.encoder, archive.spec, str(config.archive), seed=config.seed)
     folder = open_run_folder(config, "finetune", rows=str(len(rows)), galaxies=str(len(archive)))
     network = RedshiftNetwork(encoder, grid.n_bins, seed=config.seed).to(device)
-    network = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    network = network.to(memory_format=torch.channels_last)
     optimizer = make_optimizer(network, config, pretrained=is_file(config.encoder))
 
     def validate() -> Evaluation:

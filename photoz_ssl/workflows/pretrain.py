@@ -95,7 +95,7 @@ def pretrain(config: PretrainConfig, *, progress: Progress = silent) -> Pretrain
         batchnorm_groups=config.batchnorm_groups,
         seed=config.seed,
     ).to(device)
-    network = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    network = network.to(memory_format=torch.channels_last)
     optimizer = torch.optim.SGD(
         [{"params": list(network.query_network.parameters()), "peak": config.learning_rate}],
         lr=config.learning_rate,
@@ -149,7 +149,8 @@ def load_encoder(name: str, spec: ImageSpec, archive: str, *, seed: int) -> Enco
     spec.require_usable_by(checkpoint.spec, here=archive, there=name)
     network = checkpoint.network()
     encoder = network if isinstance(network, Encoder) else network.encoder
-    return encoder.train()
+    encoder.train()
+    return encoder
 
 
 def is_file(encoder: str) -> bool:

@@ -1,0 +1,44 @@
+"""Batches: complete, seeded, in order."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+from photoz_ssl.datasets.galaxies import batch_rows, consecutive_rows, gather, read_ahead
+from photoz_ssl.survey.archive import open_archive
+
+
+def test_an_epoch_holds_each_row_once_and_no_two_epochs_are_alike() -> None:
+    rows = np.arange(100, 120)
+    epochs = [
+        np.concatenate([batch_rows(rows, 5, seed=3, step=4 * epoch + place) for place in range(4)])
+        for epoch in range(2)
+    ]
+    for epoch in epochs:
+        np.testing.assert_array_equal(np.sort(epoch), rows)
+    assert not np.array_equal(epochs[0], epochs[1])
+
+
+def test_the_incomplete_batch_is_left_out() -> None:
+    rows = np.arange(11)
+    steps = [batch_rows(rows, 4, seed=0, step=step) for step in range(2)]
+    assert len(np.unique(np.concatenate(steps))) == 8
+
+
+def test_gathered_rows_keep_their_order(tiny_archive: Path) -> None:
+    archive, rows = open_archive(tiny_archive), np.array([7, 2, 19, 2])
+    batch = gather(archive, rows)
+    np.testing.assert_array_equal(batch.images.numpy(), archive.images[rows])
+    np.testing.assert_array_equal(batch.ebv.numpy(), archive.ebv[rows])
+    np.testing.assert_array_equal(batch.redshift.numpy(), archive.redshift[rows])
+
+
+def test_reading_ahead_changes_nothing(tiny_archive: Path) -> None:
+    archive = open_archive(tiny_archive)
+    batches = list(read_ahead(archive, consecutive_rows(archive.rows(), 7)))
+    assert [len(batch) for batch in batches] == [7, 7, 7, 3]
+    found = np.concatenate([batch.redshift.numpy() for batch in batches])
+    np.testing.assert_array_equal(found, archive.redshift)
+    assert list(read_ahead(archive, [])) == []

@@ -1,0 +1,152 @@
+"""A model rebuilds itself from its file, and a hostile file is told in a sentence."""
+
+from __future__ import annotations
+
+import json
+import pickle
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import save_file
+
+from photoz_ssl.errors import CheckpointError, ConfigError
+from photoz_ssl.networks.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
+from photoz_ssl.networks.encoder import PRESETS, build_encoder
+from photoz_ssl.networks.redshift_head import RedshiftNetwork
+from photoz_ssl.networks.runtimes import choose_device, open_runtime
+from photoz_ssl.redshift.calibration import Calibration
+from photoz_ssl.redshift.grid import RedshiftGrid
+from photoz_ssl.spec import ImageSpec
+
+TINY = replace(PRESETS["resnet18-compact"], width=0.125)
+
+
+def tiny_model() -> Checkpoint:
+    network = RedshiftNetwork(build_encoder(TINY), 180)
+    return Checkpoint(
+        kind="photoz",
+        spec=ImageSpec(),
+        encoder=TINY,
+        state=network.state_dict(),
+        grid=RedshiftGrid(),
+        calibration=Calibration(temperature=1.5),
+        provenance={"name": "tiny"},
+        metrics={"sigma_mad": 0.02},
+    )
+
+
+@pytest.fixture
+def model_file(tmp_path: Path) -> Path:
+    path = tmp_path / "tiny.safetensors"
+    save_checkpoint(path, tiny_model())
+    return path
+
+
+def test_round_trip(model_file: Path) -> None:
+    first, second = tiny_model(), load_checkpoint(model_file)
+    for name in ("kind", "spec", "encoder", "grid", "calibration", "provenance", "metrics"):
+        assert getattr(first, name) == getattr(second, name)
+    images = torch.randn(2, 5, 64, 64)
+    with torch.inference_mode():
+        assert torch.equal(first.network()(images), second.network()(images))
+
+
+def test_half_precision_halves_the_file_and_little_else(model_file: Path) -> None:
+    half = model_file.with_name("half.safetensors")
+    save_checkpoint(half, tiny_model(), half=True)
+    assert half.stat().st_size < 0.6 * model_file.stat().st_size
+    images = torch.rand(2, 5, 64, 64)
+    whole, halved = (open_runtime(load_checkpoint(path), "cpu") for path in (model_file, half))
+    np.testing.assert_allclose(whole.pdf(images), halved.pdf(images), atol=1e-3)
+
+
+def test_truncated_and_alien_files_are_refused(model_file: Path) -> None:
+    whole = model_file.read_bytes()
+    for damaged in (b"", b"text", whole[:100], whole[: len(whole) // 2], b"\xff" * 64):
+        model_file.write_bytes(damaged)
+        with pytest.raises(CheckpointError, match="not a readable safetensors file"):
+            load_checkpoint(model_file)
+    with pytest.raises(CheckpointError, match="there is no model file"):
+        load_checkpoint(model_file.with_name("missing"))
+
+
+class Malicious:
+    def __reduce__(self) -> tuple[object, tuple[str]]:
+        return print, ("owned",)
+
+
+def test_a_pickle_is_never_executed(model_file: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    model_file.write_bytes(pickle.dumps(Malicious()))
+    with pytest.raises(CheckpointError):
+        load_checkpoint(model_file)
+    assert "owned" not in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    "lie",
+    [
+        {"kind": "cat"},
+        {"grid": None},
+        {"spec": "{}x"},
+        {"encoder": {"architecture": "vgg"}},
+        {"format_version": 99},
+        {"provenance": 3},
+        {"calibration": {"temperature": "hot"}},
+    ],
+)
+def test_a_lying_description_is_refused(model_file: Path, lie: dict[str, object]) -> None:
+    from safetensors import safe_open
+
+    with safe_open(model_file, framework="pt") as file:
+        description = json.loads(file.metadata()["photoz_ssl"])
+    text = json.dumps({**description, **lie})
+    save_file(dict(tiny_model().state), model_file, {"photoz_ssl": text})
+    with pytest.raises(CheckpointError):
+        load_checkpoint(model_file)
+
+
+def test_a_file_of_another_program_is_refused(model_file: Path) -> None:
+    save_file(dict(tiny_model().state), model_file, {"format": "pt"})
+    with pytest.raises(CheckpointError, match="not written by photoz-ssl"):
+        load_checkpoint(model_file)
+
+
+def test_every_key_and_shape_counts() -> None:
+    model = tiny_model()
+    state = dict(model.state)
+    missing = {name: value for name, value in state.items() if name != "head.weight"}
+    for wrong in (
+        missing,
+        {**state, "extra": torch.zeros(1)},
+        {**state, "head.bias": torch.zeros(3)},
+    ):
+        with pytest.raises(CheckpointError, match="do not fit"):
+            replace(model, state=wrong).network()
+
+
+def test_a_runtime_gives_pdfs_and_unit_vectors_whatever_the_batch() -> None:
+    runtime = open_runtime(tiny_model(), "cpu")
+    images = torch.randn(5, 5, 64, 64)
+    pdf, features = runtime.pdf(images), runtime.represent(images)
+    np.testing.assert_allclose(pdf.sum(axis=1), 1)
+    np.testing.assert_allclose(np.linalg.norm(features, axis=1), 1, rtol=1e-5)
+    np.testing.assert_allclose(runtime.pdf(images[2:3]), pdf[2:3], atol=1e-6)
+
+
+def test_an_encoder_alone_has_no_redshifts() -> None:
+    encoder = build_encoder(TINY)
+    model = Checkpoint(kind="encoder", spec=ImageSpec(), encoder=TINY, state=encoder.state_dict())
+    runtime = open_runtime(model, "cpu")
+    assert runtime.represent(torch.zeros(1, 5, 64, 64)).shape == (1, 64)
+    with pytest.raises(CheckpointError, match="without a redshift head"):
+        runtime.pdf(torch.zeros(1, 5, 64, 64))
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
+def test_a_gpu_that_is_not_there_is_an_error() -> None:
+    assert choose_device("auto").type == "cpu"
+    with pytest.raises(ConfigError, match="no GPU"):
+        choose_device("cuda")

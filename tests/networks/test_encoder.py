@@ -1,0 +1,60 @@
+"""The encoder is the paper's, and a seed decides its weights."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+import torch
+
+from photoz_ssl.errors import CheckpointError, ConfigError
+from photoz_ssl.networks.encoder import PRESETS, EncoderConfig, build_encoder, encoder_config
+from photoz_ssl.networks.redshift_head import RedshiftNetwork
+
+TINY = replace(PRESETS["resnet18-compact"], width=0.125)
+
+
+def test_the_papers_network_has_the_papers_parameters() -> None:
+    encoder = build_encoder(PRESETS["resnet50"])
+    assert sum(weights.numel() for weights in encoder.parameters()) == 23_514_304
+    network = RedshiftNetwork(encoder, 180)
+    assert sum(weights.numel() for weights in network.parameters()) == 23_883_124
+
+
+@pytest.mark.parametrize(
+    ("preset", "side"), [("resnet18", 8), ("resnet18-fast", 4), ("resnet18-compact", 4)]
+)
+def test_feature_maps_have_the_stated_sizes(preset: str, side: int) -> None:
+    encoder = build_encoder(replace(PRESETS[preset], width=0.125)).eval()
+    sizes = []
+    encoder.layer4.register_forward_hook(lambda *call: sizes.append(tuple(call[2].shape)))
+    with torch.inference_mode():
+        features = encoder(torch.zeros(2, 5, 64, 64))
+    assert sizes == [(2, 64, side, side)]
+    assert features.shape == (2, encoder.feature_size) == (2, 64)
+
+
+def test_a_seed_decides_the_weights_and_leaves_the_global_state() -> None:
+    before = torch.random.get_rng_state()
+    first, second, third = (build_encoder(TINY, seed=seed) for seed in (1, 1, 2))
+    assert torch.equal(first.conv1.weight, second.conv1.weight)
+    assert not torch.equal(first.conv1.weight, third.conv1.weight)
+    assert torch.equal(before, torch.random.get_rng_state())
+
+
+def test_softening_is_the_arcsinh_of_flux_over_noise() -> None:
+    linear = build_encoder(replace(TINY, softening=None)).eval()
+    soft = build_encoder(TINY).eval()
+    images = torch.randn(2, 5, 64, 64)
+    noise = torch.tensor(TINY.softening)[:, None, None]
+    with torch.inference_mode():
+        torch.testing.assert_close(soft(images), linear(torch.asinh(images / noise)))
+
+
+def test_a_config_survives_json_and_refuses_nonsense() -> None:
+    assert EncoderConfig.from_dict(TINY.to_dict()) == TINY
+    for nonsense in ({"architecture": "vgg"}, {"width": 1e9}, {"softening": [0.0]}, {"x": 1}):
+        with pytest.raises(CheckpointError):
+            EncoderConfig.from_dict({**TINY.to_dict(), **nonsense})
+    with pytest.raises(ConfigError, match="presets are"):
+        encoder_config("resnet51")

@@ -1,0 +1,184 @@
+"""Schedules, label fractions, and runs that are interrupted and taken up again."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from photoz_ssl.config import FinetuneConfig, PretrainConfig
+from photoz_ssl.errors import ArchiveError, CheckpointError, ConfigError, OutputError
+from photoz_ssl.networks.checkpoint import load_checkpoint
+from photoz_ssl.networks.encoder import PRESETS, build_encoder
+from photoz_ssl.networks.redshift_head import RedshiftNetwork
+from photoz_ssl.training import loop
+from photoz_ssl.training.schedule import cosine_factor, steps_factor
+from photoz_ssl.training.supervised import make_optimizer, some_labels
+from photoz_ssl.workflows.finetune import finetune
+from photoz_ssl.workflows.inference import Predictor
+from photoz_ssl.workflows.pretrain import pretrain
+
+
+@pytest.fixture(autouse=True)
+def tiny_preset(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(PRESETS, "tiny", replace(PRESETS["resnet18-compact"], width=0.125))
+
+
+def pretraining(archive: Path, output: Path, **change: Any) -> PretrainConfig:
+    settings = {"epochs": 3, "batch_size": 4, "batchnorm_groups": 2, "queue_size": 16, **change}
+    return PretrainConfig(archive=archive, output=output, encoder="tiny", **settings)
+
+
+def finetuning(archive: Path, output: Path, **change: Any) -> FinetuneConfig:
+    settings = {"epochs": 2, "batch_size": 4, "encoder": "tiny", **change}
+    return FinetuneConfig(archive=archive, output=output, **settings)
+
+
+def test_the_cosine_goes_from_one_to_zero_after_a_warm_up() -> None:
+    factors = [cosine_factor(step, 100, 10) for step in range(101)]
+    assert np.all(np.diff(factors[:11]) > 0)
+    assert factors[10] == 1
+    assert factors[55] == pytest.approx(0.5)
+    assert factors[100] == pytest.approx(0)
+    assert cosine_factor(0, 100) == 1
+
+
+def test_steps_at_60_and_90_percent() -> None:
+    factors = [steps_factor(step, 100) for step in (0, 59, 60, 89, 90, 99)]
+    np.testing.assert_allclose(factors, [1, 1, 0.1, 0.1, 0.01, 0.01])
+
+
+def test_smaller_label_fractions_lie_inside_larger_ones() -> None:
+    rows = np.arange(50, 150)
+    few, many = (set(some_labels(rows, fraction, seed=1)) for fraction in (0.1, 0.4))
+    assert (len(few), len(many)) == (10, 40)
+    assert few < many
+    np.testing.assert_array_equal(some_labels(rows, 1.0, seed=1), rows)
+    assert len(some_labels(rows, 1e-6, seed=1)) == 1
+
+
+def test_a_pretrained_encoder_learns_at_a_tenth_of_the_heads_rate() -> None:
+    network = RedshiftNetwork(build_encoder(PRESETS["tiny"]), 180)
+    config = FinetuneConfig(archive=Path("a"), output=Path("b"))
+    for optimizer in ("sgd", "adamw"):
+        chosen = replace(config, optimizer=optimizer)
+        groups = make_optimizer(network, chosen, pretrained=True).param_groups
+        assert groups[0]["peak"] == pytest.approx(0.1 * groups[1]["peak"])
+        scratch = make_optimizer(network, chosen, pretrained=False).param_groups
+        assert scratch[0]["peak"] == scratch[1]["peak"]
+
+
+class InterruptionError(Exception):
+    pass
+
+
+def interrupt_after(images: int) -> Any:
+    def progress(stage: str, done: int, total: int | None, /, **figures: float) -> None:
+        if done >= images and "images" in stage:
+            raise InterruptionError
+
+    return progress
+
+
+@pytest.mark.parametrize("seconds", [300.0, 0.0])
+def test_a_resumed_pretraining_equals_an_uninterrupted_one(
+    tiny_archive: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, seconds: float
+) -> None:
+    monkeypatch.setattr(loop, "SECONDS_BETWEEN_STATES", seconds)
+    whole = pretrain(pretraining(tiny_archive, tmp_path / "whole"))
+    config = pretraining(tiny_archive, tmp_path / "cut")
+    with pytest.raises(InterruptionError):
+        pretrain(config, progress=interrupt_after(20))
+    resumed = pretrain(replace(config, resume=True))
+    first, second = load_checkpoint(whole.encoder), load_checkpoint(resumed.encoder)
+    for name, weights in first.state.items():
+        assert torch.equal(weights, second.state[name]), name
+    lines = [(tmp_path / run / "metrics.jsonl").read_text() for run in ("whole", "cut")]
+    assert lines[0] == lines[1]
+    assert [json.loads(line)["epoch"] for line in lines[0].splitlines()] == [1, 2, 3]
+
+
+def test_a_resumed_finetuning_equals_an_uninterrupted_one(
+    tiny_archive: Path, tmp_path: Path
+) -> None:
+    for optimizer in ("sgd", "adamw"):
+        runs = [tmp_path / optimizer / name for name in ("whole", "cut")]
+        configs = [
+            finetuning(tiny_archive, run, optimizer=optimizer, epochs=3, overwrite=True)
+            for run in runs
+        ]
+        whole = finetune(configs[0])
+        with pytest.raises(InterruptionError):
+            finetune(configs[1], progress=interrupt_after(20))
+        resumed = finetune(replace(configs[1], overwrite=False, resume=True))
+        assert whole.model.read_bytes() == resumed.model.read_bytes()
+
+
+def test_a_finished_run_resumes_to_itself(tiny_archive: Path, tmp_path: Path) -> None:
+    config = finetuning(tiny_archive, tmp_path / "run")
+    before = finetune(config).model.read_bytes()
+    assert finetune(replace(config, resume=True)).model.read_bytes() == before
+
+
+def test_a_run_is_not_resumed_with_other_options(tiny_archive: Path, tmp_path: Path) -> None:
+    config = finetuning(tiny_archive, tmp_path / "run")
+    finetune(config)
+    with pytest.raises(OutputError, match="--resume"):
+        finetune(config)
+    with pytest.raises(CheckpointError, match="other options"):
+        finetune(replace(config, resume=True, learning_rate=0.1))
+    finetune(replace(config, overwrite=True, learning_rate=0.1))
+
+
+def test_a_damaged_state_is_told_in_a_sentence(tiny_archive: Path, tmp_path: Path) -> None:
+    config = finetuning(tiny_archive, tmp_path / "run")
+    finetune(config)
+    state = config.output / "state.pt"
+    state.write_bytes(state.read_bytes()[:1000])
+    with pytest.raises(CheckpointError, match="is damaged"):
+        finetune(replace(config, resume=True))
+
+
+def test_only_a_run_folder_is_overwritten(tiny_archive: Path, tmp_path: Path) -> None:
+    (tmp_path / "thesis.tex").write_text("years of work")
+    with pytest.raises(ConfigError, match="not a run folder"):
+        finetune(finetuning(tiny_archive, tmp_path, overwrite=True))
+    assert (tmp_path / "thesis.tex").exists()
+
+
+def test_finetuning_starts_from_an_encoder_file(tiny_archive: Path, tmp_path: Path) -> None:
+    encoder = pretrain(pretraining(tiny_archive, tmp_path / "pretrained", epochs=1)).encoder
+    config = finetuning(
+        tiny_archive, tmp_path / "run", encoder=str(encoder), encoder_rate=0.0, epochs=1
+    )
+    report = finetune(config)
+    before, after = load_checkpoint(encoder), load_checkpoint(report.model)
+    for name in ("conv1.weight", "layer4.1.conv2.weight"):
+        assert torch.equal(before.state[name], after.state[f"encoder.{name}"])
+    commands = [step["command"] for step in after.provenance["history"]]
+    assert commands == ["pretrain", "finetune"]
+
+
+def test_a_predictor_takes_raw_stamps_of_any_size(tiny_archive: Path, tmp_path: Path) -> None:
+    predictor = Predictor.load(finetune(finetuning(tiny_archive, tmp_path / "run")).model, "cpu")
+    images = np.random.default_rng(0).normal(size=(3, 5, 107, 107)).astype(np.float32)
+    ebv = np.array([0.0, 0.1, 0.2])
+    pdf = predictor.pdf(images, ebv)
+    np.testing.assert_allclose(pdf.sum(axis=1), 1)
+    np.testing.assert_allclose(predictor.pdf(images[..., 21:85, 21:85], ebv), pdf, atol=1e-6)
+    assert predictor.pdf(images[:0], ebv[:0]).shape == (0, 180)
+    assert predictor.represent(images, ebv).shape == (3, 64)
+
+
+def test_too_few_galaxies_and_no_labels_are_told(tiny_archive: Path, tmp_path: Path) -> None:
+    with pytest.raises(ArchiveError, match="too few"):
+        pretrain(pretraining(tiny_archive, tmp_path / "a", batch_size=32, batchnorm_groups=16))
+    with pytest.raises(ConfigError, match="neither an encoder file nor a preset"):
+        finetune(finetuning(tiny_archive, tmp_path / "b", encoder="resnet99"))
+    assert not (tmp_path / "a").exists()
+    assert not (tmp_path / "b").exists()
