@@ -1,0 +1,255 @@
+"""Figures for a paper: estimated against true redshifts, residuals, and the PIT histogram.
+
+Each is one column of a journal wide, and is written as PNG and as PDF with the same bytes for
+the same redshifts. Matplotlib is an extra, imported when a figure is drawn.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from photoz_ssl.errors import OutputError
+from photoz_ssl.extras import import_extra
+from photoz_ssl.files import atomic_output, claim_output
+from photoz_ssl.redshift.metrics import OUTLIER_THRESHOLD, PointMetrics, normalised_residual
+
+__all__ = ["draw_figures", "require_matplotlib", "save_figure"]
+
+COLUMN_WIDTH = 3.4
+"""Width of a journal's column, inches."""
+
+DOTS_PER_INCH = 200
+
+STYLE = {
+    "font.size": 8,
+    "axes.labelsize": 9,
+    "axes.linewidth": 0.7,
+    "xtick.direction": "in",
+    "ytick.direction": "in",
+    "xtick.top": True,
+    "ytick.right": True,
+    "legend.frameon": False,
+    "legend.fontsize": 7,
+    "lines.linewidth": 1.2,
+    "mathtext.fontset": "dejavusans",
+    "pdf.fonttype": 42,
+}
+
+DENSITY_MAP = "magma_r"
+DARK, ORANGE, BLUE = "#222222", "#d55e00", "#0072b2"
+"""Black, and two colours of Okabe and Ito that every eye can tell apart."""
+
+NO_DATES = {"png": {"Software": None}, "pdf": {"CreationDate": None, "Producer": None}}
+
+Array = NDArray[np.float64]
+
+
+def require_matplotlib() -> Any:
+    """Import matplotlib.
+
+    Raises
+    ------
+    MissingExtraError
+        If it is not installed.
+    """
+    return import_extra("matplotlib", extra="plot", purpose="drawing figures")
+
+
+def draw_figures(
+    folder: Path,
+    z_phot: Array,
+    z_spec: Array,
+    metrics: PointMetrics,
+    *,
+    pit: Array | None,
+    overwrite: bool,
+) -> tuple[Path, ...]:
+    """Draw the figures of an evaluation into a folder, which is made if need be.
+
+    Parameters
+    ----------
+    folder : Path
+        Where they go: ``redshifts``, ``residuals`` and ``pit``, each ``.png`` and ``.pdf``.
+    z_phot, z_spec : ndarray, shape (n_galaxies,)
+        Estimated and true redshifts; galaxies with a NaN are left out.
+    metrics : PointMetrics
+        Written into the first figure.
+    pit : ndarray, shape (n_galaxies,), optional
+        PIT values; without them there is no PIT figure.
+    overwrite : bool
+        Whether existing figures may be replaced.
+
+    Raises
+    ------
+    OutputError
+        If a figure exists already or cannot be written.
+    MissingExtraError
+        If matplotlib is not installed.
+    """
+    require_matplotlib()
+    known = np.isfinite(z_phot) & np.isfinite(z_spec)
+    estimated, true = z_phot[known], z_spec[known]
+    drawings: dict[str, Callable[[], Any]] = {
+        "redshifts": lambda: _redshifts(estimated, true, metrics),
+        "residuals": lambda: _residuals(estimated, true),
+    }
+    if pit is not None and np.isfinite(pit).any():
+        drawings["pit"] = lambda: _pit(pit[np.isfinite(pit)])
+    targets = {name: [folder / f"{name}.{kind}" for kind in ("png", "pdf")] for name in drawings}
+    _claim(folder, [path for paths in targets.values() for path in paths], overwrite=overwrite)
+    for name, draw in drawings.items():
+        with require_matplotlib().rc_context(STYLE):
+            figure = draw()
+            for path in targets[name]:
+                save_figure(figure, path, overwrite=overwrite)
+    return tuple(path for paths in targets.values() for path in paths)
+
+
+def _claim(folder: Path, paths: list[Path], *, overwrite: bool) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise OutputError(
+            f"the folder {folder} cannot be made: {error.strerror}", "name another with --plot"
+        ) from error
+    for path in paths:
+        claim_output(path, overwrite=overwrite)
+
+
+def save_figure(figure: Any, path: Path, *, overwrite: bool, dpi: int = DOTS_PER_INCH) -> None:
+    """Write a figure, in the format of its suffix, without a date inside.
+
+    Raises
+    ------
+    OutputError
+        If it exists already, cannot be written, or its suffix is no format of figures.
+    """
+    suffix = path.suffix.lower().lstrip(".")
+    if suffix not in figure.canvas.get_supported_filetypes():
+        raise OutputError(f"{path} has no suffix of a picture", "name it .png or .pdf")
+    with atomic_output(path, overwrite=overwrite) as temporary:
+        figure.savefig(temporary, dpi=dpi, metadata=NO_DATES.get(suffix))
+
+
+def _new_figure(height: float) -> tuple[Any, Any]:
+    module = import_extra("matplotlib.figure", extra="plot", purpose="drawing figures")
+    figure = module.Figure(figsize=(COLUMN_WIDTH, height), layout="constrained")
+    return figure, figure.add_subplot()
+
+
+def _density(axes: Any, figure: Any, x: Array, y: Array, extent: list[list[float]]) -> None:
+    """Counts of galaxies on a logarithmic scale; empty cells stay white."""
+    colors = import_extra("matplotlib.colors", extra="plot", purpose="drawing figures")
+    n_cells = int(np.clip(np.sqrt(len(x)), 30, 120))
+    counts, x_edges, y_edges = np.histogram2d(x, y, bins=n_cells, range=extent)
+    shown = np.ma.masked_equal(counts.T, 0)
+    scale = colors.LogNorm(vmin=0.7, vmax=max(float(counts.max()), 2.0))
+    mesh = axes.pcolormesh(
+        x_edges, y_edges, shown, norm=scale, cmap=DENSITY_MAP, rasterized=True, linewidth=0
+    )
+    bar = figure.colorbar(mesh, ax=axes, pad=0.02, aspect=30)
+    bar.set_label("galaxies per cell")
+    bar.ax.set_ylim(bottom=1)
+    bar.ax.tick_params(which="both", direction="out")
+
+
+def _redshifts(z_phot: Array, z_spec: Array, metrics: PointMetrics) -> Any:
+    figure, axes = _new_figure(height=3.0)
+    end = 1.05 * float(np.max(np.concatenate([z_phot, z_spec, [0.05]])))
+    _density(axes, figure, z_spec, z_phot, [[0, end], [0, end]])
+    line = np.array([0, end])
+    axes.plot(line, line, color=DARK, linewidth=0.9)
+    for sign in (-1, 1):
+        axes.plot(
+            line,
+            line + sign * OUTLIER_THRESHOLD * (1 + line),
+            color=DARK,
+            linewidth=0.8,
+            linestyle=(0, (4, 3)),
+        )
+    axes.set(
+        xlim=(0, end),
+        ylim=(0, end),
+        xlabel=r"spectroscopic redshift $z_\mathrm{spec}$",
+        ylabel=r"photometric redshift $z_\mathrm{phot}$",
+        aspect="equal",
+    )
+    axes.text(0.04, 0.96, _legend(metrics), transform=axes.transAxes, va="top", linespacing=1.5)
+    return figure
+
+
+def _legend(metrics: PointMetrics) -> str:
+    return "\n".join(
+        (
+            rf"$N = {metrics.n_galaxies}$",
+            rf"$\sigma_\mathrm{{MAD}} = {metrics.sigma_mad:.4f} \pm {metrics.sigma_mad_error:.4f}$",
+            rf"$\eta = {100 * metrics.outlier_fraction:.2f}"
+            rf" \pm {100 * metrics.outlier_fraction_error:.2f}\,\%$",
+        )
+    )
+
+
+def _residuals(z_phot: Array, z_spec: Array) -> Any:
+    figure, axes = _new_figure(height=2.5)
+    dz = normalised_residual(z_phot, z_spec)
+    limit = float(np.clip(1.2 * np.quantile(np.abs(dz), 0.99), 1.3 * OUTLIER_THRESHOLD, 0.5))
+    end = 1.05 * float(max(z_spec.max(), 0.05))
+    _density(axes, figure, z_spec, dz, [[0, end], [-limit, limit]])
+    axes.axhline(0, color=DARK, linewidth=0.7)
+    for sign in (-1, 1):
+        axes.axhline(sign * OUTLIER_THRESHOLD, color=DARK, linewidth=0.8, linestyle=(0, (4, 3)))
+    centre, low, median, high = _running_quantiles(z_spec, dz)
+    axes.plot(centre, median, color=BLUE, label="running median")
+    axes.plot(centre, low, color=ORANGE, linewidth=1.0, label="16th and 84th percentile")
+    axes.plot(centre, high, color=ORANGE, linewidth=1.0)
+    axes.set(
+        xlim=(0, end),
+        ylim=(-limit, limit),
+        xlabel=r"spectroscopic redshift $z_\mathrm{spec}$",
+        ylabel=r"$\Delta z = (z_\mathrm{phot} - z_\mathrm{spec}) / (1 + z_\mathrm{spec})$",
+    )
+    axes.legend(loc="lower left", ncols=2, columnspacing=1.0, handlelength=1.4)
+    return figure
+
+
+def _running_quantiles(z_spec: Array, dz: Array) -> tuple[Array, Array, Array, Array]:
+    """Median redshift, and 16th, 50th and 84th percentile of dz, of equally many galaxies."""
+    order = np.argsort(z_spec, kind="stable")
+    groups = np.array_split(order, int(np.clip(len(order) // 50, 1, 25)))
+    centre = np.array([np.median(z_spec[group]) for group in groups])
+    low, median, high = np.array([np.quantile(dz[group], (0.16, 0.5, 0.84)) for group in groups]).T
+    return centre, low, median, high
+
+
+def _pit(pit: Array) -> Any:
+    """Histogram of PIT values, and the band that 95 % of the bins of a perfect one lie in."""
+    figure, axes = _new_figure(height=2.4)
+    n_bins = int(np.clip(len(pit) // 25, 5, 20))
+    counts, edges = np.histogram(pit, bins=n_bins, range=(0, 1))
+    density = counts / len(pit) * n_bins
+    spread = 1.96 * np.sqrt((n_bins - 1) / len(pit))
+    axes.fill_between(
+        [0, 1],
+        1 - spread,
+        1 + spread,
+        color=ORANGE,
+        alpha=0.25,
+        linewidth=0,
+        label="uniform, 95 % of bins",
+    )
+    axes.axhline(1, color=ORANGE, linewidth=1.0)
+    axes.stairs(density, edges, color=BLUE, linewidth=1.2, label=f"{len(pit)} galaxies")
+    top = max(1.35 * float(density.max()), 1.25 * (1 + spread))
+    axes.set(
+        xlim=(0, 1),
+        ylim=(0, top),
+        xlabel="probability integral transform (PIT)",
+        ylabel="density of galaxies",
+    )
+    axes.legend(loc="upper center", ncols=2, columnspacing=1.0, handlelength=1.4)
+    return figure
