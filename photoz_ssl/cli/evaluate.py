@@ -26,6 +26,8 @@ EXAMPLES = "\n".join(
     )
 )
 
+WIDTH_OF_A_FILE = 120
+
 
 @command(EvaluateConfig, examples=EXAMPLES)
 def evaluate(quiet: bool, verbose: bool, **options: Any) -> None:
@@ -53,6 +55,8 @@ def _print_tables(report: EvaluateReport) -> None:
     from rich.console import Console
 
     console = Console(highlight=False)
+    if not console.is_terminal:
+        console = Console(highlight=False, width=WIDTH_OF_A_FILE)
     console.print(_table_of_all(report))
     if report.in_bins:
         console.print(_table_of_bins(report))
@@ -101,7 +105,7 @@ def _table_of_bins(report: EvaluateReport) -> Table:
     from rich.table import Table
 
     table = Table(box=box.SIMPLE_HEAD)
-    table.add_column("bin")
+    table.add_column("bin", no_wrap=True)
     for heading in ("galaxies", "bias", "σ_MAD", "η, %", "in 68 %", "PIT KS", "CRPS"):
         table.add_column(heading, justify="right")
     previous = ""
@@ -116,7 +120,7 @@ def _table_of_bins(report: EvaluateReport) -> Table:
 def _bin_row(entry: QualityInBin) -> tuple[str, ...]:
     point, interval, pdf = entry.quality.point, entry.quality.interval, entry.quality.pdf
     return (
-        f"{entry.quantity} {entry.low:.4g} to {entry.high:.4g}",
+        f"{entry.quantity} {entry.low:.3g} to {entry.high:.3g}",
         f"{point.n_galaxies}",
         f"{point.bias:+.4f}",
         f"{point.sigma_mad:.4f}",

@@ -205,7 +205,7 @@ def _residuals(z_phot: Array, z_spec: Array) -> Any:
         axes.axhline(sign * OUTLIER_THRESHOLD, color=DARK, linewidth=0.8, linestyle=(0, (4, 3)))
     centre, low, median, high = _running_quantiles(z_spec, dz)
     axes.plot(centre, median, color=BLUE, label="running median")
-    axes.plot(centre, low, color=ORANGE, linewidth=1.0, label="16th and 84th percentile")
+    axes.plot(centre, low, color=ORANGE, linewidth=1.0, label=r"68 % band")
     axes.plot(centre, high, color=ORANGE, linewidth=1.0)
     axes.set(
         xlim=(0, end),
@@ -213,7 +213,7 @@ def _residuals(z_phot: Array, z_spec: Array) -> Any:
         xlabel=r"spectroscopic redshift $z_\mathrm{spec}$",
         ylabel=r"$\Delta z = (z_\mathrm{phot} - z_\mathrm{spec}) / (1 + z_\mathrm{spec})$",
     )
-    axes.legend(loc="lower left", ncols=2, columnspacing=1.0, handlelength=1.4)
+    axes.legend(loc="lower right", ncols=2, columnspacing=1.0, handlelength=1.4)
     return figure
 
 

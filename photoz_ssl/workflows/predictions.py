@@ -1,0 +1,177 @@
+"""Reading a redshift table back, with the true redshifts, to see how good it is."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from photoz_ssl.errors import CatalogError
+from photoz_ssl.redshift.scores import PdfScores, pdf_scores
+from photoz_ssl.survey.catalog import STDIN, Catalog, open_catalog
+
+__all__ = ["Predictions", "read_predictions"]
+
+ROWS_AT_ONCE = 10_000
+
+ESTIMATE = "Z_PHOT_MEAN"
+INTERVALS = ("Z_PHOT_L68", "Z_PHOT_U68", "Z_PHOT_L95", "Z_PHOT_U95", "Z_PHOT_ODDS")
+SPLIT = "SPLIT"
+EBV = "EBV"
+R_MAGNITUDES = (
+    *("PETRO_MAG_R", "PETROMAG_R", "PETRO_R", "DERED_PETRO_R", "MODEL_MAG_R", "MODELMAG_R"),
+    *("R_MAG", "MAG_R", "RMAG", "R"),
+)
+"""Names of a column of r magnitudes; the first that a table has is taken."""
+
+LOWEST_REDSHIFT = -0.02
+"""Below it a number in a column of redshifts stands for a missing one, such as -9999."""
+
+Array = NDArray[np.float64]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Predictions:
+    """Redshifts, estimated and true; one entry a row that was chosen, NaN where unknown.
+
+    Parameters
+    ----------
+    n_rows : int
+        Rows of the table, chosen or not.
+    z_phot, z_spec : ndarray, shape (n,)
+        Estimated (the PDF's mean) and spectroscopic.
+    intervals : tuple of ndarray, shape (n,), or None
+        Lower and upper edge at 68 %, at 95 %, and odds; None where the table lacks them.
+    scores : PdfScores or None
+        None where the table has no PDFs.
+    binned_by : dict of str to ndarray, shape (n,)
+        Quantities in whose bins to look, by column name: true redshift, r magnitude, E(B-V).
+    notices : tuple of str
+        What is missing, one sentence each.
+    """
+
+    n_rows: int
+    z_phot: Array
+    z_spec: Array
+    intervals: tuple[Array, ...] | None
+    scores: PdfScores | None
+    binned_by: dict[str, Array]
+    notices: tuple[str, ...]
+
+
+def read_predictions(path: str, *, redshift_column: str, split: str | None) -> Predictions:
+    """Read a redshift table that has a column of spectroscopic redshifts.
+
+    Parameters
+    ----------
+    path : str
+        FITS table in CFITSIO's syntax, or ``-``.
+    redshift_column : str
+        Column of spectroscopic redshifts.
+    split : str, optional
+        Only rows whose ``SPLIT`` is this.
+
+    Raises
+    ------
+    CatalogError
+        If it cannot be read, lacks a column, or has no row of this split.
+    """
+    with open_catalog(path) as catalog:
+        spectroscopic = catalog.require(redshift_column, "of spectroscopic redshifts")
+        estimated = catalog.require(ESTIMATE, "of photometric redshifts")
+        split_column = catalog.require(SPLIT, "to choose rows by") if split else None
+        intervals = [name for name in INTERVALS if catalog.find((name,))]
+        magnitude = catalog.find(R_MAGNITUDES)
+        reddening = catalog.find((EBV,))
+        quantities = [name for name in (spectroscopic, magnitude, reddening) if name]
+        names = dict.fromkeys([estimated, *intervals, *quantities])
+        columns, chosen = _read_columns(catalog, tuple(names), split_column, split)
+    if not chosen.any():
+        raise CatalogError(f"{path} has no row whose {SPLIT} is {split}", "leave out --split")
+    true = columns[spectroscopic]
+    true[true < LOWEST_REDSHIFT] = np.nan
+    scores, notices = _score_pdfs(path, true, chosen)
+    if len(intervals) < len(INTERVALS):
+        notices += (f"{path} has no columns of intervals and odds, so their coverage is unknown",)
+    return Predictions(
+        n_rows=len(chosen),
+        z_phot=columns[estimated][chosen],
+        z_spec=true[chosen],
+        intervals=(
+            tuple(columns[name][chosen] for name in intervals)
+            if len(intervals) == len(INTERVALS)
+            else None
+        ),
+        scores=scores,
+        binned_by={name: columns[name][chosen] for name in quantities},
+        notices=notices,
+    )
+
+
+def _read_columns(
+    catalog: Catalog, names: Sequence[str], split_column: str | None, split: str | None
+) -> tuple[dict[str, Array], NDArray[np.bool_]]:
+    """Columns of numbers, and which rows are of the split, a block of rows at a time."""
+    for name in names:
+        if not catalog.is_number(catalog.require(name, "of numbers")):
+            raise CatalogError(
+                f"column {name} of {catalog.path} does not hold one number a row",
+                "name another column",
+            )
+    columns = {name: np.empty(catalog.n_rows) for name in names}
+    chosen = np.ones(catalog.n_rows, bool)
+    for start in range(0, catalog.n_rows, ROWS_AT_ONCE):
+        stop = min(start + ROWS_AT_ONCE, catalog.n_rows)
+        rows = catalog.read(start, stop)
+        for name, column in columns.items():
+            column[start:stop] = rows[catalog.require(name, "of numbers")]
+        if split_column is not None:
+            words = np.char.strip(rows[split_column].astype("S"))
+            chosen[start:stop] = words == str(split).encode()
+    return columns, chosen
+
+
+def _score_pdfs(
+    path: str, z_spec: Array, chosen: NDArray[np.bool_]
+) -> tuple[PdfScores | None, tuple[str, ...]]:
+    """Score the PDFs of the chosen rows; without PDFs, a notice that says why."""
+    if path.startswith(STDIN):
+        return None, (
+            "PDFs are not read from standard input, so PIT, CRPS and CDE loss are left"
+            " out; name the file",
+        )
+    file_name = path.partition("[")[0]
+    try:
+        with open_catalog(f"{file_name}[META]") as meta:
+            edges = np.asarray(meta.read(0, 1)["bins"][0], np.float64)
+    except (CatalogError, ValueError):
+        return None, (
+            "there are no PDFs in the file, so PIT, CRPS and CDE loss are left out;"
+            " predict writes PDFs with --pdf",
+        )
+    with open_catalog(f"{file_name}[DATA]") as data:
+        if data.n_rows != len(z_spec) or data.dtype["pdfs"].shape != (len(edges) - 1,):
+            return None, (
+                "the PDFs in the file are not those of the rows that were selected, so"
+                " PIT, CRPS and CDE loss are left out",
+            )
+        scores = [
+            _score_block(data, edges, z_spec, chosen, start)
+            for start in range(0, data.n_rows, ROWS_AT_ONCE)
+        ]
+    pit, crps, cde_loss = (
+        np.concatenate([getattr(block, name) for block in scores])
+        for name in ("pit", "crps", "cde_loss")
+    )
+    return PdfScores(pit, crps, cde_loss), ()
+
+
+def _score_block(
+    data: Catalog, edges: Array, z_spec: Array, chosen: NDArray[np.bool_], start: int
+) -> PdfScores:
+    rows = slice(start, min(start + ROWS_AT_ONCE, data.n_rows))
+    wanted = chosen[rows]
+    density = np.asarray(data.read(rows.start, rows.stop)["pdfs"], np.float64)[wanted]
+    return pdf_scores(density * np.diff(edges), edges, z_spec[rows][wanted])
