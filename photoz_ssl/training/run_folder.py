@@ -89,8 +89,10 @@ class RunFolder:
         return dict(json.loads(lines[-1])) if lines else {}
 
     def options(self) -> dict[str, Any]:
-        """The options that this run depends on."""
-        return dict(json.loads(self.fingerprint))
+        """The options that this run depends on, files by their names alone."""
+        options = dict(json.loads(self.fingerprint))
+        options["encoder"] = Path(options["encoder"]).name
+        return options
 
     def forget_metrics_after(self, step: int) -> None:
         """Drop the lines of steps that a resumed run will do again."""
