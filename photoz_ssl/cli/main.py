@@ -61,8 +61,23 @@ class PhotozGroup(click.Group):
             _tell("Interrupted; nothing is left half-written.")
             sys.exit(EXIT_INTERRUPTED)
         except BrokenPipeError:
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            _forget_stdout()
             sys.exit(0)
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run a command; a reader that closes the pipe has had what it wanted.
+
+        Caught here, as click would turn it into exit code 1.
+        """
+        try:
+            return super().invoke(ctx)
+        except BrokenPipeError:
+            _forget_stdout()
+            return 0
+
+
+def _forget_stdout() -> None:
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _tell(*lines: str) -> None:

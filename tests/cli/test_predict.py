@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 import shutil
 import subprocess
@@ -61,6 +60,7 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
             calibration=Calibration(0.2),
             provenance={"trained_on": "simulations: none at all", "name": "toy 1"},
         ),
+        overwrite=False,
     )
     return path
 
@@ -87,15 +87,34 @@ def galaxies(n: int = N_GALAXIES) -> NDArray[np.void]:
     return table
 
 
+def write_survey(folder: Path) -> Path:
+    (folder / "stamps").mkdir()
+    table = galaxies()
+    for number in range(len(table)):
+        write_cutout(folder / "stamps" / f"{number}.fits", seed=number)
+    write_catalog(folder / "catalog.fits", table)
+    return folder / "catalog.fits"
+
+
 @pytest.fixture
 def survey(tmp_path: Path) -> Path:
     """A catalogue with a folder of cutouts."""
-    (tmp_path / "stamps").mkdir()
-    table = galaxies()
-    for number in range(len(table)):
-        write_cutout(tmp_path / "stamps" / f"{number}.fits", seed=number)
-    write_catalog(tmp_path / "catalog.fits", table)
-    return tmp_path / "catalog.fits"
+    return write_survey(tmp_path)
+
+
+@pytest.fixture(scope="module")
+def piped(
+    model: Path, tmp_path_factory: pytest.TempPathFactory
+) -> subprocess.CompletedProcess[bytes]:
+    """Predict from standard input to standard output."""
+    survey = write_survey(tmp_path_factory.mktemp("piped"))
+    with survey.open("rb") as catalog:
+        return subprocess.run(
+            command("-", "--cutouts", f"{survey.parent}/{{CUTOUT}}", "--model", model),
+            stdin=catalog,
+            capture_output=True,
+            check=False,
+        )
 
 
 @dataclass
@@ -323,23 +342,29 @@ def test_a_full_disk_is_one_clear_sentence(survey: Path, model: Path) -> None:
     assert_nothing_new(survey)
 
 
-def test_stdout_carries_fits_and_nothing_else(survey: Path, model: Path) -> None:
-    environment = {**os.environ, "SOURCE_DATE_EPOCH": "0"}
-    with survey.open("rb") as catalog:
-        piped = subprocess.run(
-            command("-", "--cutouts", f"{survey.parent}/{{CUTOUT}}", "--model", model),
-            stdin=catalog,
-            capture_output=True,
-            env=environment,
-            check=False,
-        )
+def test_stdout_carries_fits_and_nothing_else(
+    piped: subprocess.CompletedProcess[bytes], tmp_path: Path
+) -> None:
     assert piped.returncode == 0, piped.stderr.decode()
     assert piped.stdout.startswith(b"SIMPLE  =")
     assert len(piped.stdout) % 2880 == 0
     assert b"12 redshifts" in piped.stderr
-    output = survey.with_name("piped.fits")
-    output.write_bytes(piped.stdout)
-    assert len(fitsio.read(output, ext="PHOTOZ")) == N_GALAXIES
+    (tmp_path / "piped.fits").write_bytes(piped.stdout)
+    assert len(fitsio.read(tmp_path / "piped.fits", ext="PHOTOZ")) == N_GALAXIES
+
+
+def test_a_closed_pipe_ends_quietly(survey: Path, model: Path) -> None:
+    writer = subprocess.Popen(
+        command(survey, "--model", model, "-o", "-", "-q"),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    )
+    assert writer.stdout is not None
+    writer.stdout.close()
+    assert writer.stderr is not None
+    assert writer.stderr.read() == b""
+    writer.stderr.close()
+    assert writer.wait() == 0
 
 
 def test_fitsverify_finds_nothing(survey: Path, run: Run) -> None:
@@ -354,15 +379,14 @@ def test_fitsverify_finds_nothing(survey: Path, run: Run) -> None:
     assert "found 0 warning(s) and 0 error(s)" in done.stdout, done.stdout
 
 
-def test_stilts_reads_a_pipe_and_knows_every_column(survey: Path, model: Path) -> None:
+def test_stilts_reads_a_pipe_and_knows_every_column(
+    piped: subprocess.CompletedProcess[bytes],
+) -> None:
     stilts = require("stilts")
-    table = subprocess.run(
-        command(survey, "-o", "-", "--model", model, "-q"), capture_output=True, check=True
-    )
     describe = ["cmd=addcol dz Z_PHOT_MEAN-Z_SPEC", "cmd=meta name units ucd description"]
     done = subprocess.run(
         [stilts, "tpipe", "in=-", "ifmt=fits", *describe, "omode=out", "ofmt=csv"],
-        input=table.stdout,
+        input=piped.stdout,
         capture_output=True,
         check=True,
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import tracemalloc
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -51,7 +52,7 @@ class StubSource:
 
     def _block(self, start: int, n: int) -> GalaxyBlock:
         row = start + np.arange(n)
-        images = np.zeros((n, 5, 64, 64), np.float32)
+        images = np.zeros((n, 5, 2, 2), np.float32)
         images[:, 0, 0, 0] = row
         table = np.zeros(n, DTYPE)
         table["OBJID"], table["RA"], table["FLAGS"] = 100 + row, row, -7
@@ -90,7 +91,7 @@ class StubPredictor:
         self.seen += len(images)
         row = images[:, 0, 0, 0]
         pdf = np.zeros((len(images), GRID.n_bins))
-        pdf[np.arange(len(images)), np.nan_to_num(row).astype(int)] = 1.0
+        pdf[np.arange(len(images)), np.nan_to_num(row).astype(int) % GRID.n_bins] = 1.0
         pdf[~np.isfinite(row)] = np.nan
         return pdf
 
@@ -109,12 +110,13 @@ class Stage:
     def _open(self, path: str, images: object, **options: Any) -> Iterator[StubSource]:
         yield self.source
 
-    def run(self, **options: Any) -> NDArray[np.void]:
+    def run(self, *, read: bool = True, **options: Any) -> NDArray[np.void]:
         self.report = predict(
             PredictConfig(catalog=str(self.folder / "cat.fits"), **options),
             command_line="photoz-ssl predict cat.fits",
         )
-        return np.asarray(fitsio.read(self.report.output, ext="PHOTOZ"))
+        rows = None if read else [0]
+        return np.asarray(fitsio.read(self.report.output, ext="PHOTOZ", rows=rows))
 
 
 @pytest.fixture
@@ -260,6 +262,19 @@ def test_pdfs_follow_in_the_order_of_the_rows(stage: Stage, tmp_path: Path) -> N
         means = density @ (GRID.centres * GRID.width)
         np.testing.assert_allclose(means, hdus["PHOTOZ"].data["Z_PHOT_MEAN"], atol=1e-6)
         np.testing.assert_array_equal(hdus["ANCIL"].data["FLAGS"], hdus["PHOTOZ"].data["FLAGS"])
+
+
+def test_memory_does_not_grow_with_the_catalogue(stage: Stage) -> None:
+    def peak(n_rows: int) -> int:
+        stage.source.n_rows = n_rows
+        tracemalloc.start()
+        stage.run(pdf=True, batch_size=100, overwrite=True, read=False)
+        _, highest = tracemalloc.get_traced_memory()
+        tracemalloc.stop()
+        return highest
+
+    peak(200)
+    assert peak(20_000) < 1.3 * peak(10_000)
 
 
 def test_progress_counts_the_rows(stage: Stage, tmp_path: Path) -> None:
