@@ -1,0 +1,266 @@
+"""Stamps cut from SDSS frames, the bands of a field resampled onto one WCS."""
+
+from __future__ import annotations
+
+import bz2
+import gzip
+import io
+import re
+import zlib
+from collections import OrderedDict, defaultdict
+from collections.abc import Sequence
+from concurrent.futures import Executor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Any
+
+import numpy as np
+from astropy.io import fits
+from astropy.wcs import WCS
+from numpy.typing import NDArray
+
+from photoz_ssl.errors import CutoutError
+from photoz_ssl.survey.cutouts import Degrees, Stamp, StampProblem, nanomaggies_in
+from photoz_ssl.survey.flags import RowFlag
+
+__all__ = ["Frames"]
+
+FRAME_NAME = re.compile(r"frame-(?P<band>[a-z])-(?P<field>\d{6}-\d-\d{4})\.fits(\.bz2|\.gz|\.fz)?$")
+REFERENCE_BAND = "r"
+"""Its pixel grid is that of the stamps; it is not resampled itself."""
+
+FIELDS_IN_MEMORY = 2
+MARGIN = 8
+"""Pixels around a stamp that the interpolation of the other bands may need."""
+
+CARD_BLOCK = 2880
+MOST_HEADER_BLOCKS = 64
+DAMAGE = (OSError, ValueError, EOFError, KeyError, TypeError, zlib.error)
+
+
+@dataclass(frozen=True)
+class Field:
+    """One field of the survey: a frame a band, and the WCS of the reference band."""
+
+    name: str
+    files: dict[str, Path]
+    wcs: WCS
+    width: int
+    height: int
+
+    def margin_of(self, ra: Degrees, dec: Degrees) -> NDArray[np.float64]:
+        """Distance of positions from the nearest edge, pixels; negative outside."""
+        x, y = self.pixel_of(ra, dec)
+        edges = np.min([x, y, self.width - 1 - x, self.height - 1 - y], axis=0)
+        return np.where(np.isfinite(edges), edges, -np.inf)
+
+    def pixel_of(self, ra: Degrees, dec: Degrees) -> tuple[Degrees, Degrees]:
+        """Column and row, from 0; NaN on the far side of the sky, or where there is no position."""
+        known = np.isfinite(ra) & np.isfinite(dec)
+        x, y = np.full(ra.shape, np.nan), np.full(ra.shape, np.nan)
+        centre = np.radians(self.wcs.wcs.crval)
+        a, d = np.radians(ra), np.radians(dec)
+        cosine = np.sin(d) * np.sin(centre[1])
+        cosine = cosine + np.cos(d) * np.cos(centre[1]) * np.cos(a - centre[0])
+        near = known & (np.where(known, cosine, -1) > np.cos(np.radians(1)))
+        if near.any():
+            x[near], y[near] = self.wcs.wcs_world2pix(ra[near], dec[near], 0)
+        return x, y
+
+
+@dataclass(frozen=True)
+class Frame:
+    """A frame in memory: nanomaggies, shape (height, width), and its WCS."""
+
+    image: NDArray[np.float32]
+    wcs: WCS
+
+
+class Frames:
+    """A folder of SDSS frames ``frame-{band}-RRRRRR-C-FFFF.fits[.bz2|.gz]``, at any depth.
+
+    Parameters
+    ----------
+    folder : Path
+        The folder.
+    size : int
+        Side of the stamps, pixels.
+    bands : tuple of str
+        Their bands.
+
+    Raises
+    ------
+    CutoutError
+        If the folder is missing or has no frame of the reference band.
+    """
+
+    def __init__(self, folder: Path, size: int, bands: tuple[str, ...]) -> None:
+        if not folder.is_dir():
+            raise CutoutError(f"there is no folder of frames {folder}", "check --frames")
+        self._folder, self._size, self._bands = folder, size, bands
+        self._reference = REFERENCE_BAND if REFERENCE_BAND in bands else bands[0]
+        self._fields = self._index()
+        self._loaded: OrderedDict[str, dict[str, Frame | StampProblem]] = OrderedDict()
+
+    def read(
+        self, rows: NDArray[np.void], ra: Degrees, dec: Degrees, pool: Executor
+    ) -> Sequence[Stamp]:
+        """Cut the stamps of some rows; each field is decompressed once."""
+        margins = np.array([field.margin_of(ra, dec) for field in self._fields])
+        best = margins.argmax(axis=0)
+        stamps: list[Stamp] = [self._nowhere(*position) for position in zip(ra, dec, strict=True)]
+        for number, field in enumerate(self._fields):
+            here = np.flatnonzero((best == number) & (margins.max(axis=0) >= 0))
+            if len(here) == 0:
+                continue
+            frames = self._load(field, pool)
+            x, y = field.pixel_of(ra[here], dec[here])
+            for row, column, line in zip(here, x, y, strict=True):
+                try:
+                    stamps[row] = self._cut(field, frames, column, line)
+                except StampProblem as problem:
+                    stamps[row] = problem
+        return stamps
+
+    def _index(self) -> list[Field]:
+        files: dict[str, dict[str, Path]] = defaultdict(dict)
+        for path in sorted(self._folder.rglob("frame-*.fits*")):
+            match = FRAME_NAME.match(path.name)
+            if match:
+                files[match["field"]].setdefault(match["band"], path)
+        fields = []
+        for name, by_band in files.items():
+            if self._reference in by_band:
+                header = _read_header(by_band[self._reference])
+                wcs = _wcs(header)
+                fields.append(Field(name, by_band, wcs, header["NAXIS1"], header["NAXIS2"]))
+        if not fields:
+            raise CutoutError(
+                f"{self._folder} has no SDSS frames frame-{self._reference}-RRRRRR-C-FFFF.fits",
+                "name the folder they are in with --frames",
+            )
+        return fields
+
+    def _nowhere(self, ra: float, dec: float) -> StampProblem:
+        if not (np.isfinite(ra) and np.isfinite(dec)):
+            return StampProblem(RowFlag.IMAGE_MISSING, "the position is missing")
+        return StampProblem(
+            RowFlag.IMAGE_MISSING, f"no frame in {self._folder} covers RA {ra:.6f}, Dec {dec:+.6f}"
+        )
+
+    def _load(self, field: Field, pool: Executor) -> dict[str, Frame | StampProblem]:
+        if field.name not in self._loaded:
+            while len(self._loaded) >= FIELDS_IN_MEMORY:
+                self._loaded.popitem(last=False)
+            paths = [field.files.get(band) for band in self._bands]
+            frames = pool.map(_read_frame, paths, self._bands, [field.name] * len(paths))
+            self._loaded[field.name] = dict(zip(self._bands, frames, strict=True))
+        self._loaded.move_to_end(field.name)
+        return self._loaded[field.name]
+
+    def _cut(
+        self, field: Field, frames: dict[str, Frame | StampProblem], x: float, y: float
+    ) -> NDArray[np.float32]:
+        """Cut one stamp, with the object's pixel at ``size // 2``."""
+        left, bottom = (int(np.floor(value + 0.5)) - self._size // 2 for value in (x, y))
+        outside = StampProblem(
+            RowFlag.OUTSIDE_FRAME,
+            f"a stamp of {self._size} pixels reaches beyond the edge of field {field.name}",
+        )
+        if not (0 <= left <= field.width - self._size and 0 <= bottom <= field.height - self._size):
+            raise outside
+        target = field.wcs[bottom : bottom + self._size, left : left + self._size]
+        stamp = np.empty((len(self._bands), self._size, self._size), np.float32)
+        for number, band in enumerate(self._bands):
+            frame = frames[band]
+            if isinstance(frame, StampProblem):
+                raise frame
+            if band == self._reference:
+                stamp[number] = frame.image[bottom : bottom + self._size, left : left + self._size]
+                continue
+            resampled = _resample(frame, target, self._size)
+            if resampled is None:
+                raise outside
+            stamp[number] = resampled
+        if not np.isfinite(stamp).all():
+            raise StampProblem(
+                RowFlag.NOT_FINITE, f"field {field.name} has pixels that are not finite here"
+            )
+        return stamp
+
+
+def _resample(frame: Frame, target: WCS, size: int) -> NDArray[np.float32] | None:
+    """A frame on the pixels of a stamp, bicubic; None where the stamp reaches beyond it.
+
+    Flux is kept without a factor, as all frames have pixels of one size.
+    """
+    from reproject import reproject_interp
+
+    corners = np.array([[0, 0], [0, size - 1], [size - 1, 0], [size - 1, size - 1]], float)
+    x, y = frame.wcs.wcs_world2pix(target.wcs_pix2world(corners, 0), 0).T
+    height, width = frame.image.shape
+    if not (x.min() >= 0 and y.min() >= 0 and x.max() <= width - 1 and y.max() <= height - 1):
+        return None
+    rows = slice(max(int(y.min()) - MARGIN, 0), min(int(y.max()) + MARGIN + 2, height))
+    columns = slice(max(int(x.min()) - MARGIN, 0), min(int(x.max()) + MARGIN + 2, width))
+    part = (frame.image[rows, columns], frame.wcs[rows, columns])
+    resampled = reproject_interp(
+        part, target, shape_out=(size, size), order="bicubic", return_footprint=False
+    )
+    return np.asarray(resampled, dtype=np.float32)
+
+
+def _read_frame(path: Path | None, band: str, field: str) -> Frame | StampProblem:
+    if path is None:
+        return StampProblem(RowFlag.IMAGE_MISSING, f"field {field} has no frame in {band}")
+    try:
+        with _decompressed(path) as stream:
+            content = stream.read()
+        with fits.open(io.BytesIO(content), memmap=False) as hdus:
+            header: Any = hdus[0].header
+            image = np.asarray(hdus[0].data, dtype=np.float32)
+    except DAMAGE:
+        return StampProblem(RowFlag.IMAGE_DAMAGED, f"{path} is truncated or unreadable")
+    if image.ndim != 2:
+        return StampProblem(RowFlag.WRONG_SHAPE, f"{path} has no image in its first HDU")
+    unit = str(header.get("BUNIT", ""))
+    factor = nanomaggies_in(unit)
+    if factor is None:
+        return StampProblem(RowFlag.WRONG_UNIT, f"{path} is in {unit!r}, not nanomaggies")
+    if factor != 1:
+        image = image * np.float32(factor)
+    return Frame(image, _wcs(header))
+
+
+def _read_header(path: Path) -> fits.Header:
+    """The primary header, without decompressing what follows it."""
+    try:
+        with _decompressed(path) as stream:
+            text = b""
+            for _ in range(MOST_HEADER_BLOCKS):
+                text += stream.read(CARD_BLOCK)
+                if re.search(rb"END {77}", text[-CARD_BLOCK:]):
+                    break
+        header = fits.Header.fromstring(text.decode("ascii"))
+        if header["NAXIS"] != 2:
+            raise ValueError("the first HDU is no image")
+    except DAMAGE as error:
+        raise CutoutError(
+            f"the header of the frame {path} cannot be read", "copy it again or remove it"
+        ) from error
+    return header
+
+
+def _wcs(header: fits.Header) -> WCS:
+    """The frame's WCS; SDSS writes its reference system under a deprecated keyword."""
+    if "RADECSYS" in header:
+        header.rename_keyword("RADECSYS", "RADESYS")
+    return WCS(header, naxis=2, fix=False)
+
+
+def _decompressed(path: Path) -> IO[bytes]:
+    if path.suffix == ".bz2":
+        return bz2.open(path)
+    if path.suffix == ".gz":
+        return gzip.open(path)  # type: ignore[return-value]
+    return path.open("rb")

@@ -1,0 +1,354 @@
+"""Galaxies with their images, from a catalogue or an archive, a block at a time."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Executor, ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from photoz_ssl.config import SPLITS, CatalogImages
+from photoz_ssl.errors import CatalogError, CutoutError
+from photoz_ssl.spec import ImageSpec
+from photoz_ssl.survey.archive import Archive, is_archive, open_archive
+from photoz_ssl.survey.blocks import GalaxyBlock, RowProblem
+from photoz_ssl.survey.catalog import Catalog, open_catalog
+from photoz_ssl.survey.cutouts import (
+    Stamp,
+    StampColumn,
+    StampFiles,
+    StampProblem,
+    Stamps,
+    file_column,
+    image_column,
+)
+from photoz_ssl.survey.dust import Reddening
+from photoz_ssl.survey.flags import RowFlag
+from photoz_ssl.survey.frames import Frames
+
+__all__ = ["GalaxySource", "open_source"]
+
+SAMPLE_ROWS = 1000
+"""Rows that the conventions of a table are recognised by."""
+
+MOST_READERS = 8
+LOWEST_REDSHIFT = -0.02
+"""Below it a number in a column of redshifts stands for a missing one."""
+
+
+class GalaxySource(Protocol):
+    """Galaxies in the order of their file; see `open_source`.
+
+    Attributes
+    ----------
+    n_rows : int
+        Rows of the input.
+    spec : ImageSpec
+        What the images are.
+    table_dtype : numpy dtype
+        Structured: the columns of each block's ``table``.
+    column_cards : dict
+        For each of them its TUNIT, TUCD, TDISP, TCOMM and TNULL cards, where it has them.
+    id_column, ra_column, dec_column : str or None
+        Which of them are the id and the position.
+    dust : str
+        Where the reddening is from; to be read after the blocks.
+    notices : tuple of str
+        What a user should know; to be read after the blocks.
+    """
+
+    @property
+    def n_rows(self) -> int: ...
+    @property
+    def spec(self) -> ImageSpec: ...
+    @property
+    def table_dtype(self) -> np.dtype[Any]: ...
+    @property
+    def column_cards(self) -> dict[str, dict[str, str]]: ...
+    @property
+    def id_column(self) -> str | None: ...
+    @property
+    def ra_column(self) -> str | None: ...
+    @property
+    def dec_column(self) -> str | None: ...
+    @property
+    def dust(self) -> str: ...
+    @property
+    def notices(self) -> tuple[str, ...]: ...
+
+    def blocks(self, block_size: int) -> Iterator[GalaxyBlock]:
+        """All rows in order, at most ``block_size`` at a time."""
+
+
+@contextmanager
+def open_source(
+    path: str,
+    images: CatalogImages,
+    *,
+    size: int,
+    spec: ImageSpec | None = None,
+    workers: int = 0,
+    redshift_column: str | None = None,
+    split_column: str | None = None,
+    strict: bool = False,
+) -> Iterator[GalaxySource]:
+    """Open a catalogue or an archive of galaxies.
+
+    Parameters
+    ----------
+    path : str
+        An archive (``*.h5``), a FITS table in CFITSIO's syntax, or ``-`` for one on stdin.
+    images : CatalogImages
+        Where a catalogue's images and reddening come from.
+    size : int
+        Side of the stamps that a catalogue's images are cut to; an archive keeps its own.
+    spec : ImageSpec, optional
+        Bands and pixels of a catalogue's images, other than SDSS's.
+    workers : int
+        Threads that read images; 0 for one a core.
+    redshift_column, split_column : str, optional
+        Columns to use instead of those found by their names.
+    strict : bool
+        Whether the first row without a usable image is an error.
+
+    Raises
+    ------
+    CatalogError, ArchiveError, CutoutError, DustError
+        If the input, or what is needed to find its images and reddening, is not there.
+    """
+    if is_archive(path):
+        yield ArchiveSource(open_archive(Path(path)))
+        return
+    spec = ImageSpec(size=size) if spec is None else spec
+    workers = workers or min(os.cpu_count() or 1, MOST_READERS)
+    with open_catalog(path) as catalog:
+        columns = _choose_columns(catalog, images, redshift_column, split_column)
+        stamps = _find_stamps(catalog, images, columns, spec, size)
+        sample = catalog.read(0, min(SAMPLE_ROWS, catalog.n_rows))
+        reddening = Reddening(sample, has_position=columns.ra is not None, dust_dir=images.dust_dir)
+        if columns.ra is None and not reddening.has_column:
+            raise CatalogError(
+                f"{path} has no columns RA and DEC, and none with the reddening",
+                "add the positions in degrees, or a column EBV",
+            )
+        with ThreadPoolExecutor(workers) as pool:
+            yield CatalogSource(catalog, columns, stamps, reddening, spec, pool, strict)
+
+
+class ArchiveSource:
+    """The galaxies of an archive."""
+
+    def __init__(self, archive: Archive) -> None:
+        self._archive = archive
+        self.n_rows = len(archive)
+        self.spec = archive.spec
+        self.table_dtype = archive.block(slice(0, 0)).table.dtype
+        self.column_cards: dict[str, dict[str, str]] = {name: {} for name in self.table_dtype.names}
+        self.id_column: str | None = "OBJID"
+        self.ra_column: str | None = "RA"
+        self.dec_column: str | None = "DEC"
+        self.dust = f"E(B-V) from the archive {archive.path.name}"
+        self.notices: tuple[str, ...] = ()
+
+    def blocks(self, block_size: int) -> Iterator[GalaxyBlock]:
+        """All rows in order, at most ``block_size`` at a time."""
+        for block in self._archive.blocks(block_size):
+            unknown = ~np.isfinite(block.ebv)
+            block.flags[unknown] |= int(RowFlag.NO_REDDENING)
+            yield block
+
+
+@dataclass(frozen=True)
+class Columns:
+    """Which columns of a catalogue are what; None where there is none."""
+
+    object_id: str | None
+    ra: str | None
+    dec: str | None
+    redshift: str | None
+    redshift_error: str | None
+    split: str | None
+
+
+class CatalogSource:
+    """The rows of a FITS table, each with its image."""
+
+    def __init__(
+        self,
+        catalog: Catalog,
+        columns: Columns,
+        stamps: Stamps,
+        reddening: Reddening,
+        spec: ImageSpec,
+        pool: Executor,
+        strict: bool,
+    ) -> None:
+        self._catalog, self._columns, self._stamps = catalog, columns, stamps
+        self._reddening, self._pool, self._strict = reddening, pool, strict
+        self.n_rows = catalog.n_rows
+        self.spec = spec
+        image = stamps.column if isinstance(stamps, StampColumn) else None
+        kept = [name for name in catalog.names if name != image]
+        self.table_dtype = np.dtype([(name, catalog.dtype[name]) for name in kept])
+        self.column_cards = {name: catalog.cards[name] for name in kept}
+        self.id_column, self.ra_column, self.dec_column = columns.object_id, columns.ra, columns.dec
+
+    @property
+    def dust(self) -> str:
+        """Where the reddening of the rows read so far is from."""
+        return self._reddening.source
+
+    @property
+    def notices(self) -> tuple[str, ...]:
+        """What a user should know of the rows read so far."""
+        return tuple(self._reddening.notices)
+
+    def blocks(self, block_size: int) -> Iterator[GalaxyBlock]:
+        """All rows in order, at most ``block_size`` at a time."""
+        for start in range(0, self.n_rows, block_size):
+            yield self._block(start, min(start + block_size, self.n_rows))
+
+    def _block(self, start: int, stop: int) -> GalaxyBlock:
+        rows = self._catalog.read(start, stop)
+        ra, dec = self._positions(rows)
+        ebv, flags = self._reddening.of(rows, ra, dec)
+        flags[~np.isfinite(ra)] |= int(RowFlag.NO_POSITION)
+        object_id = self._object_ids(rows, start)
+        images = np.zeros((len(rows), len(self.spec.bands), *2 * (self.spec.size,)), np.float32)
+        stamps = self._stamps.read(rows, ra, dec, self._pool)
+        problems = self._place(stamps, images, flags, start, object_id)
+        redshift, redshift_error = self._redshifts(rows)
+        table = np.empty(len(rows), self.table_dtype)
+        for name in self.table_dtype.names or ():
+            table[name] = rows[name]
+        return GalaxyBlock(
+            start=start,
+            object_id=object_id,
+            ra=ra,
+            dec=dec,
+            images=images,
+            ebv=ebv,
+            flags=flags,
+            redshift=redshift,
+            redshift_error=redshift_error,
+            split=self._splits(rows),
+            table=table,
+            problems=problems,
+        )
+
+    def _place(
+        self,
+        stamps: Sequence[Stamp],
+        images: NDArray[np.float32],
+        flags: NDArray[np.int32],
+        start: int,
+        object_id: NDArray[np.int64],
+    ) -> tuple[RowProblem, ...]:
+        """Put the stamps into the block and say which are missing."""
+        problems = []
+        for number, stamp in enumerate(stamps):
+            if isinstance(stamp, StampProblem):
+                flags[number] |= int(stamp.flag)
+                flag, message = stamp.flag, stamp.message
+            else:
+                images[number] = stamp
+                if not flags[number] & RowFlag.NO_REDDENING:
+                    continue
+                flag, message = RowFlag.NO_REDDENING, "neither a column nor a map gives E(B-V)"
+            problem = RowProblem(start + number, int(object_id[number]), flag, message)
+            if self._strict:
+                raise CutoutError(
+                    f"row {problem.row + 1} of {self._catalog.path} (id {problem.object_id}):"
+                    f" {message}",
+                    "mend it, or leave out --strict to flag such rows",
+                )
+            problems.append(problem)
+        return tuple(problems)
+
+    def _positions(self, rows: NDArray[np.void]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        if self._columns.ra is None or self._columns.dec is None:
+            return np.full(len(rows), np.nan), np.full(len(rows), np.nan)
+        ra = self._catalog.degrees(rows, self._columns.ra)
+        dec = self._catalog.degrees(rows, self._columns.dec)
+        nowhere = ~(np.isfinite(ra) & (np.abs(dec) <= 90) & (np.abs(ra) <= 360))
+        return np.where(nowhere, np.nan, ra), np.where(nowhere, np.nan, dec)
+
+    def _object_ids(self, rows: NDArray[np.void], start: int) -> NDArray[np.int64]:
+        name = self._columns.object_id
+        if name is None or rows.dtype[name].kind not in "iu" or rows.dtype[name].shape:
+            return np.arange(start, start + len(rows), dtype=np.int64)
+        return rows[name].astype(np.int64)
+
+    def _redshifts(self, rows: NDArray[np.void]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        unknown = np.full(len(rows), np.nan, np.float32)
+        if self._columns.redshift is None:
+            return unknown, unknown
+        redshift = rows[self._columns.redshift].astype(np.float32)
+        redshift[~(redshift > LOWEST_REDSHIFT)] = np.nan
+        if self._columns.redshift_error is None:
+            return redshift, unknown
+        error = rows[self._columns.redshift_error].astype(np.float32)
+        return redshift, np.where((error >= 0) & np.isfinite(redshift), error, np.float32(np.nan))
+
+    def _splits(self, rows: NDArray[np.void]) -> NDArray[np.str_]:
+        if self._columns.split is None:
+            return np.full(len(rows), "", dtype="U5")
+        names = np.char.lower(np.char.strip(np.char.decode(rows[self._columns.split], "ascii")))
+        return np.where(np.isin(names, SPLITS), names, "").astype("U5")
+
+
+def _choose_columns(
+    catalog: Catalog, images: CatalogImages, redshift: str | None, split: str | None
+) -> Columns:
+    ra, dec = catalog.position_columns()
+    found_redshift, error = catalog.redshift_columns()
+    if redshift is not None:
+        found_redshift = catalog.require(redshift, "of redshifts")
+        if not catalog.is_number(found_redshift):
+            raise CatalogError(f"the column {found_redshift} of {catalog.path} is not a number")
+    found_split = catalog.split_column()
+    if split is not None:
+        found_split = catalog.require(split, "of splits")
+        if catalog.dtype[found_split].kind != "S":
+            raise CatalogError(f"the column {found_split} of {catalog.path} is not text")
+    return Columns(
+        object_id=catalog.require(images.id_column, "of ids")
+        if images.id_column
+        else catalog.id_column(),
+        ra=ra,
+        dec=dec,
+        redshift=found_redshift,
+        redshift_error=error,
+        split=found_split,
+    )
+
+
+def _find_stamps(
+    catalog: Catalog, images: CatalogImages, columns: Columns, spec: ImageSpec, size: int
+) -> Stamps:
+    """Where the images are, in the order of precedence: template, frames, column, file names."""
+    if images.cutouts is not None:
+        return StampFiles.from_template(images.cutouts, catalog, size, spec.bands)
+    if images.frames is not None:
+        if columns.ra is None:
+            raise CatalogError(
+                f"{catalog.path} has no columns RA and DEC, which --frames needs",
+                "add the positions in degrees",
+            )
+        return Frames(images.frames, size, spec.bands)
+    column = image_column(catalog)
+    if column is not None:
+        return StampColumn(column, catalog, size, spec.bands)
+    column = file_column(catalog)
+    if column is not None:
+        return StampFiles.from_column(column, catalog, size, spec.bands)
+    raise CatalogError(
+        f"{catalog.path} does not say where its images are",
+        "name them with --cutouts 'stamps/{OBJID}.fits' or --frames, or add a column CUTOUT",
+    )
