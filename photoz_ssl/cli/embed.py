@@ -1,0 +1,33 @@
+"""``photoz-ssl embed``: compute representations once, for searching."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from photoz_ssl.cli.console import say, show_progress
+from photoz_ssl.cli.options import command, config_from
+from photoz_ssl.config import EmbedConfig
+
+EXAMPLES = "\n".join(
+    (
+        "photoz-ssl embed survey.h5 -o atlas.h5",
+        "photoz-ssl embed galaxies.fits --frames frames/ -o atlas.h5",
+        "photoz-ssl embed survey.h5 --model run/encoder.safetensors -o atlas.h5",
+    )
+)
+
+
+@command(EmbedConfig, examples=EXAMPLES)
+def embed(quiet: bool, verbose: bool, **options: Any) -> None:
+    """Compute representations once, for searching.
+
+    The output is an atlas: for each row of CATALOG, in its order, the vector that the model
+    makes of the galaxy's image, and a small picture of it.
+    """
+    from photoz_ssl.workflows.embed import embed as run
+
+    with show_progress(quiet=quiet) as progress:
+        report = run(config_from(EmbedConfig, options), progress=progress)
+    for notice in report.notices:
+        say(f"Note: {notice}.", quiet=quiet)
+    say(report.summary(), quiet=quiet)

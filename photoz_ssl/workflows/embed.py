@@ -1,0 +1,180 @@
+"""Representations of a catalogue's galaxies, computed once and kept for searching."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path, PurePath
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from photoz_ssl.config import EmbedConfig
+from photoz_ssl.errors import CatalogError, CutoutError
+from photoz_ssl.files import claim_output
+from photoz_ssl.neighbours.atlas import AtlasHeader, create_atlas
+from photoz_ssl.progress import Progress, silent
+from photoz_ssl.spec import NETWORK_SIZE
+from photoz_ssl.survey.blocks import GalaxyBlock
+from photoz_ssl.survey.sources import GalaxySource, open_source
+from photoz_ssl.workflows.thumbnails import thumbnails
+
+if TYPE_CHECKING:
+    from photoz_ssl.workflows.inference import Predictor
+
+__all__ = ["EmbedReport", "embed", "has_ids", "load_model", "represented", "write_atlas"]
+
+Represented = tuple[GalaxyBlock, NDArray[np.float32]]
+
+
+@dataclass(frozen=True, kw_only=True)
+class EmbedReport:
+    """What `embed` did.
+
+    Parameters
+    ----------
+    output : Path
+        The atlas.
+    n_rows, n_represented : int
+        Rows in all, and those with a representation.
+    n_features : int
+        Length of a representation.
+    model, device : str
+        Name of the model, and where it ran.
+    rate : float
+        Galaxies a second.
+    notices : tuple of str
+        What a user should know.
+    """
+
+    output: Path
+    n_rows: int
+    n_represented: int
+    n_features: int
+    model: str
+    device: str
+    rate: float
+    notices: tuple[str, ...] = ()
+
+    def summary(self) -> str:
+        """One line: what was written, with which model, and how fast."""
+        return (
+            f"photoz-ssl: {self.n_represented} of {self.n_rows} galaxies as {self.n_features}"
+            f" numbers each → {self.output}; model {self.model},"
+            f" {self.rate:.0f} galaxies/s on {self.device}"
+        )
+
+
+def embed(config: EmbedConfig, *, progress: Progress = silent) -> EmbedReport:
+    """Write the atlas of a catalogue or archive.
+
+    Each input row has its row in the atlas, in order; where the image cannot be used it is
+    NaN, and no search finds it. Memory does not grow with the catalogue.
+
+    Parameters
+    ----------
+    config : EmbedConfig
+        What to do.
+    progress : Progress
+        Told of the galaxies done.
+
+    Raises
+    ------
+    PhotozError
+        If the output exists, the input or the model cannot be read, they do not fit
+        together, or not one row has a usable image. Nothing is written then.
+    """
+    claim_output(config.output, overwrite=config.overwrite)
+    with open_source(config.catalog, config, size=NETWORK_SIZE, workers=config.workers) as source:
+        return write_atlas(source, load_model(config.model, config.device), config, progress)
+
+
+def load_model(path: Path | None, device: str) -> Predictor:
+    """Load a model; torch takes seconds to import, so not before the input is known."""
+    from photoz_ssl.workflows.inference import Predictor
+
+    return Predictor.load(path, device)
+
+
+def has_ids(source: GalaxySource) -> bool:
+    """Whether the ids of the galaxies are the input's own, and not their row numbers."""
+    name = source.id_column
+    return name is not None and np.dtype(source.table_dtype[name]).kind in "iu"
+
+
+def write_atlas(
+    source: GalaxySource, predictor: Predictor, config: EmbedConfig, progress: Progress = silent
+) -> EmbedReport:
+    """Represent the galaxies of a source; as `embed`, with both of its inputs open."""
+    source.spec.require_usable_by(
+        predictor.spec, here=config.catalog, there=f"the model {predictor.name}"
+    )
+    if source.n_rows == 0:
+        raise CatalogError(f"{config.catalog} has no rows", "check its selection")
+    header = AtlasHeader(
+        spec=source.spec,
+        model=predictor.name,
+        model_sha256=predictor.sha256,
+        catalog=PurePath(config.catalog).name,
+        has_ids=has_ids(source),
+    )
+    start = time.perf_counter()
+    n_rows = n_represented = n_features = 0
+    first_problem = ""
+    with create_atlas(config.output, header, source.n_rows, overwrite=config.overwrite) as atlas:
+        for block, representations in represented(source, predictor, config.batch_size):
+            atlas.append(
+                object_id=block.object_id,
+                ra=block.ra,
+                dec=block.dec,
+                redshift=block.redshift,
+                representations=representations,
+                thumbnails=thumbnails(block.images, block.ebv) if config.thumbnails else None,
+            )
+            n_rows += len(block)
+            n_represented += int(np.isfinite(representations[:, 0]).sum())
+            n_features = representations.shape[1]
+            first_problem = first_problem or next((p.message for p in block.problems), "")
+            progress("embedding galaxies", n_rows, source.n_rows)
+        if not n_represented:
+            raise no_image(config.catalog, first_problem)
+    return EmbedReport(
+        output=config.output,
+        n_rows=n_rows,
+        n_represented=n_represented,
+        n_features=n_features,
+        model=predictor.name,
+        device=predictor.device_name,
+        rate=n_rows / max(time.perf_counter() - start, 1e-9),
+        notices=(*source.notices, *_unrepresented(n_rows - n_represented, n_rows, first_problem)),
+    )
+
+
+def represented(
+    source: GalaxySource, predictor: Predictor, batch_size: int
+) -> Iterator[Represented]:
+    """Blocks of galaxies and their representations, NaN where the image cannot be used."""
+    for block in source.blocks(batch_size):
+        usable = block.usable
+        found = predictor.represent(block.images[usable], block.ebv[usable])
+        representations = np.full((len(block), found.shape[1]), np.nan, np.float32)
+        representations[usable] = found
+        yield block, representations
+
+
+def no_image(catalog: str, first_problem: str) -> CutoutError:
+    """The error about an input without a single usable image."""
+    reason = f"; the first problem: {first_problem}" if first_problem else ""
+    return CutoutError(
+        f"no row of {catalog} has a usable image{reason}",
+        "say where the images are with --cutouts or --frames, or mend them",
+    )
+
+
+def _unrepresented(n_missing: int, n_rows: int, first_problem: str) -> tuple[str, ...]:
+    if not n_missing:
+        return ()
+    example = f" (first: {first_problem})" if first_problem else ""
+    return (f"{n_missing} of {n_rows} rows have no usable image{example}",)
