@@ -336,4 +336,5 @@ def quantile_edges(values: ArrayLike, n_bins: int) -> Array:
     finite = quantity[np.isfinite(quantity)]
     if not len(finite):
         return np.empty(0)
-    return np.unique(np.quantile(finite, np.linspace(0, 1, n_bins + 1)))
+    edges = np.unique(np.quantile(finite, np.linspace(0, 1, n_bins + 1)))
+    return edges if len(edges) > 1 else np.repeat(edges, 2)

@@ -40,6 +40,18 @@ STYLE = {
     "pdf.fonttype": 42,
 }
 
+MARGINS = (0.62, 0.42, 0.22)
+"""Room for labels at the left and at the bottom, and at the top and right; inches."""
+
+BAR_MARGIN = 0.62
+"""Room for a colour bar, inches."""
+
+ROWS_A_POINT = 100
+"""Galaxies, at least, behind a point of a running quantile."""
+
+FEW_GALAXIES = 500
+"""Below it galaxies are drawn as points."""
+
 DENSITY_MAP = "magma_r"
 DARK, ORANGE, BLUE = "#222222", "#d55e00", "#0072b2"
 """Black, and two colours of Okabe and Ito that every eye can tell apart."""
@@ -136,32 +148,46 @@ def save_figure(figure: Any, path: Path, *, overwrite: bool, dpi: int = DOTS_PER
         figure.savefig(temporary, dpi=dpi, metadata=NO_DATES.get(suffix))
 
 
-def _new_figure(height: float) -> tuple[Any, Any]:
+def _new_figure(height: float, *, bar: bool) -> tuple[Any, Any]:
+    """A figure with one frame, and room at its right for a colour bar where it has one."""
     module = import_extra("matplotlib.figure", extra="plot", purpose="drawing figures")
-    figure = module.Figure(figsize=(COLUMN_WIDTH, height), layout="constrained")
-    return figure, figure.add_subplot()
+    figure = module.Figure(figsize=(COLUMN_WIDTH, height))
+    left, bottom, top = MARGINS
+    right = BAR_MARGIN if bar else top
+    width = COLUMN_WIDTH - left - right
+    frame = (
+        left / COLUMN_WIDTH,
+        bottom / height,
+        width / COLUMN_WIDTH,
+        (height - bottom - top) / height,
+    )
+    return figure, figure.add_axes(frame)
 
 
-def _density(axes: Any, figure: Any, x: Array, y: Array, extent: list[list[float]]) -> None:
-    """Counts of galaxies on a logarithmic scale; empty cells stay white."""
+def _draw_galaxies(figure: Any, axes: Any, x: Array, y: Array, extent: list[list[float]]) -> None:
+    """Points, or, where they are many, counts on a logarithmic scale; empty cells stay white."""
+    if len(x) < FEW_GALAXIES:
+        axes.plot(x, y, ".", color=DARK, markersize=5, markeredgewidth=0, alpha=0.6)
+        return
     colors = import_extra("matplotlib.colors", extra="plot", purpose="drawing figures")
-    n_cells = int(np.clip(np.sqrt(len(x)), 30, 120))
+    n_cells = int(np.clip(np.sqrt(len(x)), 40, 120))
     counts, x_edges, y_edges = np.histogram2d(x, y, bins=n_cells, range=extent)
     shown = np.ma.masked_equal(counts.T, 0)
     scale = colors.LogNorm(vmin=0.7, vmax=max(float(counts.max()), 2.0))
     mesh = axes.pcolormesh(
         x_edges, y_edges, shown, norm=scale, cmap=DENSITY_MAP, rasterized=True, linewidth=0
     )
-    bar = figure.colorbar(mesh, ax=axes, pad=0.02, aspect=30)
-    bar.set_label("galaxies per cell")
+    bar = figure.colorbar(
+        mesh, cax=axes.inset_axes((1.02, 0, 0.035, 1)), format="{x:g}", label="galaxies per cell"
+    )
     bar.ax.set_ylim(bottom=1)
     bar.ax.tick_params(which="both", direction="out")
 
 
 def _redshifts(z_phot: Array, z_spec: Array, metrics: PointMetrics) -> Any:
-    figure, axes = _new_figure(height=3.0)
+    figure, axes = _new_figure(_square_height(len(z_spec)), bar=len(z_spec) >= FEW_GALAXIES)
     end = 1.05 * float(np.max(np.concatenate([z_phot, z_spec, [0.05]])))
-    _density(axes, figure, z_spec, z_phot, [[0, end], [0, end]])
+    _draw_galaxies(figure, axes, z_spec, z_phot, [[0, end], [0, end]])
     line = np.array([0, end])
     axes.plot(line, line, color=DARK, linewidth=0.9)
     for sign in (-1, 1):
@@ -177,13 +203,21 @@ def _redshifts(z_phot: Array, z_spec: Array, metrics: PointMetrics) -> Any:
         ylim=(0, end),
         xlabel=r"spectroscopic redshift $z_\mathrm{spec}$",
         ylabel=r"photometric redshift $z_\mathrm{phot}$",
-        aspect="equal",
     )
-    axes.text(0.04, 0.96, _legend(metrics), transform=axes.transAxes, va="top", linespacing=1.5)
+    axes.text(
+        0.04, 0.96, _figures_of_merit(metrics), transform=axes.transAxes, va="top", linespacing=1.5
+    )
     return figure
 
 
-def _legend(metrics: PointMetrics) -> str:
+def _square_height(n_galaxies: int) -> float:
+    """Height of a figure whose frame is square."""
+    left, bottom, top = MARGINS
+    right = BAR_MARGIN if n_galaxies >= FEW_GALAXIES else top
+    return COLUMN_WIDTH - left - right + bottom + top
+
+
+def _figures_of_merit(metrics: PointMetrics) -> str:
     return "\n".join(
         (
             rf"$N = {metrics.n_galaxies}$",
@@ -195,32 +229,41 @@ def _legend(metrics: PointMetrics) -> str:
 
 
 def _residuals(z_phot: Array, z_spec: Array) -> Any:
-    figure, axes = _new_figure(height=2.5)
+    figure, axes = _new_figure(2.5, bar=len(z_spec) >= FEW_GALAXIES)
     dz = normalised_residual(z_phot, z_spec)
     limit = float(np.clip(1.2 * np.quantile(np.abs(dz), 0.99), 1.3 * OUTLIER_THRESHOLD, 0.5))
     end = 1.05 * float(max(z_spec.max(), 0.05))
-    _density(axes, figure, z_spec, dz, [[0, end], [-limit, limit]])
+    _draw_galaxies(figure, axes, z_spec, dz, [[0, end], [-limit, limit]])
     axes.axhline(0, color=DARK, linewidth=0.7)
     for sign in (-1, 1):
         axes.axhline(sign * OUTLIER_THRESHOLD, color=DARK, linewidth=0.8, linestyle=(0, (4, 3)))
-    centre, low, median, high = _running_quantiles(z_spec, dz)
-    axes.plot(centre, median, color=BLUE, label="running median")
-    axes.plot(centre, low, color=ORANGE, linewidth=1.0, label=r"68 % band")
-    axes.plot(centre, high, color=ORANGE, linewidth=1.0)
+    if len(dz) >= 2 * ROWS_A_POINT:
+        _draw_running_quantiles(axes, z_spec, dz)
     axes.set(
         xlim=(0, end),
         ylim=(-limit, limit),
         xlabel=r"spectroscopic redshift $z_\mathrm{spec}$",
         ylabel=r"$\Delta z = (z_\mathrm{phot} - z_\mathrm{spec}) / (1 + z_\mathrm{spec})$",
     )
-    axes.legend(loc="lower right", ncols=2, columnspacing=1.0, handlelength=1.4)
     return figure
+
+
+def _draw_running_quantiles(axes: Any, z_spec: Array, dz: Array) -> None:
+    centre, low, median, high = _running_quantiles(z_spec, dz)
+    for values, color, label in (
+        (median, BLUE, "running median"),
+        (low, ORANGE, "16th and 84th percentile"),
+        (high, ORANGE, None),
+    ):
+        axes.plot(centre, values, color="white", linewidth=2.6)
+        axes.plot(centre, values, color=color, label=label)
+    _legend_on_top(axes)
 
 
 def _running_quantiles(z_spec: Array, dz: Array) -> tuple[Array, Array, Array, Array]:
     """Median redshift, and 16th, 50th and 84th percentile of dz, of equally many galaxies."""
     order = np.argsort(z_spec, kind="stable")
-    groups = np.array_split(order, int(np.clip(len(order) // 50, 1, 25)))
+    groups = np.array_split(order, int(np.clip(len(order) // ROWS_A_POINT, 1, 25)))
     centre = np.array([np.median(z_spec[group]) for group in groups])
     low, median, high = np.array([np.quantile(dz[group], (0.16, 0.5, 0.84)) for group in groups]).T
     return centre, low, median, high
@@ -228,7 +271,7 @@ def _running_quantiles(z_spec: Array, dz: Array) -> tuple[Array, Array, Array, A
 
 def _pit(pit: Array) -> Any:
     """Histogram of PIT values, and the band that 95 % of the bins of a perfect one lie in."""
-    figure, axes = _new_figure(height=2.4)
+    figure, axes = _new_figure(2.4, bar=False)
     n_bins = int(np.clip(len(pit) // 25, 5, 20))
     counts, edges = np.histogram(pit, bins=n_bins, range=(0, 1))
     density = counts / len(pit) * n_bins
@@ -244,12 +287,24 @@ def _pit(pit: Array) -> Any:
     )
     axes.axhline(1, color=ORANGE, linewidth=1.0)
     axes.stairs(density, edges, color=BLUE, linewidth=1.2, label=f"{len(pit)} galaxies")
-    top = max(1.35 * float(density.max()), 1.25 * (1 + spread))
+    top = 1.1 * max(float(density.max()), 1 + spread)
     axes.set(
         xlim=(0, 1),
         ylim=(0, top),
         xlabel="probability integral transform (PIT)",
         ylabel="density of galaxies",
     )
-    axes.legend(loc="upper center", ncols=2, columnspacing=1.0, handlelength=1.4)
+    _legend_on_top(axes)
     return figure
+
+
+def _legend_on_top(axes: Any) -> None:
+    """A legend of one line above the frame, where it hides no galaxy."""
+    axes.legend(
+        loc="lower right",
+        bbox_to_anchor=(1.0, 1.0),
+        borderaxespad=0.2,
+        ncols=2,
+        columnspacing=1.2,
+        handlelength=1.5,
+    )
