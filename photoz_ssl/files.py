@@ -7,7 +7,7 @@ import hashlib
 import os
 import secrets
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from photoz_ssl.errors import OutputError
@@ -59,7 +59,8 @@ def atomic_output(path: Path, *, overwrite: bool = False) -> Iterator[Path]:
             _flush_to_disk(temporary)
             temporary.replace(path)
     finally:
-        temporary.unlink(missing_ok=True)
+        with suppress(OSError):
+            temporary.unlink(missing_ok=True)
 
 
 @contextmanager

@@ -68,6 +68,18 @@ def test_a_disk_that_refuses_is_told_in_a_sentence(tmp_path: Path, number: int, 
     assert list(tmp_path.iterdir()) == []
 
 
+def test_a_read_only_disk_is_told_in_a_sentence(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(path: Path, *arguments: object, **options: object) -> None:
+        raise OSError(errno.EROFS, "Read-only file system")
+
+    monkeypatch.setattr(Path, "touch", refuse)
+    monkeypatch.setattr(Path, "unlink", refuse)
+    with pytest.raises(OutputError, match="no permission"), atomic_output(tmp_path / "a.fits"):
+        pass
+
+
 def test_sha256_of_known_bytes(tmp_path: Path) -> None:
     path = tmp_path / "abc"
     path.write_bytes(b"abc")
