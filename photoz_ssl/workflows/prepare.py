@@ -1,0 +1,175 @@
+"""Gather cutouts and a catalogue into one archive."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from photoz_ssl.config import SPLITS, PrepareConfig
+from photoz_ssl.errors import CutoutError
+from photoz_ssl.files import claim_output
+from photoz_ssl.progress import Progress, silent
+from photoz_ssl.survey.archive import create_archive
+from photoz_ssl.survey.blocks import GalaxyBlock, RowProblem
+from photoz_ssl.survey.sources import GalaxySource, open_source
+
+__all__ = ["PrepareReport", "draw_split", "prepare"]
+
+BLOCK = 256
+MOST_PROBLEMS = 200
+"""Problems that the report keeps, so that memory does not grow with the catalogue."""
+
+OWN_COLUMNS = ("OBJID", "RA", "DEC", "Z_SPEC", "SPLIT")
+"""Columns that an archive's own datasets stand for when it is read."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class PrepareReport:
+    """What `prepare` did.
+
+    Parameters
+    ----------
+    output : Path
+        The archive.
+    n_rows, n_usable, n_labelled : int
+        Galaxies in it, those with a usable image, and those of them with a redshift.
+    dust : str
+        Where E(B-V) is from.
+    rate : float
+        Galaxies a second.
+    problems : tuple of RowProblem
+        The first rows without a usable image.
+    notices : tuple of str
+        What a user should know.
+    """
+
+    output: Path
+    n_rows: int
+    n_usable: int
+    n_labelled: int
+    dust: str
+    rate: float
+    problems: tuple[RowProblem, ...] = ()
+    notices: tuple[str, ...] = ()
+
+    def summary(self) -> str:
+        """One line for a person."""
+        failed = self.n_rows - self.n_usable
+        flagged = f", {failed} without a usable image" if failed else ""
+        return (
+            f"photoz-ssl: {self.n_rows} galaxies{flagged}, {self.n_labelled} with a redshift"
+            f" → {self.output}; {self.dust}, {self.rate:.0f} galaxies/s"
+        )
+
+
+def prepare(config: PrepareConfig, *, progress: Progress = silent) -> PrepareReport:
+    """Write the archive of a catalogue: every row, in order, in bounded memory.
+
+    A row without a usable image is kept with zeros and a flag; training passes it over.
+
+    Raises
+    ------
+    PhotozError
+        If the output exists, the input cannot be read, not one row has a usable image, or,
+        with ``strict``, one row has none. Nothing is written then.
+    """
+    claim_output(config.output, overwrite=config.overwrite)
+    with open_source(
+        config.catalog,
+        config,
+        size=config.size,
+        workers=config.workers,
+        redshift_column=config.redshift_column,
+        split_column=config.split_column,
+        strict=config.strict,
+    ) as source:
+        return _write(config, source, progress)
+
+
+def _write(config: PrepareConfig, source: GalaxySource, progress: Progress) -> PrepareReport:
+    start = time.perf_counter()
+    columns = _numeric_columns(source)
+    done = usable = labelled = 0
+    problems: list[RowProblem] = []
+    with create_archive(
+        config.output, source.spec, source.n_rows, overwrite=config.overwrite
+    ) as archive:
+        for block in source.blocks(BLOCK):
+            archive.write(_with_split(block, config), columns=columns)
+            done += len(block)
+            usable += int(np.count_nonzero(block.usable))
+            labelled += int(np.count_nonzero(block.usable & np.isfinite(block.redshift)))
+            problems.extend(block.problems[: MOST_PROBLEMS - len(problems)])
+            progress("preparing galaxies", done, source.n_rows)
+        if usable == 0:
+            first = problems[0].message if problems else "every row is flagged"
+            raise CutoutError(
+                f"no row of {config.catalog} has a usable image; the first problem: {first}",
+                "say where the images are with --cutouts or --frames, or mend them",
+            )
+    return PrepareReport(
+        output=config.output,
+        n_rows=done,
+        n_usable=usable,
+        n_labelled=labelled,
+        dust=source.dust,
+        rate=done / max(time.perf_counter() - start, 1e-9),
+        problems=tuple(problems),
+        notices=source.notices,
+    )
+
+
+def _numeric_columns(source: GalaxySource) -> tuple[str, ...]:
+    """The columns of one number a row, but for those that the archive has anyway."""
+    own = {*OWN_COLUMNS, source.id_column, source.ra_column, source.dec_column}
+    return tuple(
+        name
+        for name in source.table_dtype.names or ()
+        if name not in own
+        and "/" not in name
+        and source.table_dtype[name].kind in "iuf"
+        and not source.table_dtype[name].shape
+    )
+
+
+def _with_split(block: GalaxyBlock, config: PrepareConfig) -> GalaxyBlock:
+    if config.split is None:
+        return block
+    return replace(block, split=draw_split(block.object_id, config.split, config.seed))
+
+
+def draw_split(
+    object_id: NDArray[np.int64], fractions: tuple[float, ...], seed: int
+) -> NDArray[np.str_]:
+    """Draw train, valid or test for each object from its id alone.
+
+    An object is on the same side wherever it stands in a catalogue, and however often.
+
+    Parameters
+    ----------
+    object_id : ndarray, shape (n,), int64
+        Ids.
+    fractions : tuple of float
+        Of train, valid and test; they sum to 1.
+    seed : int
+        Another seed draws other splits.
+
+    Returns
+    -------
+    ndarray, shape (n,), str
+    """
+    mixed = _mix(object_id.astype(np.uint64) ^ _mix(np.array([seed], np.uint64)))
+    uniform = mixed / 2.0**64
+    return np.array(SPLITS)[np.searchsorted(np.cumsum(fractions)[:-1], uniform, side="right")]
+
+
+def _mix(bits: NDArray[np.uint64]) -> NDArray[np.uint64]:
+    """Scramble 64 bits: the finaliser of SplitMix64 (Steele, Lea & Flood 2014)."""
+    bits = bits + np.uint64(0x9E3779B97F4A7C15)
+    bits = (bits ^ (bits >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+    bits = (bits ^ (bits >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    return bits ^ (bits >> np.uint64(31))

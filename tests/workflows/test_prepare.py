@@ -1,0 +1,172 @@
+"""Preparing: every row in its place, the pixels as they were, problems flagged, never padded."""
+
+from __future__ import annotations
+
+import bz2
+from pathlib import Path
+
+import fitsio
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from photoz_ssl.config import PrepareConfig
+from photoz_ssl.errors import CatalogError, CutoutError
+from photoz_ssl.survey.archive import open_archive
+from photoz_ssl.survey.bands import R_DR12, R_SF11
+from photoz_ssl.survey.catalog import open_catalog
+from photoz_ssl.survey.cutouts import nanomaggies_in
+from photoz_ssl.survey.dust import Reddening, recognise_extinction
+from photoz_ssl.survey.flags import RowFlag
+from photoz_ssl.workflows.prepare import draw_split, prepare
+
+N = 12
+SIZE = 64
+
+
+def catalog_of(folder: Path, n: int = N) -> Path:
+    rows = np.zeros(
+        n, [("OBJID", "i8"), ("RA", "f8"), ("DEC", "f8"), ("EBV", "f4"), ("Z_SPEC", "f4")]
+    )
+    rows["OBJID"], rows["RA"], rows["DEC"] = 100 + np.arange(n), 10 + np.arange(n), 20
+    rows["EBV"], rows["Z_SPEC"] = 0.03, np.where(np.arange(n) % 2, 0.1, -1)
+    fitsio.write(str(folder / "cat.fits"), rows)
+    return folder / "cat.fits"
+
+
+def cubes(n: int = N, side: int = SIZE) -> NDArray[np.float32]:
+    return np.random.default_rng(0).normal(size=(n, 5, side, side)).astype(np.float32)
+
+
+def config(folder: Path, **options: object) -> PrepareConfig:
+    settings = {
+        "catalog": str(folder / "cat.fits"),
+        "output": folder / "out.h5",
+        "cutouts": str(folder / "{OBJID}.fits"),
+        "size": SIZE,
+        "workers": 2,
+        **options,
+    }
+    return PrepareConfig(**settings)  # type: ignore[arg-type]
+
+
+def test_the_pixels_and_columns_arrive_unchanged_and_in_order(tmp_path: Path) -> None:
+    catalog_of(tmp_path)
+    images = cubes()
+    for number, image in enumerate(images):
+        fitsio.write(str(tmp_path / f"{100 + number}.fits"), image)
+    report = prepare(config(tmp_path))
+    archive = open_archive(tmp_path / "out.h5")
+    np.testing.assert_array_equal(archive.images, images)
+    np.testing.assert_array_equal(archive.object_id, 100 + np.arange(N))
+    np.testing.assert_allclose(archive.ebv, 0.03, rtol=1e-6)
+    assert report.n_labelled == np.isfinite(archive.redshift).sum() == N // 2
+
+
+def test_each_problem_has_its_flag_and_no_pixel_is_made_up(tmp_path: Path) -> None:
+    catalog_of(tmp_path)
+    image = cubes(1)[0]
+    names = [tmp_path / f"{100 + number}.fits" for number in range(N)]
+    fitsio.write(str(names[0]), image)
+    fitsio.write(str(names[2]), image[:, :50, :50])
+    fitsio.write(str(names[3]), image[:4])
+    fitsio.write(str(names[4]), image, header={"BUNIT": "adu"})
+    fitsio.write(str(names[5]), np.where(image > 3, np.nan, image).astype(np.float32))
+    names[6].write_bytes(names[0].read_bytes()[:9000])
+    (tmp_path / "107.fits.bz2").write_bytes(bz2.compress(names[0].read_bytes()))
+    fitsio.write(str(names[8]), image * 1e-9, header={"BUNIT": "maggies"})
+    with fitsio.FITS(str(names[9]), "rw") as file:
+        for band in reversed(range(5)):
+            file.write(image[band], extname="ugriz"[band])
+    report = prepare(config(tmp_path))
+    archive = open_archive(tmp_path / "out.h5")
+    expected = {
+        1: RowFlag.IMAGE_MISSING,
+        2: RowFlag.WRONG_SHAPE,
+        3: RowFlag.WRONG_SHAPE,
+        4: RowFlag.WRONG_UNIT,
+        5: RowFlag.NOT_FINITE,
+        6: RowFlag.IMAGE_DAMAGED,
+        10: RowFlag.IMAGE_MISSING,
+        11: RowFlag.IMAGE_MISSING,
+    }
+    assert {p.row: p.flag for p in report.problems} == expected
+    for row in (7, 8, 9):
+        np.testing.assert_allclose(archive.images[row], image, rtol=1e-5)
+    assert not archive.images[list(expected)].any()
+    with pytest.raises(CutoutError, match=r"row 2 .*101"):
+        prepare(config(tmp_path, strict=True, overwrite=True))
+
+
+def test_larger_stamps_are_cropped_about_their_centre(tmp_path: Path) -> None:
+    catalog_of(tmp_path, 1)
+    image = cubes(1, 107)[0]
+    fitsio.write(str(tmp_path / "100.fits"), image)
+    prepare(config(tmp_path))
+    start = 107 // 2 - SIZE // 2
+    square = image[:, start : start + SIZE, start : start + SIZE]
+    np.testing.assert_array_equal(open_archive(tmp_path / "out.h5").images[0], square)
+
+
+def test_an_object_is_in_one_split_wherever_it_stands() -> None:
+    ids = np.arange(20000, dtype=np.int64)
+    split = draw_split(ids, (0.8, 0.1, 0.1), 1)
+    np.testing.assert_array_equal(draw_split(ids[::-1], (0.8, 0.1, 0.1), 1), split[::-1])
+    assert np.mean(split == "train") == pytest.approx(0.8, abs=0.01)
+    assert np.mean(split == "test") == pytest.approx(0.1, abs=0.01)
+    assert (draw_split(ids, (0.8, 0.1, 0.1), 2) != split).any()
+
+
+def test_no_usable_image_leaves_no_archive(tmp_path: Path) -> None:
+    catalog_of(tmp_path)
+    with pytest.raises(CutoutError, match="no row"):
+        prepare(config(tmp_path))
+    assert not (tmp_path / "out.h5").exists()
+
+
+def test_hostile_catalogues_are_refused_in_a_sentence(tmp_path: Path) -> None:
+    path = catalog_of(tmp_path)
+    (tmp_path / "short.fits").write_bytes(path.read_bytes()[:6000])
+    (tmp_path / "text.fits").write_text("ra,dec\n1,2\n" * 9)
+    for name, words in (
+        ("short.fits", "truncated|damaged"),
+        ("text.fits", "not a FITS file"),
+        ("none.fits", "no catalogue"),
+        ("cat.fits[OBJID < 0]", "no rows"),
+        ("cat.fits[7]", "cannot be read"),
+    ):
+        with pytest.raises(CatalogError, match=words), open_catalog(str(tmp_path / name)):
+            pass
+    with open_catalog(f"{path}[1][OBJID < 103]") as catalog:
+        np.testing.assert_array_equal(catalog.read(0, 9)["OBJID"], [100, 101, 102])
+
+
+@pytest.mark.parametrize("coefficients", [R_DR12, R_SF11])
+def test_the_convention_of_extinctions_is_recognised(coefficients: NDArray[np.float64]) -> None:
+    ebv = np.random.default_rng(0).uniform(0.01, 0.3, 50)
+    rows = np.zeros(50, [("EXTINCTION", "f4", (5,))])
+    rows["EXTINCTION"] = ebv[:, np.newaxis] * coefficients
+    nowhere = np.full(50, np.nan)
+    found, flags = Reddening(rows, has_position=False).of(rows, nowhere, nowhere)
+    np.testing.assert_allclose(found, ebv, rtol=1e-5)
+    assert not flags.any()
+    assert recognise_extinction(rows["EXTINCTION"][:, ::-1]) is None
+
+
+def test_units_of_flux_density_are_converted_and_others_are_not() -> None:
+    assert nanomaggies_in("") == nanomaggies_in("nanomaggies") == 1
+    assert nanomaggies_in("uJy") == pytest.approx(1 / 3.631)
+    assert nanomaggies_in("adu") is None
+
+
+def test_real_frames_give_stamps_whose_bands_are_aligned(sdss_frames: Path, tmp_path: Path) -> None:
+    galaxies = f"{sdss_frames / 'galaxies.fits'}[OBJID == 2003]"
+    field = sdss_frames / "003918-3-0213"
+    prepare(PrepareConfig(catalog=galaxies, frames=field, output=tmp_path / "out.h5", workers=1))
+    archive = open_archive(tmp_path / "out.h5")
+    core = archive.images[0][:, 44:63, 44:63].clip(0)
+    y, x = np.indices(core.shape[1:]) - 9
+    flux = core.sum(axis=(1, 2))
+    assert np.all(np.abs((core * x).sum(axis=(1, 2)) / flux) < 1)
+    assert np.all(np.abs((core * y).sum(axis=(1, 2)) / flux) < 1)
+    assert archive.flags[0] == RowFlag.COARSE_DUST_MAP
