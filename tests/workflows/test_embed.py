@@ -1,0 +1,185 @@
+"""Embedding: a row for each row, unit vectors, NaN where there is no image."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+from typing import Protocol
+
+import h5py
+import numpy as np
+import pytest
+import torch
+from numpy.typing import NDArray
+
+from photoz_ssl.config import EmbedConfig
+from photoz_ssl.errors import CutoutError, OutputError, SpecMismatchError
+from photoz_ssl.neighbours.atlas import read_atlas
+from photoz_ssl.networks.checkpoint import Checkpoint, save_checkpoint
+from photoz_ssl.networks.encoder import PRESETS, build_encoder
+from photoz_ssl.networks.redshift_head import RedshiftNetwork
+from photoz_ssl.redshift.calibration import Calibration
+from photoz_ssl.redshift.grid import RedshiftGrid
+from photoz_ssl.spec import ImageSpec
+from photoz_ssl.survey.archive import create_archive, open_archive
+from photoz_ssl.survey.flags import RowFlag
+from photoz_ssl.workflows.embed import embed
+from photoz_ssl.workflows.thumbnails import thumbnails
+
+
+class MakeModel(Protocol):
+    def __call__(self, seed: int = 0, spec: ImageSpec = ...) -> Path: ...
+
+
+@pytest.fixture
+def make_model(tmp_path: Path) -> MakeModel:
+    """Small random redshift models, by seed."""
+
+    def make(seed: int = 0, spec: ImageSpec = ImageSpec()) -> Path:  # noqa: B008
+        torch.manual_seed(seed)
+        config = dataclasses.replace(PRESETS["resnet18-compact"], width=0.125)
+        grid = RedshiftGrid()
+        network = RedshiftNetwork(build_encoder(config), grid.n_bins)
+        path = tmp_path / f"model{seed}.safetensors"
+        model = Checkpoint(
+            kind="photoz",
+            spec=spec,
+            encoder=config,
+            state=network.state_dict(),
+            grid=grid,
+            calibration=Calibration(),
+            provenance={"name": f"random {seed}"},
+        )
+        save_checkpoint(path, model, overwrite=True)
+        return path
+
+    return make
+
+
+def flagged_copy(archive_path: Path, path: Path, rows: list[int]) -> Path:
+    """The archive with some rows flagged as damaged."""
+    archive = open_archive(archive_path)
+    block = archive.block(slice(0, len(archive)))
+    flags = block.flags.copy()
+    flags[rows] |= int(RowFlag.IMAGE_DAMAGED)
+    with create_archive(path, archive.spec, len(archive)) as writer:
+        writer.write(dataclasses.replace(block, flags=flags))
+    return path
+
+
+def test_a_row_for_each_row_in_order(
+    tiny_archive: Path, tmp_path: Path, make_model: MakeModel
+) -> None:
+    output = tmp_path / "atlas.h5"
+    report = embed(EmbedConfig(catalog=str(tiny_archive), output=output, model=make_model()))
+    atlas, archive = read_atlas(output), open_archive(tiny_archive)
+    assert (report.n_rows, report.n_represented) == (24, 24)
+    np.testing.assert_array_equal(atlas.object_id, archive.object_id)
+    np.testing.assert_array_equal(atlas.ra, archive.ra)
+    np.testing.assert_array_equal(atlas.redshift, archive.redshift)
+    lengths = np.linalg.norm(atlas.representations, axis=1)
+    np.testing.assert_allclose(lengths, 1, atol=1e-5)
+    assert atlas.header.has_ids
+    assert "24 of 24 galaxies" in report.summary()
+
+
+def test_the_same_input_gives_the_same_bytes(
+    tiny_archive: Path, tmp_path: Path, make_model: MakeModel
+) -> None:
+    model = make_model()
+    first, second = tmp_path / "a.h5", tmp_path / "b.h5"
+    for output in (first, second):
+        embed(EmbedConfig(catalog=str(tiny_archive), output=output, model=model))
+    assert first.read_bytes() == second.read_bytes()
+
+
+def test_the_batch_size_does_not_matter(
+    tiny_archive: Path, tmp_path: Path, make_model: MakeModel
+) -> None:
+    model = make_model()
+    vectors = []
+    for size in (7, 256):
+        output = tmp_path / f"{size}.h5"
+        embed(EmbedConfig(catalog=str(tiny_archive), output=output, model=model, batch_size=size))
+        vectors.append(read_atlas(output).representations)
+    np.testing.assert_allclose(vectors[0], vectors[1], atol=1e-5)
+
+
+def test_a_row_without_image_is_nan_and_counted(
+    tiny_archive: Path, tmp_path: Path, make_model: MakeModel
+) -> None:
+    catalog = flagged_copy(tiny_archive, tmp_path / "damaged.h5", [0, 5])
+    output = tmp_path / "atlas.h5"
+    report = embed(EmbedConfig(catalog=str(catalog), output=output, model=make_model()))
+    missing = np.isnan(read_atlas(output).representations).all(axis=1)
+    assert np.flatnonzero(missing).tolist() == [0, 5]
+    assert any("2 of 24 rows have no usable image" in notice for notice in report.notices)
+
+
+def test_without_any_image_nothing_is_written(
+    tiny_archive: Path, tmp_path: Path, make_model: MakeModel
+) -> None:
+    catalog = flagged_copy(tiny_archive, tmp_path / "damaged.h5", list(range(24)))
+    output = tmp_path / "atlas.h5"
+    with pytest.raises(CutoutError, match="no row of"):
+        embed(EmbedConfig(catalog=str(catalog), output=output, model=make_model()))
+    assert not output.exists()
+
+
+def test_an_existing_atlas_is_refused(
+    tiny_archive: Path, tmp_path: Path, make_model: MakeModel
+) -> None:
+    output = tmp_path / "atlas.h5"
+    output.write_bytes(b"mine")
+    with pytest.raises(OutputError, match="exists already"):
+        embed(EmbedConfig(catalog=str(tiny_archive), output=output, model=make_model()))
+    assert output.read_bytes() == b"mine"
+
+
+def test_a_model_for_other_images_is_refused(
+    tiny_archive: Path, tmp_path: Path, make_model: MakeModel
+) -> None:
+    model = make_model(spec=ImageSpec(pixel_scale=0.2))
+    with pytest.raises(SpecMismatchError, match="pixel_scale"):
+        embed(EmbedConfig(catalog=str(tiny_archive), output=tmp_path / "a.h5", model=model))
+
+
+def test_thumbnails_can_be_left_out(
+    tiny_archive: Path, tmp_path: Path, make_model: MakeModel
+) -> None:
+    output = tmp_path / "atlas.h5"
+    options = EmbedConfig(
+        catalog=str(tiny_archive), output=output, model=make_model(), thumbnails=False
+    )
+    embed(options)
+    with h5py.File(output) as file:
+        assert "thumbnails" not in file
+
+
+def flat(values: tuple[float, ...], size: int = 64) -> NDArray[np.float32]:
+    image = np.array(values, np.float32)[:, np.newaxis, np.newaxis]
+    return np.broadcast_to(image, (5, size, size))[np.newaxis].copy()
+
+
+def test_a_picture_is_red_where_i_is_brightest() -> None:
+    picture = thumbnails(flat((0.0, 0.1, 0.5, 2.0, 2.0)), np.zeros(1))[0]
+    red, green, blue = picture[32, 32]
+    assert red > green > blue > 0
+
+
+def test_dust_is_taken_out_of_pictures() -> None:
+    image = flat((0.3, 0.3, 0.3, 0.3, 0.3))
+    clear, dusty = (thumbnails(image, np.array([ebv]))[0, 0, 0] for ebv in (0.0, 0.5))
+    assert dusty[2] > clear[2]
+    assert int(dusty[2]) - int(dusty[0]) > int(clear[2]) - int(clear[0])
+
+
+def test_a_picture_shows_the_central_pixels() -> None:
+    stamp = flat((0.0, 0.0, 0.0, 0.0, 0.0), size=107)
+    stamp[:, :, 107 // 2, 107 // 2] = 5.0
+    picture = thumbnails(stamp, np.zeros(1))[0]
+    assert np.argwhere(picture.any(axis=-1)).tolist() == [[32, 32]]
+
+
+def test_an_empty_stamp_is_black() -> None:
+    assert not thumbnails(flat((0.0, 0.0, 0.0, 0.0, 0.0)), np.array([np.nan])).any()
