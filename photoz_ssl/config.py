@@ -218,9 +218,7 @@ class FinetuneConfig(TrainingConfig):
         0.1, "Rate of a pretrained encoder relative to the head's; from scratch it is 1."
     )
     weight_decay: float = option(0.0, "Weight decay of SGD.")
-    optimizer: str = option(
-        "sgd", "SGD, as in the paper, or AdamW.", choices=("sgd", "adamw")
-    )
+    optimizer: str = option("sgd", "SGD, as in the paper, or AdamW.", choices=("sgd", "adamw"))
     schedule: str = option(
         "steps", "Steps: x0.1 at 60 % and 90 % of the epochs.", choices=("steps", "cosine")
     )

@@ -43,44 +43,43 @@ LOWEST_REDSHIFT = -0.02
 
 
 class GalaxySource(Protocol):
-    """Galaxies in the order of their file; see `open_source`.
-
-    Attributes
-    ----------
-    n_rows : int
-        Rows of the input.
-    spec : ImageSpec
-        What the images are.
-    table_dtype : numpy dtype
-        Structured: the columns of each block's ``table``.
-    column_cards : dict
-        For each of them its TUNIT, TUCD, TDISP, TCOMM and TNULL cards, where it has them.
-    id_column, ra_column, dec_column : str or None
-        Which of them are the id and the position.
-    dust : str
-        Where the reddening is from; to be read after the blocks.
-    notices : tuple of str
-        What a user should know; to be read after the blocks.
-    """
+    """Galaxies in the order of their file; see `open_source`."""
 
     @property
-    def n_rows(self) -> int: ...
+    def n_rows(self) -> int:
+        """Rows of the input."""
+
     @property
-    def spec(self) -> ImageSpec: ...
+    def spec(self) -> ImageSpec:
+        """What the images are."""
+
     @property
-    def table_dtype(self) -> np.dtype[Any]: ...
+    def table_dtype(self) -> np.dtype[Any]:
+        """Structured: the columns of each block's ``table``."""
+
     @property
-    def column_cards(self) -> dict[str, dict[str, str]]: ...
+    def column_cards(self) -> dict[str, dict[str, str]]:
+        """For each column its TUNIT, TUCD, TDISP, TCOMM and TNULL cards, where it has them."""
+
     @property
-    def id_column(self) -> str | None: ...
+    def id_column(self) -> str | None:
+        """Which column is the id."""
+
     @property
-    def ra_column(self) -> str | None: ...
+    def ra_column(self) -> str | None:
+        """Which column is the right ascension."""
+
     @property
-    def dec_column(self) -> str | None: ...
+    def dec_column(self) -> str | None:
+        """Which column is the declination."""
+
     @property
-    def dust(self) -> str: ...
+    def dust(self) -> str:
+        """Where the reddening is from; to be read after the blocks."""
+
     @property
-    def notices(self) -> tuple[str, ...]: ...
+    def notices(self) -> tuple[str, ...]:
+        """What a user should know; to be read after the blocks."""
 
     def blocks(self, block_size: int) -> Iterator[GalaxyBlock]:
         """All rows in order, at most ``block_size`` at a time."""
@@ -149,7 +148,9 @@ class ArchiveSource:
         self.n_rows = len(archive)
         self.spec = archive.spec
         self.table_dtype = archive.block(slice(0, 0)).table.dtype
-        self.column_cards: dict[str, dict[str, str]] = {name: {} for name in self.table_dtype.names}
+        self.column_cards: dict[str, dict[str, str]] = {
+            name: {} for name in self.table_dtype.names or ()
+        }
         self.id_column: str | None = "OBJID"
         self.ra_column: str | None = "RA"
         self.dec_column: str | None = "DEC"
