@@ -300,7 +300,9 @@ class CatalogSource:
     def _splits(self, rows: NDArray[np.void]) -> NDArray[np.str_]:
         if self._columns.split is None:
             return np.full(len(rows), "", dtype="U5")
-        names = np.char.lower(np.char.strip(np.char.decode(rows[self._columns.split], "ascii")))
+        names = np.char.lower(
+            np.char.strip(np.char.decode(rows[self._columns.split], "ascii", "replace"))
+        )
         return np.where(np.isin(names, SPLITS), names, "").astype("U5")
 
 
