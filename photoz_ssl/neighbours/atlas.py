@@ -161,7 +161,7 @@ def read_atlas(path: Path) -> Atlas:
         pictures = file.get("thumbnails")
         return Atlas(
             path=path,
-            header=_header(file.attrs),
+            header=_header(path, file.attrs),
             object_id=columns["ObjID"],
             ra=columns["ra"],
             dec=columns["dec"],
@@ -184,9 +184,9 @@ def _readable(path: Path) -> Iterator[h5py.File]:
         ) from error
 
 
-def _header(attributes: Any) -> AtlasHeader:
+def _header(path: Path, attributes: Any) -> AtlasHeader:
     if int(attributes["format_version"]) > FORMAT_VERSION:
-        raise ArchiveError("the atlas is of a newer format", "update photoz-ssl")
+        raise ArchiveError(f"{path} is of a newer format", "update photoz-ssl")
     return AtlasHeader(
         spec=ImageSpec.from_json(str(attributes["spec"])),
         model=str(attributes["model"]),

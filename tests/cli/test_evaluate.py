@@ -1,0 +1,78 @@
+"""``evaluate`` on the command line: results on stdout, notices on stderr."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from photoz_ssl.survey.tables import TableColumn, write_table
+
+
+@pytest.fixture
+def table(tmp_path: Path) -> Path:
+    """A redshift table of 40 galaxies without PDFs, one of them without a true redshift."""
+    rows = np.zeros(40, [("Z_PHOT_MEAN", "f4"), ("Z_SPEC", "f4")])
+    rows["Z_SPEC"] = np.linspace(0.02, 0.3, 40)
+    rows["Z_PHOT_MEAN"] = rows["Z_SPEC"] + 0.012345 * (1 + rows["Z_SPEC"])
+    rows["Z_SPEC"][7] = np.nan
+    path = tmp_path / "cat.photoz.fits"
+    columns = [TableColumn(name) for name in rows.dtype.names or ()]
+    with write_table(str(path), extname="PHOTOZ", columns=columns, dtype=rows.dtype) as writer:
+        writer.append(rows)
+    return path
+
+
+def run(*arguments: object, stdin: bytes | None = None) -> subprocess.CompletedProcess[bytes]:
+    command = [sys.executable, "-m", "photoz_ssl", "evaluate", *map(str, arguments)]
+    return subprocess.run(command, capture_output=True, input=stdin, check=False)
+
+
+def test_tables_on_stdout_and_notices_on_stderr(table: Path) -> None:
+    done = run(table)
+    assert done.returncode == 0, done.stderr
+    shown, told = done.stdout.decode(), done.stderr.decode()
+    assert "+0.01234" in shown
+    assert "outliers" in shown
+    assert "Z_SPEC 0 to 0.05" in shown
+    assert "1 of 40 rows are left out" in told
+    assert "rows are left out" not in shown
+    assert max(map(len, shown.splitlines())) <= 120
+
+
+def test_json_on_stdout_is_alone_there(table: Path) -> None:
+    done = run(table, "--json", "-", "--quiet")
+    assert json.loads(done.stdout)["n_galaxies"] == 39
+    assert done.stderr == b""
+
+
+def test_a_table_on_stdin(table: Path) -> None:
+    done = run("-", "--json", "-", stdin=table.read_bytes())
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["n_galaxies"] == 39
+
+
+def test_json_in_a_file_and_the_tables_on_stdout(table: Path, tmp_path: Path) -> None:
+    done = run(table, "--json", tmp_path / "metrics.json")
+    assert b"scatter" in done.stdout
+    assert json.loads((tmp_path / "metrics.json").read_text())["n_dropped"] == 1
+
+
+def test_an_error_is_one_sentence_and_a_hint(table: Path) -> None:
+    done = run(table, "--redshift-column", "Z_TRUE")
+    assert done.returncode == 1
+    assert done.stdout == b""
+    told = done.stderr.decode()
+    assert told.startswith("Error: ")
+    assert "Hint: its columns are Z_PHOT_MEAN, Z_SPEC." in told
+    assert "Traceback" not in told
+
+
+def test_help_ends_with_lines_to_paste() -> None:
+    done = run("--help")
+    assert done.returncode == 0
+    assert b"photoz-ssl evaluate catalog.photoz.fits --split test" in done.stdout

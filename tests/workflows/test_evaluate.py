@@ -1,0 +1,270 @@
+"""Evaluating: numbers that can be checked by hand, what is left out, and the figures."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from astropy.io import fits
+from numpy.typing import NDArray
+
+from photoz_ssl.config import EvaluateConfig
+from photoz_ssl.errors import CatalogError, MissingExtraError, OutputError, PhotozError
+from photoz_ssl.redshift.grid import RedshiftGrid
+from photoz_ssl.survey.ensembles import spool_pdfs
+from photoz_ssl.survey.tables import TableColumn, write_tables
+from photoz_ssl.workflows import figures as figures_module
+from photoz_ssl.workflows import predictions as predictions_module
+from photoz_ssl.workflows.evaluate import evaluate
+
+GRID = RedshiftGrid(0.4, 40)
+EDGES = ("L68", "U68", "L95", "U95", "ODDS")
+
+
+def redshifts(n: int, seed: int = 0) -> NDArray[np.void]:
+    """Rows with Gaussian redshift errors of 0.01 (1 + z), and intervals that say so."""
+    generator = np.random.default_rng(seed)
+    names = [f"Z_PHOT_{name}" for name in EDGES]
+    kinds = ["Z_PHOT_MEAN", *names, "Z_SPEC", "PETRO_MAG_r", "EBV"]
+    rows = np.zeros(n, [(name, "f4") for name in kinds] + [("SPLIT", "S5"), ("FLAGS", "i4")])
+    rows["Z_SPEC"] = generator.uniform(0.02, 0.3, n)
+    sigma = 0.01 * (1 + rows["Z_SPEC"])
+    rows["Z_PHOT_MEAN"] = rows["Z_SPEC"] + sigma * generator.normal(size=n)
+    for name, factor in zip(EDGES, (-0.99446, 0.99446, -1.95996, 1.95996), strict=False):
+        rows[f"Z_PHOT_{name}"] = rows["Z_PHOT_MEAN"] + factor * sigma
+    rows["Z_PHOT_ODDS"] = 0.99
+    rows["PETRO_MAG_r"] = generator.uniform(14, 17.8, n)
+    rows["EBV"] = generator.uniform(0, 0.2, n)
+    rows["SPLIT"] = np.array([b"train", b"test"])[np.arange(n) % 2]
+    return rows
+
+
+def gaussians(rows: NDArray[np.void]) -> NDArray[np.float64]:
+    """PDFs about the point estimates."""
+    z, sigma = rows["Z_PHOT_MEAN"][:, np.newaxis], 0.01 * (1 + rows["Z_SPEC"][:, np.newaxis])
+    pdf = np.exp(-0.5 * ((GRID.centres - z) / sigma) ** 2) + 1e-9
+    return np.asarray(pdf / pdf.sum(axis=1, keepdims=True), np.float64)
+
+
+WriteTable = Callable[..., str]
+
+
+@pytest.fixture
+def write(tmp_path: Path) -> WriteTable:
+    """A function that writes rows, and PDFs if there are any, as predict does."""
+
+    def write_rows(rows: NDArray[np.void], pdf: NDArray[np.float64] | None = None) -> str:
+        path = str(tmp_path / "cat.photoz.fits")
+        with write_tables(path, overwrite=True) as file, spool_pdfs(GRID.edges, tmp_path) as pdfs:
+            columns = [TableColumn(name) for name in rows.dtype.names or ()]
+            file.table("PHOTOZ", columns, rows.dtype).append(rows)
+            if pdf is not None:
+                pdfs.append(pdf, np.zeros(len(pdf)), np.zeros(len(pdf), np.int32))
+                pdfs.write(file)
+        return path
+
+    return write_rows
+
+
+def config(path: str, **changes: Any) -> EvaluateConfig:
+    return EvaluateConfig(predictions=path, **changes)
+
+
+def without(rows: NDArray[np.void], *names: str) -> NDArray[np.void]:
+    kept = [name for name in rows.dtype.names or () if name not in names]
+    table = np.zeros(len(rows), [(name, rows.dtype[name]) for name in kept])
+    for name in kept:
+        table[name] = rows[name]
+    return table
+
+
+def test_numbers_by_hand(write: WriteTable) -> None:
+    rows = redshifts(4)
+    rows["Z_SPEC"] = 0.0, 0.25, 0.0, np.nan
+    rows["Z_PHOT_MEAN"] = 0.01, 0.25, 0.06, 0.1
+    report = evaluate(config(write(rows)))
+    point = report.quality.point
+    assert report.n_rows == 4
+    assert (point.n_galaxies, point.n_dropped) == (3, 1)
+    assert point.bias == pytest.approx(0.07 / 3)
+    assert point.sigma_mad == pytest.approx(1.4826 * 0.01, rel=1e-5)
+    assert point.outlier_fraction == pytest.approx(1 / 3)
+
+
+def test_a_calibrated_table_looks_calibrated(write: WriteTable) -> None:
+    rows = redshifts(4000)
+    report = evaluate(config(write(rows, gaussians(rows))))
+    interval, pdf = report.quality.interval, report.quality.pdf
+    assert report.quality.point.sigma_mad == pytest.approx(0.01, rel=0.1)
+    assert interval is not None
+    assert interval.coverage68 == pytest.approx(0.68, abs=0.03)
+    assert interval.coverage95 == pytest.approx(0.95, abs=0.02)
+    assert pdf is not None
+    assert pdf.pit_ks < 0.05
+    assert sum(report.pit_histogram) == 4000
+    assert report.notices == ()
+
+
+def test_bins_hold_every_galaxy_once(write: WriteTable) -> None:
+    report = evaluate(config(write(redshifts(300))))
+    for quantity in ("Z_SPEC", "PETRO_MAG_r", "EBV"):
+        bins = [entry for entry in report.in_bins if entry.quantity == quantity]
+        assert len(bins) > 3
+        assert sum(entry.quality.point.n_galaxies for entry in bins) == 300
+        assert all(entry.quality.interval is not None for entry in bins)
+
+
+def test_rows_left_out_are_counted_by_reason(write: WriteTable) -> None:
+    rows = redshifts(20)
+    rows["Z_SPEC"][:3] = np.nan
+    rows["Z_PHOT_MEAN"][2:7] = np.nan
+    report = evaluate(config(write(rows)))
+    assert report.quality.point.n_galaxies == 13
+    assert "3 of 20 rows are left out: they have no spectroscopic redshift" in report.notices
+    assert "4 of 20 rows are left out: they have no photometric redshift" in report.notices
+
+
+def test_a_split_and_a_selection(write: WriteTable) -> None:
+    rows = redshifts(40)
+    path = write(rows, gaussians(rows))
+    test = evaluate(config(path, split="test"))
+    assert test.n_rows == 40
+    assert test.quality.point.n_galaxies == 20
+    assert test.quality.pdf is not None
+    assert test.quality.pdf.n_galaxies == 20
+    with pytest.raises(CatalogError, match="no row whose SPLIT is valid"):
+        evaluate(config(path, split="valid"))
+    selected = evaluate(config(f"{path}[1][EBV < 0.1]"))
+    assert selected.quality.point.n_galaxies == np.count_nonzero(rows["EBV"] < 0.1)
+    assert selected.quality.pdf is None
+    assert any("not those of the rows" in notice for notice in selected.notices)
+
+
+def test_pdfs_of_the_chosen_rows_are_scored_block_by_block(
+    write: WriteTable, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rows = redshifts(50)
+    path = write(rows, gaussians(rows))
+    whole = evaluate(config(path, split="train"))
+    monkeypatch.setattr(predictions_module, "ROWS_AT_ONCE", 7)
+    assert evaluate(config(path, split="train")) == whole
+
+
+def test_a_table_without_pdfs_or_intervals_says_what_is_missing(write: WriteTable) -> None:
+    report = evaluate(config(write(without(redshifts(30), "Z_PHOT_L68"))))
+    assert report.quality.interval is None
+    assert report.quality.pdf is None
+    assert report.pit_histogram == ()
+    assert any("--pdf" in notice for notice in report.notices)
+    assert any("no columns of intervals" in notice for notice in report.notices)
+
+
+def test_another_column_of_redshifts(write: WriteTable) -> None:
+    rows = redshifts(30)
+    path = write(rows)
+    assert evaluate(config(path, redshift_column="z_phot_mean")).quality.point.bias == 0
+    with pytest.raises(CatalogError, match="has no column ZZ of spectroscopic redshifts"):
+        evaluate(config(path, redshift_column="ZZ"))
+    with pytest.raises(CatalogError, match="does not hold one number a row"):
+        evaluate(config(path, redshift_column="SPLIT"))
+
+
+def test_other_tables_are_refused(write: WriteTable, tmp_path: Path) -> None:
+    with pytest.raises(CatalogError, match="no column Z_PHOT_MEAN of photometric redshifts"):
+        evaluate(config(write(without(redshifts(3), "Z_PHOT_MEAN"))))
+    rows = redshifts(3)
+    rows["Z_SPEC"] = np.nan
+    with pytest.raises(CatalogError, match="nothing to compare: 3 of 3 rows"):
+        evaluate(config(write(rows)))
+    text = tmp_path / "text.fits"
+    text.write_text("z_phot z_spec\n0.1 0.1\n")
+    for path in (str(text), str(tmp_path / "missing.fits")):
+        with pytest.raises(PhotozError) as caught:
+            evaluate(config(path))
+        assert "\n" not in str(caught.value)
+
+
+def test_json_is_plain_and_unknown_numbers_are_null(write: WriteTable, tmp_path: Path) -> None:
+    rows = redshifts(1)
+    target = tmp_path / "metrics.json"
+    report = evaluate(config(write(rows, gaussians(rows)), json=target))
+    content = json.loads(target.read_text())
+    assert content == json.loads(report.to_json())
+    assert content["n_galaxies"] == 1
+    assert content["sigma_mad_error"] is None
+    assert content["pit_ks"] > 0
+    assert {"Z_SPEC", "PETRO_MAG_r", "EBV"} == set(content["bins"])
+    assert content["bins"]["EBV"][0]["low"] == pytest.approx(float(rows["EBV"][0]))
+    with pytest.raises(OutputError, match="exists already"):
+        evaluate(config(write(rows), json=target))
+
+
+def test_the_seed_decides_the_bootstrap(write: WriteTable) -> None:
+    path = write(redshifts(60))
+    first, again, other = (evaluate(config(path, seed=seed)).quality.point for seed in (1, 1, 2))
+    assert first == again
+    assert first.sigma_mad_error != other.sigma_mad_error
+    assert first.sigma_mad == other.sigma_mad
+
+
+@pytest.mark.parametrize("n_galaxies", [1, 40, 900])
+def test_figures_are_drawn_and_repeat_bit_by_bit(
+    write: WriteTable, tmp_path: Path, n_galaxies: int
+) -> None:
+    pytest.importorskip("matplotlib")
+    rows = redshifts(n_galaxies)
+    path = write(rows, gaussians(rows))
+    first = evaluate(config(path, plot=tmp_path / "a" / "b"))
+    names = [
+        f"{name}.{kind}" for name in ("redshifts", "residuals", "pit") for kind in ("png", "pdf")
+    ]
+    assert [figure.name for figure in first.figures] == names
+    again = evaluate(config(path, plot=tmp_path / "c"))
+    for one, other in zip(first.figures, again.figures, strict=True):
+        assert one.read_bytes() == other.read_bytes()
+        assert one.stat().st_size > 3000
+    with pytest.raises(OutputError, match="exists already"):
+        evaluate(config(path, plot=tmp_path / "c"))
+
+
+def test_without_pdfs_there_is_no_pit_figure(write: WriteTable, tmp_path: Path) -> None:
+    pytest.importorskip("matplotlib")
+    report = evaluate(config(write(redshifts(30)), plot=tmp_path / "figures"))
+    assert {figure.stem for figure in report.figures} == {"redshifts", "residuals"}
+    assert {path.name for path in (tmp_path / "figures").iterdir()} == {
+        figure.name for figure in report.figures
+    }
+
+
+def test_a_figure_folder_that_is_a_file(write: WriteTable, tmp_path: Path) -> None:
+    pytest.importorskip("matplotlib")
+    (tmp_path / "file").write_text("")
+    with pytest.raises(OutputError, match="cannot be made"):
+        evaluate(config(write(redshifts(3)), plot=tmp_path / "file"))
+
+
+def test_figures_without_matplotlib_are_refused_before_any_work(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def missing(module: str, *, extra: str, purpose: str) -> None:
+        raise MissingExtraError(module, extra, purpose)
+
+    monkeypatch.setattr(figures_module, "import_extra", missing)
+    with pytest.raises(MissingExtraError, match=r"photoz-ssl\[plot\]"):
+        evaluate(config(str(tmp_path / "missing.fits"), plot=tmp_path))
+
+
+def test_a_table_by_astropy_with_other_cases_of_names(tmp_path: Path) -> None:
+    path = tmp_path / "other.fits"
+    columns = [
+        fits.Column("z_phot_mean", "D", array=np.array([0.1, 0.2])),
+        fits.Column("z_spec", "D", array=np.array([0.1, 0.2])),
+    ]
+    fits.BinTableHDU.from_columns(columns).writeto(path)
+    report = evaluate(config(str(path)))
+    assert report.quality.point.bias == 0
+    assert "2 galaxies" in report.summary()
