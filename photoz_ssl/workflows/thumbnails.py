@@ -51,7 +51,7 @@ def thumbnails(images: NDArray[np.float32], ebv: NDArray[np.floating]) -> NDArra
     light = np.nan_to_num(images[:, bands, centre, centre]) * scale[:, :, np.newaxis, np.newaxis]
     pictures = np.zeros((len(images), NETWORK_SIZE, NETWORK_SIZE, 3), np.uint8)
     for picture, (red, green, blue) in zip(pictures, light, strict=True):
-        if red.any() or green.any() or blue.any():
+        with np.errstate(invalid="ignore", divide="ignore"):  # where there is no light
             picture[:] = make_lupton_rgb(red, green, blue, minimum=0, stretch=STRETCH, Q=SOFTENING)
     return pictures
 
