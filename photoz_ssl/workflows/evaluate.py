@@ -33,6 +33,7 @@ STDOUT = Path("-")
 PIT_BINS = 20
 REDSHIFT_STEP = 0.05
 """Width of the bins in redshift; those of other quantities hold equally many galaxies."""
+MOST_REDSHIFT_BINS = 20
 QUANTILE_BINS = 5
 
 Array = NDArray[np.float64]
@@ -205,12 +206,14 @@ def _in_bins(predictions: Predictions, seed: int) -> tuple[QualityInBin, ...]:
 
 
 def _redshift_edges(z_spec: Array) -> Array:
-    """Edges of equal bins that hold all redshifts; the first bin starts at or below 0."""
+    """Edges of equal bins that hold all redshifts, or of bins by quantile if they reach far."""
     finite = z_spec[np.isfinite(z_spec)]
     if not len(finite):
         return np.empty(0)
     first = min(math.floor(finite.min() / REDSHIFT_STEP), 0)
     last = max(math.ceil(finite.max() / REDSHIFT_STEP), 1)
+    if last - first > MOST_REDSHIFT_BINS:
+        return quantile_edges(finite, QUANTILE_BINS)
     return np.round(np.arange(first, last + 1) * REDSHIFT_STEP, 10)
 
 

@@ -128,6 +128,16 @@ def test_rows_left_out_are_counted_by_reason(write: WriteTable) -> None:
     assert "4 of 20 rows are left out: they have no photometric redshift" in report.notices
 
 
+def test_a_placeholder_is_no_redshift_and_a_far_one_does_not_make_countless_bins(
+    write: WriteTable,
+) -> None:
+    rows = redshifts(20)
+    rows["Z_SPEC"][:3] = -9999, -1, 9999
+    report = evaluate(config(write(rows)))
+    assert report.quality.point.n_galaxies == 18
+    assert len(report.in_bins) <= 15
+
+
 def test_a_split_and_a_selection(write: WriteTable) -> None:
     rows = redshifts(40)
     path = write(rows, gaussians(rows))
