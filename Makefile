@@ -60,7 +60,7 @@ bench: $(VENV)/.dev
 
 bench-gpu: $(VENV)/.dev
 	@$(BIN)/python -c "import torch, sys; sys.exit(0 if torch.cuda.is_available() else 'no GPU is visible to torch')"
-	@$(BIN)/python benchmarks/views.py --device cuda
+	@for script in benchmarks/*.py; do $(BIN)/python $$script --device cuda || exit 1; done
 
 clean:
 	rm -rf $(VENV) demo docs/_build build dist *.egg-info

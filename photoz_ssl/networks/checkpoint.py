@@ -179,7 +179,7 @@ def _describe(path: Path, text: str | None, state: Mapping[str, Tensor]) -> Chec
         )
     except CheckpointError:
         raise
-    except (KeyError, TypeError, ValueError, PhotozError) as error:
+    except (KeyError, RecursionError, TypeError, ValueError, PhotozError) as error:
         raise CheckpointError(
             f"the description inside {path} is damaged", "copy or train it again"
         ) from error

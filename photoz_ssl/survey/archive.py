@@ -83,7 +83,7 @@ class Archive:
         return len(self.object_id)
 
     def rows(self, *, split: str | None = None, labelled: bool = False) -> NDArray[np.int64]:
-        """Rows with a usable image, in order.
+        """Rows with a usable image and a known reddening, in order.
 
         Parameters
         ----------
@@ -94,6 +94,7 @@ class Archive:
             Only rows with a finite spectroscopic redshift.
         """
         chosen = (self.flags & int(UNUSABLE)) == 0
+        chosen &= np.isfinite(self.ebv)
         if split is not None:
             unsplit = split == SPLITS[0] and not np.any(self.split != "")
             chosen &= np.ones(len(self), bool) if unsplit else self.split == split

@@ -137,12 +137,13 @@ def open_run_folder(config: TrainingConfig, command: str, **inputs: str) -> RunF
         _remove_run(path)
     fields = {name: _plain(value) for name, value in vars(config).items() if value is not None}
     essential = {name: value for name, value in fields.items() if name not in FREE_TO_CHANGE}
+    fingerprint = json.dumps({"command": command, **essential, **inputs}, sort_keys=True)
+    folder = RunFolder(path, fingerprint)
+    folder.load_state()  # refuses another run's state before its config.toml is replaced
     with output_errors(path):
         path.mkdir(parents=True, exist_ok=True)
-        table = {name: fields[name] for name in essential}
-        (path / "config.toml").write_text(tomli_w.dumps({command: table}))
-    fingerprint = json.dumps({"command": command, **essential, **inputs}, sort_keys=True)
-    return RunFolder(path, fingerprint)
+        (path / "config.toml").write_text(tomli_w.dumps({command: essential}))
+    return folder
 
 
 def _remove_run(path: Path) -> None:

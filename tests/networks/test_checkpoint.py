@@ -108,6 +108,13 @@ def test_a_lying_description_is_refused(model_file: Path, lie: dict[str, object]
         load_checkpoint(model_file)
 
 
+def test_deeply_nested_metadata_is_refused(model_file: Path) -> None:
+    text = "[" * 200_000 + "]" * 200_000
+    save_file(dict(tiny_model().state), model_file, {"photoz_ssl": text})
+    with pytest.raises(CheckpointError):
+        load_checkpoint(model_file)
+
+
 def test_a_file_of_another_program_is_refused(model_file: Path) -> None:
     save_file(dict(tiny_model().state), model_file, {"format": "pt"})
     with pytest.raises(CheckpointError, match="not written by photoz-ssl"):

@@ -49,6 +49,12 @@ def test_rows_by_split_and_label(tiny_archive: Path) -> None:
     np.testing.assert_array_equal(archive.rows(split="test", labelled=True), [11, 15, 19, 23])
 
 
+def test_rows_without_reddening_are_left_out(tiny_archive: Path) -> None:
+    archive = open_archive(tiny_archive)
+    archive.ebv[5] = np.nan
+    assert 5 not in archive.rows()
+
+
 def write_published_layout(path: Path, n_galaxies: int = 3) -> None:
     with h5py.File(path, "w") as file:
         file["images"] = np.ones((n_galaxies, 5, 107, 107), np.float32)

@@ -130,8 +130,10 @@ def test_a_run_is_not_resumed_with_other_options(tiny_archive: Path, tmp_path: P
     finetune(config)
     with pytest.raises(OutputError, match="--resume"):
         finetune(config)
+    written = (config.output / "config.toml").read_text()
     with pytest.raises(CheckpointError, match="other options"):
         finetune(replace(config, resume=True, learning_rate=0.1))
+    assert (config.output / "config.toml").read_text() == written
     finetune(replace(config, overwrite=True, learning_rate=0.1))
 
 
