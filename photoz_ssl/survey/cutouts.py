@@ -1,78 +1,47 @@
-"""The image of a row, from its own file or from a column of the table; nothing is ever padded."""
+"""The image of a row, from its own file or from a column of the table."""
 
 from __future__ import annotations
 
 import re
 import string
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import Executor
-from functools import lru_cache
 from pathlib import Path
 from typing import Any, Protocol
 
-import astropy.units as u
-import fitsio
 import numpy as np
-from astropy.io import fits
-from astropy.wcs import WCS
 from numpy.typing import NDArray
 
 from photoz_ssl.errors import CutoutError
 from photoz_ssl.survey.catalog import Catalog
 from photoz_ssl.survey.flags import RowFlag
+from photoz_ssl.survey.stamps import (
+    Stamp,
+    StampProblem,
+    crop,
+    finite,
+    flux_factor,
+    read_stamp,
+    require_bands,
+)
 
-__all__ = [
-    "Stamp",
-    "StampColumn",
-    "StampFiles",
-    "StampProblem",
-    "Stamps",
-    "crop",
-    "nanomaggies_in",
-    "read_stamp",
-]
+__all__ = ["Degrees", "StampColumn", "StampFiles", "Stamps", "file_column", "image_column"]
 
 IMAGE_COLUMNS = ("IMAGE", "CUTOUT", "IMAGES", "STAMP")
 FILE_COLUMNS = ("CUTOUT", "FILENAME", "FILE")
-SUFFIXES = ("", ".gz", ".bz2", ".fz")
 
-NANOMAGGY_NAMES = ("nanomaggy", "nanomaggies", "nanomaggie", "nmgy", "nmaggy", "nmaggies")
-MAGGY_NAMES = ("maggy", "maggies", "maggie", "mgy")
-NANOMAGGY = 3.631e-6 * u.Jy
-
-SLACK = 2
-"""Pixels by which a stamp may be off its object, for its own convention of the centre."""
-
-WCS_CARD = re.compile(
-    r"(CTYPE|CRPIX|CRVAL|CDELT|CUNIT|CROTA)[12]$|(CD|PC)[12]_[12]$|(EQUINOX|RADESYS|LONPOLE|LATPOLE)$"
-)
-
-
-class StampProblem(Exception):  # noqa: N818 - it is a finding about a row, often not raised
-    """Why a row has no usable image.
-
-    Parameters
-    ----------
-    flag : RowFlag
-        The kind of problem.
-    message : str
-        One sentence that names the file.
-    """
-
-    def __init__(self, flag: RowFlag, message: str) -> None:
-        super().__init__(flag, message)
-        self.flag = flag
-        self.message = message
-
-
-Stamp = NDArray[np.float32] | StampProblem
-"""An image, shape (n_bands, size, size), nanomaggies, or why there is none."""
+FORMAT_SPEC = re.compile(r"[<>^=]?0?\d{0,2}(\.\d{1,2})?[a-zA-Z]?")
+"""What may follow the colon of a template's field, such as ``06d``."""
 
 Degrees = NDArray[np.float64]
 
 
 class Stamps(Protocol):
     """Where the images of a catalogue's rows come from."""
+
+    @property
+    def notices(self) -> tuple[str, ...]:
+        """What a user should know of the images read so far."""
 
     def read(
         self, rows: NDArray[np.void], ra: Degrees, dec: Degrees, pool: Executor
@@ -99,12 +68,16 @@ class StampFiles:
         self._paths = paths
         self._size = size
         self._bands = bands
+        self._unitless: list[str] = []
 
     @classmethod
     def from_template(
         cls, template: str, catalog: Catalog, size: int, bands: tuple[str, ...]
     ) -> StampFiles:
         """Files such as ``stamps/{OBJID}.fits`` or ``stamps/{OBJID}-{band}.fits``.
+
+        A relative template starts from the catalogue's folder, if the part of it before the
+        first field is a folder there, and else from the working directory.
 
         Raises
         ------
@@ -113,27 +86,44 @@ class StampFiles:
         """
         fields = _template_fields(template, catalog)
         by_band = any(name == "band" for name in fields)
+        folder = _template_folder(template, catalog.folder)
 
         def paths(row: np.void) -> list[Path]:
             values = {name: _text(row[column]) for name, column in fields.items() if column}
             names = [template.format(**values, band=band) for band in bands]
-            return [Path(name) for name in (names if by_band else names[:1])]
+            return [folder / name for name in (names if by_band else names[:1])]
 
+        try:
+            paths(np.zeros(1, catalog.dtype)[0])
+        except (ValueError, TypeError) as error:
+            raise CutoutError(
+                f"the template {template!r} does not fit the columns: {error}",
+                "a whole number takes a format such as {OBJID:06d}",
+            ) from error
         return cls(paths, size, bands)
 
     @classmethod
     def from_column(
         cls, column: str, catalog: Catalog, size: int, bands: tuple[str, ...]
     ) -> StampFiles:
-        """Files named by a column, relative to the catalogue."""
+        """Files named by a column, relative to the catalogue; ``{band}`` in it is replaced."""
 
         def paths(row: np.void) -> list[Path]:
             name = str(_text(row[column]))
             if not name:
                 raise StampProblem(RowFlag.IMAGE_MISSING, f"the column {column} is empty")
+            if "{band}" in name:
+                return [catalog.folder / name.replace("{band}", band) for band in bands]
             return [catalog.folder / name]
 
         return cls(paths, size, bands)
+
+    @property
+    def notices(self) -> tuple[str, ...]:
+        """Whether files without a unit were taken to be in nanomaggies."""
+        if not self._unitless:
+            return ()
+        return (f"images without BUNIT, such as {self._unitless[0]}, are taken as nanomaggies",)
 
     def read(
         self, rows: NDArray[np.void], ra: Degrees, dec: Degrees, pool: Executor
@@ -143,7 +133,7 @@ class StampFiles:
 
     def _read_one(self, row: np.void, ra: float, dec: float) -> Stamp:
         try:
-            return read_stamp(self._paths(row), self._size, self._bands, ra, dec)
+            return read_stamp(self._paths(row), self._size, self._bands, ra, dec, self._unitless)
         except StampProblem as problem:
             return problem
 
@@ -157,6 +147,13 @@ class StampColumn:
         self._unit = catalog.cards[column].get("TUNIT", "")
         self._n_bands = len(bands)
 
+    @property
+    def notices(self) -> tuple[str, ...]:
+        """Whether a column without a unit was taken to be in nanomaggies."""
+        if self._unit:
+            return ()
+        return (f"the column {self.column} has no TUNIT and is taken as nanomaggies",)
+
     def read(
         self, rows: NDArray[np.void], ra: Degrees, dec: Degrees, pool: Executor
     ) -> Sequence[Stamp]:
@@ -166,9 +163,9 @@ class StampColumn:
     def _take(self, image: NDArray[Any]) -> Stamp:
         name = f"column {self.column}"
         try:
-            factor = _factor(self._unit, name)
-            _require_bands(image, self._n_bands, name)
-            return _finite(crop(image, self._size, name) * factor, name)
+            factor = flux_factor(self._unit, name)
+            require_bands(len(image), self._n_bands, name)
+            return finite(crop(image, self._size, name) * factor, name)
         except StampProblem as problem:
             return problem
 
@@ -189,210 +186,28 @@ def file_column(catalog: Catalog) -> str | None:
     return next((name for name in names if catalog.dtype[name].kind == "S"), None)
 
 
-def read_stamp(
-    paths: Sequence[Path], size: int, bands: tuple[str, ...], ra: float, dec: float
-) -> NDArray[np.float32]:
-    """Read a galaxy's stamp.
-
-    Parameters
-    ----------
-    paths : sequence of Path
-        One file with a cube (band, y, x) or an HDU a band; or a file a band. Where a file is
-        not there, its name with .gz, .bz2 or .fz is tried.
-    size : int
-        Side of the stamp, pixels; larger images are cropped about the position if they have
-        a WCS, else about their centre.
-    bands : tuple of str
-        The bands, in order.
-    ra, dec : float
-        Degrees; NaN where unknown.
-
-    Returns
-    -------
-    ndarray, shape (n_bands, size, size), float32
-        Nanomaggies, all finite.
-
-    Raises
-    ------
-    StampProblem
-        If there is no such image.
-    """
-    if len(paths) > 1:
-        planes = [
-            plane
-            for path in paths
-            for plane in _read_planes(_existing(path), 1, bands, size, ra, dec)
-        ]
-    else:
-        planes = _read_planes(_existing(paths[0]), len(bands), bands, size, ra, dec)
-    return _finite(np.concatenate(planes), str(paths[0]))
-
-
-def _read_planes(
-    path: Path, n_bands: int, bands: tuple[str, ...], size: int, ra: float, dec: float
-) -> list[NDArray[np.float32]]:
-    """The bands in a file, each (n, size, size): cropped and converted."""
-    try:
-        with fitsio.FITS(str(path)) as file:
-            images = [(hdu, hdu.get_dims()) for hdu in file if _is_image(hdu)]
-            cubes = [hdu for hdu, shape in images if len(shape) == 3]
-            if n_bands == 1 and images and not cubes:
-                chosen = [images[0][0]]
-            else:
-                chosen = cubes[:1] or _by_band([hdu for hdu, _ in images], bands, path)
-            return [_read_image(hdu, n_bands, size, ra, dec, path) for hdu in chosen]
-    except (OSError, ValueError, MemoryError) as error:
-        raise StampProblem(
-            RowFlag.IMAGE_DAMAGED, f"{path} is truncated or not a readable FITS image"
-        ) from error
-
-
-def _is_image(hdu: Any) -> bool:
-    return hdu.get_exttype() == "IMAGE_HDU" and len(hdu.get_dims()) in (2, 3)
-
-
-def _by_band(hdus: list[Any], bands: tuple[str, ...], path: Path) -> list[Any]:
-    """The HDUs of the bands: by their names if they have them, else in their order."""
-    named = {re.split(r"[^A-Za-z]+", hdu.get_extname())[-1].lower(): hdu for hdu in hdus}
-    if all(band in named for band in bands):
-        return [named[band] for band in bands]
-    if len(hdus) != len(bands):
-        raise StampProblem(
-            RowFlag.WRONG_SHAPE,
-            f"{path} has {len(hdus)} images, not one in each of {len(bands)} bands",
-        )
-    return hdus
-
-
-def _read_image(
-    hdu: Any, n_bands: int, size: int, ra: float, dec: float, path: Path
-) -> NDArray[np.float32]:
-    image = hdu.read()
-    cube = image if image.ndim == 3 else image[np.newaxis]
-    if image.ndim == 3:
-        _require_bands(cube, n_bands, str(path))
-    cards = hdu.read_header_list()
-    unit = next((str(card["value"]) for card in cards if card["name"] == "BUNIT"), "")
-    factor = _factor(unit, str(path))
-    centre = _pixel_of(cards, ra, dec)
-    return np.asarray(crop(cube, size, str(path), centre) * np.float32(factor), np.float32)
-
-
-def crop(
-    image: NDArray[Any], size: int, name: str, centre: tuple[float, float] | None = None
-) -> NDArray[Any]:
-    """Cut a square about a pixel, which comes to lie at ``size // 2``.
-
-    Parameters
-    ----------
-    image : ndarray, shape (..., height, width)
-        The image.
-    size : int
-        Side of the square.
-    name : str
-        Of the image, for the problem.
-    centre : tuple of float, optional
-        Column and row, from 0, of the object; the centre of the image where not given.
-
-    Raises
-    ------
-    StampProblem
-        If the image is too small, or the square reaches beyond it.
-    """
-    height, width = image.shape[-2:]
-    if min(height, width) < size:
-        raise StampProblem(
-            RowFlag.WRONG_SHAPE, f"{name} has {width}x{height} pixels, fewer than {size}x{size}"
-        )
-    corner = []
-    for position, length in zip(centre or (width // 2, height // 2), (width, height), strict=True):
-        start = int(np.floor(position + 0.5)) - size // 2
-        if not -SLACK <= start <= length - size + SLACK:
-            raise StampProblem(
-                RowFlag.OUTSIDE_FRAME, f"a stamp of {size} pixels reaches beyond the edge of {name}"
-            )
-        corner.append(min(max(start, 0), length - size))
-    x, y = corner
-    return image[..., y : y + size, x : x + size]
-
-
-def _pixel_of(cards: Iterable[dict[str, Any]], ra: float, dec: float) -> tuple[float, float] | None:
-    """Column and row of a position, from 0; None without a celestial WCS or a position."""
-    if not (np.isfinite(ra) and np.isfinite(dec)):
-        return None
-    known = [card["card_string"].ljust(80) for card in cards if WCS_CARD.match(card["name"])]
-    if not any(card.startswith("CTYPE1") for card in known):
-        return None
-    try:
-        wcs = WCS(fits.Header.fromstring("".join(known)), naxis=2, fix=False)
-        x, y = wcs.celestial.wcs_world2pix(ra, dec, 0)
-    except (ValueError, KeyError, TypeError):
-        return None
-    if not (np.isfinite(x) and np.isfinite(y)):
-        return (-1e9, -1e9)
-    return float(x), float(y)
-
-
-def _finite(image: NDArray[Any], name: str) -> NDArray[np.float32]:
-    stamp = np.ascontiguousarray(image, dtype=np.float32)
-    bad = int(stamp.size - np.count_nonzero(np.isfinite(stamp)))
-    if bad:
-        raise StampProblem(RowFlag.NOT_FINITE, f"{name} has {bad} pixels that are not finite")
-    return stamp
-
-
-def _require_bands(cube: NDArray[Any], n_bands: int, name: str) -> None:
-    if len(cube) != n_bands:
-        raise StampProblem(RowFlag.WRONG_SHAPE, f"{name} has {len(cube)} bands, not {n_bands}")
-
-
-def _factor(unit: str, name: str) -> float:
-    factor = nanomaggies_in(unit)
-    if factor is None:
-        raise StampProblem(
-            RowFlag.WRONG_UNIT, f"{name} is in {unit!r}, which is not convertible to nanomaggies"
-        )
-    return factor
-
-
-@lru_cache(maxsize=64)
-def nanomaggies_in(unit: str) -> float | None:
-    """How many nanomaggies one of a FITS unit is; None where it is no flux density.
-
-    An image that names no unit is taken to be in nanomaggies.
-
-    >>> nanomaggies_in("maggies")
-    1000000000.0
-    """
-    name = unit.strip().lower()
-    if not name or name in NANOMAGGY_NAMES:
-        return 1.0
-    if name in MAGGY_NAMES:
-        return 1e9
-    try:
-        return float(u.Unit(unit.strip()).to(NANOMAGGY))
-    except (ValueError, TypeError):
-        return None
-
-
-def _existing(path: Path) -> Path:
-    for suffix in SUFFIXES:
-        candidate = path.with_name(path.name + suffix) if path.name else path
-        if candidate.is_file():
-            return candidate
-    raise StampProblem(RowFlag.IMAGE_MISSING, f"there is no file {path}")
+def _template_folder(template: str, catalog_folder: Path) -> Path:
+    """What a template is relative to: the catalogue's folder or the working directory."""
+    fixed = template.partition("{")[0].rpartition("/")[0]
+    there = (catalog_folder / fixed).is_dir()
+    return Path() if not there and Path(fixed).is_dir() else catalog_folder
 
 
 def _template_fields(template: str, catalog: Catalog) -> dict[str, str | None]:
     """The columns that a template's fields stand for; None for the band."""
     try:
-        names = [name for _, name, _, _ in string.Formatter().parse(template) if name is not None]
+        parsed = [field for field in string.Formatter().parse(template) if field[1] is not None]
     except ValueError as error:
         raise CutoutError(f"the template {template!r} is malformed: {error}") from error
     fields: dict[str, str | None] = {}
-    for name in names:
-        fields[name] = None if name == "band" else catalog.find((name,))
-        if name != "band" and fields[name] is None:
+    for _, name, spec, _ in parsed:
+        fields[str(name)] = None if name == "band" else catalog.find((str(name),))
+        if not FORMAT_SPEC.fullmatch(spec or ""):
+            raise CutoutError(
+                f"the format {spec!r} in the template {template!r} is not understood",
+                "write something like {OBJID:06d}",
+            )
+        if name != "band" and fields[str(name)] is None:
             raise CutoutError(
                 f"the template {template!r} names {name!r}, which is no column of {catalog.path}",
                 f"its columns are {', '.join(catalog.names[:40])}",

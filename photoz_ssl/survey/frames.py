@@ -20,8 +20,10 @@ from astropy.wcs import WCS
 from numpy.typing import NDArray
 
 from photoz_ssl.errors import CutoutError
-from photoz_ssl.survey.cutouts import Degrees, Stamp, StampProblem, nanomaggies_in
+from photoz_ssl.survey.cutouts import Degrees
 from photoz_ssl.survey.flags import RowFlag
+from photoz_ssl.survey.stamps import Stamp, StampProblem
+from photoz_ssl.survey.units import nanomaggies_in
 
 __all__ = ["Frames"]
 
@@ -101,6 +103,11 @@ class Frames:
         self._reference = REFERENCE_BAND if REFERENCE_BAND in bands else bands[0]
         self._fields = self._index()
         self._loaded: OrderedDict[str, dict[str, Frame | StampProblem]] = OrderedDict()
+
+    @property
+    def notices(self) -> tuple[str, ...]:
+        """None: a frame without a unit is a problem of its rows."""
+        return ()
 
     def read(
         self, rows: NDArray[np.void], ra: Degrees, dec: Degrees, pool: Executor

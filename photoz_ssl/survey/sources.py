@@ -20,10 +20,8 @@ from photoz_ssl.survey.archive import Archive, is_archive, open_archive
 from photoz_ssl.survey.blocks import GalaxyBlock, RowProblem
 from photoz_ssl.survey.catalog import Catalog, open_catalog
 from photoz_ssl.survey.cutouts import (
-    Stamp,
     StampColumn,
     StampFiles,
-    StampProblem,
     Stamps,
     file_column,
     image_column,
@@ -31,6 +29,7 @@ from photoz_ssl.survey.cutouts import (
 from photoz_ssl.survey.dust import Reddening
 from photoz_ssl.survey.flags import RowFlag
 from photoz_ssl.survey.frames import Frames
+from photoz_ssl.survey.stamps import Stamp, StampProblem
 
 __all__ = ["GalaxySource", "open_source"]
 
@@ -208,7 +207,7 @@ class CatalogSource:
     @property
     def notices(self) -> tuple[str, ...]:
         """What a user should know of the rows read so far."""
-        return tuple(self._reddening.notices)
+        return (*self._reddening.notices, *self._stamps.notices)
 
     def blocks(self, block_size: int) -> Iterator[GalaxyBlock]:
         """All rows in order, at most ``block_size`` at a time."""

@@ -247,17 +247,25 @@ def _rows(block: GalaxyBlock, found: Neighbours, atlas: Atlas) -> NDArray[np.voi
 
 
 def _mosaic_rows(block: GalaxyBlock, found: Neighbours, atlas: Atlas) -> Iterator[MosaicRow]:
-    """A row of pictures for each query of a block that has neighbours."""
+    """A row of pictures for each query of a block that has neighbours.
+
+    The captions are the query's id and the neighbours' cosines, with redshifts where known.
+    """
     for query in np.unique(found.query)[:MOST_MOSAIC_ROWS]:
         pairs = np.flatnonzero(found.query == query)
         own = thumbnails(block.images[query : query + 1], block.ebv[query : query + 1])
         pictures = np.concatenate([own, atlas.thumbnails(found.row[pairs])])
-        captions = [f"query {block.object_id[query]}"]
-        for pair in pairs:
-            redshift = atlas.redshift[found.row[pair]]
-            known = f", z={redshift:.3f}" if np.isfinite(redshift) else ""
-            captions.append(f"cos {found.similarity[pair]:.3f}{known}")
+        captions = [f"{block.object_id[query]}{_spelled(block.redshift[query])}"]
+        captions += [
+            f"{found.similarity[pair]:.3f}{_spelled(atlas.redshift[found.row[pair]])}"
+            for pair in pairs
+        ]
         yield MosaicRow(pictures, captions)
+
+
+def _spelled(redshift: np.float32) -> str:
+    """A redshift as the end of a caption, or nothing where it is not known."""
+    return f", z={redshift:.3f}" if np.isfinite(redshift) else ""
 
 
 def _notices(search: _Search, config: SimilarConfig) -> tuple[str, ...]:

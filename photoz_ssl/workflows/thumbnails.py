@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from astropy.visualization import make_lupton_rgb
@@ -13,7 +14,7 @@ from numpy.typing import NDArray
 from photoz_ssl.extras import import_extra
 from photoz_ssl.spec import NETWORK_SIZE
 from photoz_ssl.survey.bands import BANDS, R_SF11
-from photoz_ssl.workflows.figures import save_figure
+from photoz_ssl.workflows.figures import ORANGE, save_figure
 
 __all__ = ["MosaicRow", "draw_mosaic", "thumbnails"]
 
@@ -23,6 +24,9 @@ BAND_WEIGHTS = (1.0, 1.15, 1.6)
 
 STRETCH, SOFTENING = 0.3, 8.0
 """Of Lupton et al. (2004): nanomaggies that are shown linearly, and Q."""
+
+MOST_REDDENING = 0.5
+"""E(B-V) up to which a picture is dereddened; beyond it only the noise would be seen."""
 
 TILE_INCHES = 1.0
 CAPTION_POINTS = 6.5
@@ -36,7 +40,7 @@ def thumbnails(images: NDArray[np.float32], ebv: NDArray[np.floating]) -> NDArra
     images : ndarray, shape (n, 5, S, S), S >= 64
         Nanomaggies in ugriz, not dereddened.
     ebv : ndarray, shape (n,)
-        E(B-V) of SFD, magnitudes; a NaN counts as 0.
+        E(B-V) of SFD, magnitudes; a NaN counts as 0, more than 0.5 as 0.5.
 
     Returns
     -------
@@ -46,7 +50,8 @@ def thumbnails(images: NDArray[np.float32], ebv: NDArray[np.floating]) -> NDArra
     first = images.shape[-1] // 2 - NETWORK_SIZE // 2
     centre = slice(first, first + NETWORK_SIZE)
     bands = [BANDS.index(band) for band in RED_GREEN_BLUE]
-    extinction = np.nan_to_num(np.asarray(ebv, np.float64))[:, np.newaxis] * R_SF11[bands]
+    reddening = np.clip(np.nan_to_num(np.asarray(ebv, np.float64)), 0, MOST_REDDENING)
+    extinction = reddening[:, np.newaxis] * R_SF11[bands]
     scale = np.array(BAND_WEIGHTS) * 10 ** (0.4 * extinction)
     light = np.nan_to_num(images[:, bands, centre, centre]) * scale[:, :, np.newaxis, np.newaxis]
     pictures = np.zeros((len(images), NETWORK_SIZE, NETWORK_SIZE, 3), np.uint8)
@@ -101,4 +106,13 @@ def draw_mosaic(path: Path, rows: Sequence[MosaicRow], *, overwrite: bool) -> No
         for tile, picture, caption in shown:
             tile.imshow(picture, origin="lower", interpolation="nearest")
             tile.set_title(caption, fontsize=CAPTION_POINTS, pad=2)
+        _frame(line[0])
     save_figure(figure, path, overwrite=overwrite)
+
+
+def _frame(tile: Any) -> None:
+    """Set the query off from its neighbours by a coloured frame."""
+    tile.set_axis_on()
+    tile.set(xticks=[], yticks=[])
+    for spine in tile.spines.values():
+        spine.set(color=ORANGE, linewidth=2)

@@ -174,6 +174,12 @@ def test_dust_is_taken_out_of_pictures() -> None:
     assert int(dusty[2]) - int(dusty[0]) > int(clear[2]) - int(clear[0])
 
 
+def test_heavy_dust_does_not_make_a_picture_of_noise() -> None:
+    image = flat((0.3, 0.3, 0.3, 0.3, 0.3))
+    half, four = (thumbnails(image, np.array([ebv])) for ebv in (0.5, 4.0))
+    np.testing.assert_array_equal(half, four)
+
+
 def test_a_picture_shows_the_central_pixels() -> None:
     stamp = flat((0.0, 0.0, 0.0, 0.0, 0.0), size=107)
     stamp[:, :, 107 // 2, 107 // 2] = 5.0

@@ -15,9 +15,9 @@ from photoz_ssl.errors import CatalogError, CutoutError
 from photoz_ssl.survey.archive import open_archive
 from photoz_ssl.survey.bands import R_DR12, R_SF11
 from photoz_ssl.survey.catalog import open_catalog
-from photoz_ssl.survey.cutouts import nanomaggies_in
 from photoz_ssl.survey.dust import Reddening, recognise_extinction
 from photoz_ssl.survey.flags import RowFlag
+from photoz_ssl.survey.units import nanomaggies_in
 from photoz_ssl.workflows.prepare import draw_split, prepare
 
 N = 12

@@ -1,0 +1,303 @@
+"""One galaxy's stamp out of its FITS file or files; nothing is ever padded."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import fitsio
+import numpy as np
+from astropy.io import fits
+from astropy.wcs import WCS
+from numpy.typing import NDArray
+
+from photoz_ssl.spec import NETWORK_SIZE
+from photoz_ssl.survey.flags import RowFlag
+from photoz_ssl.survey.units import nanomaggies_in
+from photoz_ssl.survey.unpacking import UNPACKING_ERRORS, plain_file
+
+__all__ = ["Stamp", "StampProblem", "crop", "finite", "flux_factor", "read_stamp", "require_bands"]
+
+SUFFIXES = ("", ".gz", ".bz2", ".fz")
+BAND_KEYWORDS = ("BAND", "FILTER", "EXTNAME")
+
+SLACK = 2
+"""Pixels by which a stamp may be off its object, for its own convention of the centre."""
+
+MOST_BYTES = 1 << 29
+"""That a compressed cutout may unpack to."""
+
+MOST_TILE_PIXELS = 1 << 26
+"""In a tile of a compressed image, which CFITSIO holds in memory whole."""
+
+WCS_CARD = re.compile(
+    r"(CTYPE|CRPIX|CRVAL|CDELT|CUNIT|CROTA)[12]$|(CD|PC)[12]_[12]$|(EQUINOX|RADESYS|LONPOLE|LATPOLE)$"
+)
+
+Header = dict[str, dict[str, Any]]
+"""The cards of an HDU by their names, as fitsio gives them."""
+
+
+class StampProblem(Exception):  # noqa: N818 - it is a finding about a row, often not raised
+    """Why a row has no usable image.
+
+    Parameters
+    ----------
+    flag : RowFlag
+        The kind of problem.
+    message : str
+        One sentence that names the file.
+    """
+
+    def __init__(self, flag: RowFlag, message: str) -> None:
+        super().__init__(flag, message)
+        self.flag = flag
+        self.message = message
+
+
+Stamp = NDArray[np.float32] | StampProblem
+"""An image, shape (n_bands, size, size), nanomaggies, or why there is none."""
+
+
+def read_stamp(
+    paths: Sequence[Path],
+    size: int,
+    bands: tuple[str, ...],
+    ra: float,
+    dec: float,
+    unitless: list[str] | None = None,
+) -> NDArray[np.float32]:
+    """Read a galaxy's stamp.
+
+    Parameters
+    ----------
+    paths : sequence of Path
+        One file with a cube (band, y, x) or an HDU a band; or a file a band. Where a file is
+        not there, its name with .gz, .bz2 or .fz is tried.
+    size : int
+        Side of the stamp, pixels; larger images are cropped about the position if they have
+        a WCS, else about their centre.
+    bands : tuple of str
+        The bands, in order. Those of a file are known by ``BANDS``, ``BAND1`` ... in a cube and
+        by ``BAND``, ``FILTER`` or ``EXTNAME`` in an HDU of their own, else by their order.
+    ra, dec : float
+        Degrees; NaN where unknown.
+    unitless : list of str, optional
+        Given the name of a file that has no BUNIT, if it is empty.
+
+    Returns
+    -------
+    ndarray, shape (n_bands, size, size), float32
+        Nanomaggies, all finite.
+
+    Raises
+    ------
+    StampProblem
+        If there is no such image.
+    """
+    wanted = [(band,) for band in bands] if len(paths) > 1 else [bands]
+    planes = []
+    for path, these in zip(paths, wanted, strict=True):
+        planes += _read_planes(_existing(path), these, size, ra, dec, unitless)
+    return finite(np.concatenate(planes), str(paths[0]))
+
+
+def _read_planes(
+    path: Path,
+    bands: tuple[str, ...],
+    size: int,
+    ra: float,
+    dec: float,
+    unitless: list[str] | None,
+) -> list[NDArray[np.float32]]:
+    """The bands in a file, each (n, size, size): cropped and converted."""
+    try:
+        with plain_file(path, most_bytes=MOST_BYTES) as name, fitsio.FITS(name) as file:
+            images = [hdu for hdu in file if _is_image(hdu)]
+            headers = [{card["name"]: card for card in hdu.read_header_list()} for hdu in images]
+            chosen = _choose_images(images, headers, bands, path)
+            planes = []
+            for number, order in chosen:
+                header = headers[number]
+                if unitless is not None and not unitless and "BUNIT" not in header:
+                    unitless.append(str(path))
+                plane = _read_image(images[number], header, size, ra, dec, str(path))
+                planes.append(plane[order])
+            return planes
+    except (*UNPACKING_ERRORS, MemoryError) as error:
+        raise StampProblem(
+            RowFlag.IMAGE_DAMAGED, f"{path} is truncated or not a readable FITS image"
+        ) from error
+
+
+def _is_image(hdu: Any) -> bool:
+    return hdu.get_exttype() == "IMAGE_HDU" and len(hdu.get_dims()) in (2, 3)
+
+
+def _choose_images(
+    images: list[Any], headers: list[Header], bands: tuple[str, ...], path: Path
+) -> list[tuple[int, list[int]]]:
+    """The images that hold the bands, and for each the order of its planes."""
+    for number, image in enumerate(images):
+        shape = image.get_dims()
+        if len(shape) == 3:
+            require_bands(shape[0], len(bands), str(path))
+            return [(number, _plane_order(headers[number], bands, str(path)))]
+    if len(bands) == 1 and images:
+        return [(0, [0])]
+    named = {_band_of(header): number for number, header in reversed([*enumerate(headers)])}
+    if all(band in named for band in bands):
+        return [(named[band], [0]) for band in bands]
+    known = sorted(set(named) & set(bands), key=bands.index)
+    if known or len(images) != len(bands):
+        found = f"bands {''.join(known)}" if known else f"{len(images)} images"
+        raise StampProblem(
+            RowFlag.WRONG_SHAPE, f"{path} has {found}, not one image in each of {len(bands)} bands"
+        )
+    return [(number, [0]) for number in range(len(images))]
+
+
+def _band_of(header: Header) -> str:
+    """The last letters of the first keyword that names a band, such as ``r`` of ``SDSS-r``."""
+    for keyword in BAND_KEYWORDS:
+        if keyword in header:
+            return re.split(r"[^A-Za-z]+", str(header[keyword]["value"]).strip())[-1].lower()
+    return ""
+
+
+def _plane_order(header: Header, bands: tuple[str, ...], name: str) -> list[int]:
+    """Which plane of a cube is which band, by BANDS or BAND1 ..., else in order."""
+    planes = range(len(bands))
+    text = str(header["BANDS"]["value"]) if "BANDS" in header else ""
+    written = [letter for letter in text.lower() if letter.isalpha()]
+    if not written:
+        cards = (header.get(f"BAND{plane + 1}") for plane in planes)
+        written = [str(card["value"]).strip().lower() for card in cards if card is not None]
+    if len(written) != len(bands):
+        return list(planes)
+    if sorted(written) != sorted(bands):
+        raise StampProblem(
+            RowFlag.WRONG_SHAPE, f"{name} has the bands {','.join(written)}, not {','.join(bands)}"
+        )
+    return [written.index(band) for band in bands]
+
+
+def _read_image(
+    hdu: Any, header: Header, size: int, ra: float, dec: float, name: str
+) -> NDArray[np.float32]:
+    """The part of an image about the object, shape (n, size, size), nanomaggies."""
+    unit = str(header["BUNIT"]["value"] or "") if "BUNIT" in header else ""
+    factor = flux_factor(unit, name)
+    tile = [int(header[f"ZTILE{axis}"]["value"]) for axis in (1, 2, 3) if f"ZTILE{axis}" in header]
+    if np.prod(np.array(tile, dtype=float)) > MOST_TILE_PIXELS:
+        raise ValueError("a compressed image has tiles of an absurd size")
+    shape = hdu.get_dims()
+    rows, columns = _window(shape, size, name, _pixel_of(header, ra, dec))
+    part = hdu[0 : shape[0], rows, columns] if len(shape) == 3 else hdu[rows, columns]
+    image = np.asarray(part, np.float32).reshape(-1, size, size)
+    return image if factor == 1 else image * np.float32(factor)
+
+
+def crop(image: NDArray[Any], size: int, name: str) -> NDArray[Any]:
+    """Cut a square about the centre, shape (..., size, size); see `read_stamp`.
+
+    Raises
+    ------
+    StampProblem
+        If the image is too small.
+    """
+    rows, columns = _window(image.shape, size, name, None)
+    return image[..., rows, columns]
+
+
+def _window(
+    shape: Sequence[int], size: int, name: str, centre: tuple[float, float] | None
+) -> tuple[slice, slice]:
+    """Rows and columns of a square about a pixel, which comes to lie at ``size // 2``.
+
+    ``centre`` is the column and row of the object, from 0: the image's own if None. A square
+    that reaches beyond the image by no more than `SLACK` is moved into it.
+    """
+    height, width = shape[-2:]
+    if min(height, width) < size:
+        advice = f"; --size {NETWORK_SIZE} would do" if min(height, width) >= NETWORK_SIZE else ""
+        raise StampProblem(
+            RowFlag.WRONG_SHAPE,
+            f"{name} has {width}x{height} pixels, fewer than {size}x{size}{advice}",
+        )
+    corner = []
+    for position, length in zip(centre or (width // 2, height // 2), (width, height), strict=True):
+        start = int(np.floor(position + 0.5)) - size // 2
+        if not -SLACK <= start <= length - size + SLACK:
+            raise StampProblem(
+                RowFlag.OUTSIDE_FRAME, f"a stamp of {size} pixels reaches beyond the edge of {name}"
+            )
+        corner.append(min(max(start, 0), length - size))
+    x, y = corner
+    return slice(y, y + size), slice(x, x + size)
+
+
+def _pixel_of(header: Header, ra: float, dec: float) -> tuple[float, float] | None:
+    """Column and row of a position, from 0; None without a celestial WCS or a position."""
+    if not (np.isfinite(ra) and np.isfinite(dec)) or "CTYPE1" not in header:
+        return None
+    known = (card["card_string"] for name, card in header.items() if WCS_CARD.match(name))
+    wcs = _celestial_wcs("".join(card.ljust(80) for card in known))
+    if wcs is None:
+        return None
+    x, y = wcs.wcs_world2pix(ra, dec, 0)
+    if not (np.isfinite(x) and np.isfinite(y)):
+        return (-1e9, -1e9)
+    return float(np.clip(x, -1e9, 1e9)), float(np.clip(y, -1e9, 1e9))
+
+
+@lru_cache(maxsize=16)
+def _celestial_wcs(cards: str) -> WCS | None:
+    """The WCS that some cards describe; None where it is not celestial or makes no sense."""
+    try:
+        wcs = WCS(fits.Header.fromstring(cards), naxis=2, fix=False)
+        wcs.wcs_world2pix(*wcs.wcs.crval, 0)
+    except (ValueError, KeyError, TypeError, MemoryError):
+        return None
+    return wcs if wcs.has_celestial else None
+
+
+def finite(image: NDArray[Any], name: str) -> NDArray[np.float32]:
+    """The image as float32, or a `StampProblem` where pixels are not finite."""
+    stamp = np.ascontiguousarray(image, dtype=np.float32)
+    bad = int(stamp.size - np.count_nonzero(np.isfinite(stamp)))
+    if bad:
+        raise StampProblem(RowFlag.NOT_FINITE, f"{name} has {bad} pixels that are not finite")
+    return stamp
+
+
+def require_bands(found: int, wanted: int, name: str) -> None:
+    """Refuse an image with another number of bands."""
+    if found != wanted:
+        raise StampProblem(RowFlag.WRONG_SHAPE, f"{name} has {found} bands, not {wanted}")
+
+
+def flux_factor(unit: str, name: str) -> float:
+    """How many nanomaggies the unit of an image is, or a `StampProblem`."""
+    factor = nanomaggies_in(unit)
+    if factor is None:
+        raise StampProblem(
+            RowFlag.WRONG_UNIT, f"{name} is in {unit!r}, which is not convertible to nanomaggies"
+        )
+    return factor
+
+
+def _existing(path: Path) -> Path:
+    try:
+        for suffix in SUFFIXES:
+            candidate = path.with_name(path.name + suffix) if path.name else path
+            if candidate.is_file():
+                return candidate
+    except (OSError, ValueError) as error:
+        raise StampProblem(
+            RowFlag.IMAGE_MISSING, f"{str(path)[:80]!r} names no file that can be read"
+        ) from error
+    raise StampProblem(RowFlag.IMAGE_MISSING, f"there is no file {path}")
