@@ -155,6 +155,7 @@ class TrainingConfig:
     output: Path = _output("Run folder")
     epochs: int = option(100, "Passes over the training galaxies.")
     batch_size: int = option(256, "Galaxies a step.")
+    optimizer: str = option("sgd", "SGD, as in the paper, or AdamW.", choices=("sgd", "adamw"))
     momentum: float = option(0.9, "Momentum of SGD.")
     seed: int = option(0, "Seed of weights, order and views.")
     device: str = _device()
@@ -176,8 +177,8 @@ class PretrainConfig(TrainingConfig):
     """Options of ``photoz-ssl pretrain`` (method sections 3 and 4)."""
 
     encoder: str = option("resnet50", "Preset of the encoder, or an encoder file to go on from.")
-    learning_rate: float = option(0.03, "Peak rate of SGD, for this batch size.")
-    weight_decay: float = option(1e-4, "Weight decay of SGD.")
+    learning_rate: float = option(0.03, "Peak rate, for this batch size.")
+    weight_decay: float = option(1e-4, "Weight decay.")
     warmup_epochs: float = option(0.0, "Epochs of linear warm-up before the cosine schedule.")
     queue_size: int = option(65536, "Keys in the queue.")
     temperature: float = option(0.1, "Temperature of InfoNCE.")
@@ -217,8 +218,7 @@ class FinetuneConfig(TrainingConfig):
     encoder_rate: float = option(
         0.1, "Rate of a pretrained encoder relative to the head's; from scratch it is 1."
     )
-    weight_decay: float = option(0.0, "Weight decay of SGD.")
-    optimizer: str = option("sgd", "SGD, as in the paper, or AdamW.", choices=("sgd", "adamw"))
+    weight_decay: float = option(0.0, "Weight decay.")
     schedule: str = option(
         "steps", "Steps: x0.1 at 60 % and 90 % of the epochs.", choices=("steps", "cosine")
     )

@@ -17,8 +17,15 @@ from photoz_ssl.networks.redshift_head import RedshiftNetwork
 from photoz_ssl.redshift.grid import RedshiftGrid
 from photoz_ssl.survey.archive import Archive
 from photoz_ssl.training.loop import Step
+from photoz_ssl.training.optimizers import make_optimizer
 
-__all__ = ["Evaluation", "evaluate_logits", "make_optimizer", "some_labels", "supervised_step"]
+__all__ = [
+    "Evaluation",
+    "evaluate_logits",
+    "finetuning_optimizer",
+    "some_labels",
+    "supervised_step",
+]
 
 
 def some_labels(rows: Rows, fraction: float, *, seed: int) -> Rows:
@@ -37,24 +44,15 @@ def some_labels(rows: Rows, fraction: float, *, seed: int) -> Rows:
     return np.sort(rows[order[: max(1, round(fraction * len(rows)))]])
 
 
-def make_optimizer(
+def finetuning_optimizer(
     network: RedshiftNetwork, config: FinetuneConfig, *, pretrained: bool
 ) -> torch.optim.Optimizer:
-    """SGD or AdamW with the encoder at its own, lower rate if it is pretrained."""
-    encoder_rate = config.encoder_rate if pretrained else 1.0
-    groups = [
-        {
-            "params": list(network.encoder.parameters()),
-            "peak": config.learning_rate * encoder_rate,
-        },
-        {"params": list(network.head.parameters()), "peak": config.learning_rate},
-    ]
-    if config.optimizer == "adamw":
-        return torch.optim.AdamW(groups, lr=config.learning_rate, weight_decay=config.weight_decay)
-    return torch.optim.SGD(
-        groups,
-        lr=config.learning_rate,
-        momentum=config.momentum,
+    """The optimizer, with the encoder at its own, lower rate if it is pretrained."""
+    rate = config.learning_rate
+    encoder_rate = rate * config.encoder_rate if pretrained else rate
+    return make_optimizer(
+        [(network.encoder, encoder_rate), (network.head, rate)],
+        config,
         weight_decay=config.weight_decay,
     )
 

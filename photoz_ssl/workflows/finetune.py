@@ -28,7 +28,7 @@ from photoz_ssl.training.schedule import cosine_factor, steps_factor
 from photoz_ssl.training.supervised import (
     Evaluation,
     evaluate_logits,
-    make_optimizer,
+    finetuning_optimizer,
     some_labels,
     supervised_step,
 )
@@ -96,7 +96,7 @@ def finetune(config: FinetuneConfig, *, progress: Progress = silent) -> Finetune
     folder = open_run_folder(config, "finetune", rows=str(len(rows)), galaxies=str(len(archive)))
     network = RedshiftNetwork(encoder, grid.n_bins, seed=config.seed).to(device)
     network = network.to(memory_format=torch.channels_last)
-    optimizer = make_optimizer(network, config, pretrained=is_file(config.encoder))
+    optimizer = finetuning_optimizer(network, config, pretrained=is_file(config.encoder))
 
     def validate() -> Evaluation:
         return evaluate_logits(network, archive, valid, config.batch_size, device)

@@ -21,6 +21,7 @@ from photoz_ssl.spec import ImageSpec
 from photoz_ssl.survey.archive import open_archive
 from photoz_ssl.training.contrastive import contrastive_step, measure_band_mad
 from photoz_ssl.training.loop import Plan, train
+from photoz_ssl.training.optimizers import make_optimizer
 from photoz_ssl.training.run_folder import RunFolder, open_run_folder
 from photoz_ssl.training.schedule import cosine_factor
 
@@ -96,11 +97,8 @@ def pretrain(config: PretrainConfig, *, progress: Progress = silent) -> Pretrain
         seed=config.seed,
     ).to(device)
     network = network.to(memory_format=torch.channels_last)
-    optimizer = torch.optim.SGD(
-        [{"params": list(network.query_network.parameters()), "peak": config.learning_rate}],
-        lr=config.learning_rate,
-        momentum=config.momentum,
-        weight_decay=config.weight_decay,
+    optimizer = make_optimizer(
+        [(network.query_network, config.learning_rate)], config, weight_decay=config.weight_decay
     )
     steps = len(rows) // batch_size
     n_steps, warmup = config.epochs * steps, config.warmup_epochs * steps

@@ -18,7 +18,7 @@ from photoz_ssl.networks.encoder import PRESETS, build_encoder
 from photoz_ssl.networks.redshift_head import RedshiftNetwork
 from photoz_ssl.training import loop
 from photoz_ssl.training.schedule import cosine_factor, steps_factor
-from photoz_ssl.training.supervised import make_optimizer, some_labels
+from photoz_ssl.training.supervised import finetuning_optimizer, some_labels
 from photoz_ssl.workflows.finetune import finetune
 from photoz_ssl.workflows.inference import Predictor
 from photoz_ssl.workflows.pretrain import pretrain
@@ -67,9 +67,9 @@ def test_a_pretrained_encoder_learns_at_a_tenth_of_the_heads_rate() -> None:
     config = FinetuneConfig(archive=Path("a"), output=Path("b"))
     for optimizer in ("sgd", "adamw"):
         chosen = replace(config, optimizer=optimizer)
-        groups = make_optimizer(network, chosen, pretrained=True).param_groups
+        groups = finetuning_optimizer(network, chosen, pretrained=True).param_groups
         assert groups[0]["peak"] == pytest.approx(0.1 * groups[1]["peak"])
-        scratch = make_optimizer(network, chosen, pretrained=False).param_groups
+        scratch = finetuning_optimizer(network, chosen, pretrained=False).param_groups
         assert scratch[0]["peak"] == scratch[1]["peak"]
 
 
