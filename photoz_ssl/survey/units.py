@@ -22,6 +22,7 @@ def nanomaggies_in(unit: str) -> float | None:
     """How many nanomaggies one of a FITS unit is; None where it is no flux density.
 
     An image that names no unit is taken to be in nanomaggies; "a pixel" may follow the unit.
+    Magnitudes are no flux density: a sum of them means nothing.
 
     >>> nanomaggies_in("maggies")
     1000000000.0
@@ -36,6 +37,13 @@ def nanomaggies_in(unit: str) -> float | None:
     if name.lower() in MICROJANSKY_NAMES:
         name = "uJy"
     try:
-        return float(u.Unit(name).to(NANOMAGGY))
+        parsed = u.Unit(_with_one_slash(name))
+        return float(parsed.to(NANOMAGGY)) if isinstance(parsed, u.UnitBase) else None
     except (ValueError, TypeError):
         return None
+
+
+def _with_one_slash(name: str) -> str:
+    """``a/b/c`` as ``a/(b c)``, which means the same and which astropy does not warn of."""
+    first, *others = name.split("/")
+    return f"{first}/({' '.join(others)})" if len(others) > 1 else name
