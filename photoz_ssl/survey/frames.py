@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import bz2
-import gzip
 import io
+import math
 import re
-import zlib
 from collections import OrderedDict, defaultdict
 from collections.abc import Sequence
 from concurrent.futures import Executor
@@ -24,10 +22,11 @@ from photoz_ssl.survey.cutouts import Degrees
 from photoz_ssl.survey.flags import RowFlag
 from photoz_ssl.survey.stamps import Stamp, StampProblem
 from photoz_ssl.survey.units import nanomaggies_in
+from photoz_ssl.survey.unpacking import UNPACKING_ERRORS, open_unpacked, unpack
 
 __all__ = ["Frames"]
 
-FRAME_NAME = re.compile(r"frame-(?P<band>[a-z])-(?P<field>\d{6}-\d-\d{4})\.fits(\.bz2|\.gz|\.fz)?$")
+FRAME_NAME = re.compile(r"frame-(?P<band>[a-z])-(?P<field>\d{6}-\d-\d{4})\.fits(\.bz2|\.gz)?$")
 REFERENCE_BAND = "r"
 """Its pixel grid is that of the stamps; it is not resampled itself."""
 
@@ -37,7 +36,10 @@ MARGIN = 8
 
 CARD_BLOCK = 2880
 MOST_HEADER_BLOCKS = 64
-DAMAGE = (OSError, ValueError, EOFError, KeyError, TypeError, zlib.error)
+MOST_BYTES = 1 << 28
+"""That a frame may unpack to; one of SDSS has 13 MB."""
+
+DAMAGE = (*UNPACKING_ERRORS, KeyError, TypeError)
 
 
 @dataclass(frozen=True)
@@ -221,9 +223,10 @@ def _read_frame(path: Path | None, band: str, field: str) -> Frame | StampProble
     if path is None:
         return StampProblem(RowFlag.IMAGE_MISSING, f"field {field} has no frame in {band}")
     try:
-        with _decompressed(path) as stream:
-            content = stream.read()
-        with fits.open(io.BytesIO(content), memmap=False) as hdus:
+        content = io.BytesIO()
+        unpack(path, content, most_bytes=MOST_BYTES)
+        _refuse_truncated(content)
+        with fits.open(content, memmap=False) as hdus:
             header: Any = hdus[0].header
             image = np.asarray(hdus[0].data, dtype=np.float32)
     except DAMAGE:
@@ -242,13 +245,8 @@ def _read_frame(path: Path | None, band: str, field: str) -> Frame | StampProble
 def _read_header(path: Path) -> fits.Header:
     """The primary header, without decompressing what follows it."""
     try:
-        with _decompressed(path) as stream:
-            text = b""
-            for _ in range(MOST_HEADER_BLOCKS):
-                text += stream.read(CARD_BLOCK)
-                if re.search(rb"END {77}", text[-CARD_BLOCK:]):
-                    break
-        header = fits.Header.fromstring(text.decode("ascii"))
+        with open_unpacked(path) as stream:
+            header = fits.Header.fromstring(_header_text(stream).decode("ascii"))
         if header["NAXIS"] != 2:
             raise ValueError("the first HDU is no image")
     except DAMAGE as error:
@@ -258,16 +256,31 @@ def _read_header(path: Path) -> fits.Header:
     return header
 
 
+def _header_text(stream: IO[bytes]) -> bytes:
+    """The blocks of cards at the start of a FITS file, with the one that has END."""
+    text = b""
+    for _ in range(MOST_HEADER_BLOCKS):
+        text += stream.read(CARD_BLOCK)
+        if re.search(rb"END {77}", text[-CARD_BLOCK:]):
+            return text
+    raise ValueError("there is no end of the header")
+
+
+def _refuse_truncated(content: IO[bytes]) -> None:
+    """Raise where the first image is shorter than its header says; astropy would only warn."""
+    content.seek(0)
+    text = _header_text(content)
+    header = fits.Header.fromstring(text.decode("ascii"))
+    shape = [header[f"NAXIS{axis + 1}"] for axis in range(header["NAXIS"])]
+    promised = len(text) + (math.prod(shape) * abs(header["BITPIX"]) // 8 if shape else 0)
+    if content.seek(0, io.SEEK_END) < promised:
+        raise ValueError("the image is shorter than its header says")
+    content.seek(0)
+
+
 def _wcs(header: fits.Header) -> WCS:
     """The frame's WCS; SDSS writes its reference system under a deprecated keyword."""
     if "RADECSYS" in header:
-        header.rename_keyword("RADECSYS", "RADESYS")
+        header.setdefault("RADESYS", header["RADECSYS"])
+        header.remove("RADECSYS")
     return WCS(header, naxis=2, fix=False)
-
-
-def _decompressed(path: Path) -> IO[bytes]:
-    if path.suffix == ".bz2":
-        return bz2.open(path)
-    if path.suffix == ".gz":
-        return gzip.open(path)  # type: ignore[return-value]
-    return path.open("rb")

@@ -15,7 +15,7 @@ from typing import IO
 
 from photoz_ssl.errors import OutputError
 
-__all__ = ["UNPACKING_ERRORS", "is_packed", "plain_file", "unpack"]
+__all__ = ["UNPACKING_ERRORS", "is_packed", "open_unpacked", "plain_file", "unpack"]
 
 GZIP, BZIP2 = b"\x1f\x8b", b"BZh"
 CHUNK = 1 << 20
@@ -66,7 +66,7 @@ def unpack(path: Path, target: IO[bytes], *, most_bytes: int) -> None:
         If there is no room for it.
     """
     written = 0
-    with _decompressed(path) as stream:
+    with open_unpacked(path) as stream:
         while chunk := stream.read(CHUNK):
             written += len(chunk)
             if written > most_bytes:
@@ -86,7 +86,8 @@ def _write(target: IO[bytes], chunk: bytes) -> None:
         ) from error
 
 
-def _decompressed(path: Path) -> IO[bytes]:
+def open_unpacked(path: Path) -> IO[bytes]:
+    """Open a file for reading its decompressed content, whatever its suffix says."""
     with path.open("rb") as stream:
         start = stream.read(3)
     if start.startswith(GZIP):
