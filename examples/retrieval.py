@@ -63,7 +63,7 @@ def retrieved(
         originals.append(predictor.represent(images, archive.ebv[batch]))
         view = disturbed(
             torch.from_numpy(images),
-            torch.from_numpy(archive.ebv[batch]),
+            torch.from_numpy(archive.spec.reddening(archive.ebv[batch])),
             noise * mad,
             max_shift,
             generator,

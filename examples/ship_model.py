@@ -71,8 +71,8 @@ def main() -> None:
     options = parser.parse_args()
     metrics = json.loads(options.metrics.read_text())
     model = describe(load_checkpoint(options.model), metrics, options)
-    shipped_model_path().parent.mkdir(exist_ok=True)
-    save_checkpoint(shipped_model_path(), model, overwrite=True, half=True)
+    shipped_model_path("photoz").parent.mkdir(exist_ok=True)
+    save_checkpoint(shipped_model_path("photoz"), model, overwrite=True, half=True)
     CARD.write_text(card(model), encoding="utf-8")
 
 

@@ -216,7 +216,8 @@ class FinetuneConfig(TrainingConfig):
     )
     learning_rate: float = option(0.004, "Initial rate of the head.")
     encoder_rate: float = option(
-        0.1, "Rate of a pretrained encoder relative to the head's; from scratch it is 1."
+        0.1,
+        "Rate of a pretrained encoder relative to the head's, 0 freezes it; from scratch it is 1.",
     )
     weight_decay: float = option(0.0, "Weight decay.")
     schedule: str = option(

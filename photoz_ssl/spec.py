@@ -5,6 +5,9 @@ from __future__ import annotations
 import json
 from dataclasses import asdict, dataclass
 
+import numpy as np
+from numpy.typing import NDArray
+
 from photoz_ssl.errors import SpecMismatchError
 
 __all__ = ["NETWORK_SIZE", "STAMP_SIZE", "ImageSpec"]
@@ -42,6 +45,16 @@ class ImageSpec:
     pixel_scale: float = 0.396
     unit: str = "nanomaggy"
     dereddened: bool = False
+
+    def reddening(self, ebv: NDArray[np.floating]) -> NDArray[np.float32]:
+        """E(B-V) by which the pixels are reddened: that of the sky, or 0 if dereddened.
+
+        Parameters
+        ----------
+        ebv : ndarray, shape (n,)
+            E(B-V) of SFD towards the galaxies, magnitudes.
+        """
+        return np.zeros(len(ebv), np.float32) if self.dereddened else np.array(ebv, np.float32)
 
     def to_json(self) -> str:
         """The specification as one line of JSON."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
+import numpy as np
 import pytest
 
 from photoz_ssl.errors import SpecMismatchError
@@ -34,6 +35,12 @@ def test_a_difference_that_matters_is_named(change: dict[str, Any]) -> None:
     other = replace(ImageSpec(), **change)
     with pytest.raises(SpecMismatchError, match=next(iter(change))):
         other.require_usable_by(ImageSpec(), here="a.h5", there="b.safetensors")
+
+
+def test_dereddened_pixels_are_not_reddened() -> None:
+    ebv = np.array([0.1, 0.3], np.float32)
+    np.testing.assert_array_equal(ImageSpec().reddening(ebv), ebv)
+    np.testing.assert_array_equal(ImageSpec(dereddened=True).reddening(ebv), [0, 0])
 
 
 def test_stamps_smaller_than_the_network_are_refused() -> None:

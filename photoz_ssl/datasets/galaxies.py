@@ -25,9 +25,9 @@ class GalaxyBatch:
     Parameters
     ----------
     images : Tensor, shape (n, bands, S, S), float32
-        Nanomaggies as observed.
+        Nanomaggies as stored.
     ebv : Tensor, shape (n,), float32
-        E(B-V) of SFD, magnitudes.
+        E(B-V) of SFD by which they are reddened, magnitudes.
     redshift : Tensor, shape (n,), float32
         Spectroscopic; NaN where unlabelled.
     """
@@ -56,7 +56,7 @@ def gather(archive: Archive, rows: Rows) -> GalaxyBatch:
         images[place] = archive.images[rows[place]]
     return GalaxyBatch(
         torch.from_numpy(images),
-        torch.from_numpy(archive.ebv[rows]),
+        torch.from_numpy(archive.spec.reddening(archive.ebv[rows])),
         torch.from_numpy(archive.redshift[rows]),
     )
 

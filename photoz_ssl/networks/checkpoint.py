@@ -69,25 +69,47 @@ class Checkpoint:
         CheckpointError
             If the weights are not those of the network that the file describes.
         """
-        encoder = build_encoder(self.encoder)
-        network: RedshiftNetwork | Encoder = encoder
-        if self.grid is not None:
-            network = RedshiftNetwork(encoder, self.grid.n_bins)
-        try:
-            network.load_state_dict(dict(self.state), strict=True)
-        except RuntimeError as error:
-            first = str(error).splitlines()[1].strip() if "\n" in str(error) else str(error)
-            raise CheckpointError(
-                f"the weights do not fit the network that the file describes: {first}",
-                "the file is damaged or of another version",
-            ) from error
+        self.require_fitting_weights()
+        network = self._untrained()
+        network.load_state_dict(dict(self.state), strict=True)
         network.eval()
         return network
 
+    def require_fitting_weights(self) -> None:
+        """Refuse weights that are missing, too many, of another shape or not finite.
 
-def shipped_model_path() -> Path:
-    """Where the model that ships with the package lies."""
-    return Path(__file__).parents[1] / "models" / "shipped.safetensors"
+        Nothing of the network's size is allocated.
+
+        Raises
+        ------
+        CheckpointError
+            On the first that is wrong.
+        """
+        with torch.device("meta"):
+            expected = self._untrained().state_dict()
+        wrong = [
+            name
+            for name in sorted(expected.keys() | self.state.keys())
+            if name not in expected
+            or name not in self.state
+            or expected[name].shape != self.state[name].shape
+            or not bool(torch.isfinite(self.state[name]).all())
+        ]
+        if wrong:
+            raise CheckpointError(
+                "the weights do not fit the network that the file describes:"
+                f" {wrong[0]} is missing, unknown, of another shape or not finite",
+                "the file is damaged or of another version; copy or train it again",
+            )
+
+    def _untrained(self) -> RedshiftNetwork | Encoder:
+        encoder = build_encoder(self.encoder)
+        return encoder if self.grid is None else RedshiftNetwork(encoder, self.grid.n_bins)
+
+
+def shipped_model_path(kind: str) -> Path:
+    """Where the model of a kind that ships with the package lies; see `Checkpoint`."""
+    return Path(__file__).parents[1] / "models" / f"{kind}.safetensors"
 
 
 def save_checkpoint(
@@ -149,7 +171,12 @@ def load_checkpoint(path: Path) -> Checkpoint:
         raise CheckpointError(
             f"{path} is not a readable safetensors file", "it may be truncated; copy it again"
         ) from error
-    return _describe(path, metadata.get(METADATA_KEY), state)
+    checkpoint = _describe(path, metadata.get(METADATA_KEY), state)
+    try:
+        checkpoint.require_fitting_weights()
+    except CheckpointError as error:
+        raise CheckpointError(f"{path}: {error.message}", error.hint) from error
+    return checkpoint
 
 
 def _full(tensor: Tensor) -> Tensor:

@@ -50,11 +50,10 @@ def finetuning_optimizer(
     """The optimizer, with the encoder at its own, lower rate if it is pretrained."""
     rate = config.learning_rate
     encoder_rate = rate * config.encoder_rate if pretrained else rate
-    return make_optimizer(
-        [(network.encoder, encoder_rate), (network.head, rate)],
-        config,
-        weight_decay=config.weight_decay,
-    )
+    learning = [(network.head, rate)]
+    if not network.frozen:
+        learning = [(network.encoder, encoder_rate), *learning]
+    return make_optimizer(learning, config, weight_decay=config.weight_decay)
 
 
 def supervised_step(network: RedshiftNetwork, grid: RedshiftGrid, config: FinetuneConfig) -> Step:

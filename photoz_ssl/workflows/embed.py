@@ -92,7 +92,10 @@ def embed(config: EmbedConfig, *, progress: Progress = silent) -> EmbedReport:
 
 
 def load_model(path: Path | None, device: str) -> Predictor:
-    """Load a model; torch takes seconds to import, so not before the input is known."""
+    """Load a model, by default the one that ships.
+
+    Torch takes seconds to import, so not before the input is known.
+    """
     from photoz_ssl.workflows.inference import Predictor
 
     return Predictor.load(path, device)
@@ -131,7 +134,11 @@ def write_atlas(
                 dec=block.dec,
                 redshift=block.redshift,
                 representations=representations,
-                thumbnails=thumbnails(block.images, block.ebv) if config.thumbnails else None,
+                thumbnails=(
+                    thumbnails(block.images, source.spec.reddening(block.ebv))
+                    if config.thumbnails
+                    else None
+                ),
             )
             n_rows += len(block)
             n_represented += int(np.isfinite(representations[:, 0]).sum())

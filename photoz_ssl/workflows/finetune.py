@@ -94,9 +94,11 @@ def finetune(config: FinetuneConfig, *, progress: Progress = silent) -> Finetune
     device, grid = choose_device(config.device), RedshiftGrid()
     encoder = load_encoder(config.encoder, archive.spec, str(config.archive), seed=config.seed)
     folder = open_run_folder(config, "finetune", rows=str(len(rows)), galaxies=str(len(archive)))
-    network = RedshiftNetwork(encoder, grid.n_bins, seed=config.seed).to(device)
+    pretrained = is_file(config.encoder)
+    frozen = pretrained and config.encoder_rate == 0
+    network = RedshiftNetwork(encoder, grid.n_bins, seed=config.seed, frozen=frozen).to(device)
     network = network.to(memory_format=torch.channels_last)
-    optimizer = finetuning_optimizer(network, config, pretrained=is_file(config.encoder))
+    optimizer = finetuning_optimizer(network, config, pretrained=pretrained)
 
     def validate() -> Evaluation:
         return evaluate_logits(network, archive, valid, config.batch_size, device)

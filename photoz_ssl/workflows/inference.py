@@ -48,15 +48,24 @@ class Predictor:
     sha256: str
 
     @classmethod
-    def load(cls, path: Path | None, device: str = "auto") -> Predictor:
-        """Load a model file, or the one that ships.
+    def load(cls, path: Path | None, device: str = "auto", *, kind: str = "photoz") -> Predictor:
+        """Load a model file, or the one of a kind that ships.
+
+        Parameters
+        ----------
+        path : Path, optional
+            Model file; None for the one that ships.
+        device : {'auto', 'cpu', 'cuda'}
+            Where to run it.
+        kind : {'photoz', 'encoder'}
+            Which of those that ship: for redshifts, or for representations.
 
         Raises
         ------
         CheckpointError
             If the file is missing, damaged or not one of ours.
         """
-        chosen = shipped_model_path() if path is None else path
+        chosen = shipped_model_path(kind) if path is None else path
         if path is None and not chosen.exists():
             raise CheckpointError(
                 "this installation has no model of its own", "name one with --model"
@@ -101,7 +110,7 @@ class Predictor:
         Parameters
         ----------
         images : ndarray, shape (n, bands, S, S), S >= 64
-            Nanomaggies, not dereddened.
+            Nanomaggies, dereddened only if `spec` says so.
         ebv : ndarray, shape (n,)
             E(B-V) of SFD, magnitudes.
 
@@ -111,24 +120,24 @@ class Predictor:
             Probabilities of the bins; each row sums to 1.
         """
         empty = np.empty((0, self.grid.n_bins))
-        return np.concatenate([empty, *_batched(self.runtime.pdf, images, ebv)])
+        return np.concatenate([empty, *self._batched(self.runtime.pdf, images, ebv)])
 
     def represent(
         self, images: NDArray[np.float32], ebv: NDArray[np.floating]
     ) -> NDArray[np.float32]:
         """Representations of unit length, shape (n, feature_size); arguments as for `pdf`."""
         empty = np.empty((0, self.runtime.encoder.feature_size), np.float32)
-        return np.concatenate([empty, *_batched(self.runtime.represent, images, ebv)])
+        return np.concatenate([empty, *self._batched(self.runtime.represent, images, ebv)])
 
-
-def _batched(
-    function: Callable[[Tensor], NDArray[Value]],
-    images: NDArray[np.float32],
-    ebv: NDArray[np.floating],
-) -> Iterator[NDArray[Value]]:
-    """Apply a function to the prediction views of a batch at a time."""
-    for start in range(0, len(images), BATCH_SIZE):
-        batch = slice(start, start + BATCH_SIZE)
-        stamps = torch.from_numpy(np.ascontiguousarray(images[batch], np.float32))
-        reddening = torch.from_numpy(np.ascontiguousarray(ebv[batch], np.float32))
-        yield function(prediction_view(stamps, reddening))
+    def _batched(
+        self,
+        function: Callable[[Tensor], NDArray[Value]],
+        images: NDArray[np.float32],
+        ebv: NDArray[np.floating],
+    ) -> Iterator[NDArray[Value]]:
+        """Apply a function to the prediction views of a batch at a time."""
+        for start in range(0, len(images), BATCH_SIZE):
+            batch = slice(start, start + BATCH_SIZE)
+            stamps = torch.from_numpy(np.ascontiguousarray(images[batch], np.float32))
+            reddening = torch.from_numpy(self.spec.reddening(ebv[batch]))
+            yield function(prediction_view(stamps, reddening))

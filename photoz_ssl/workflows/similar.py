@@ -226,7 +226,8 @@ def _search(
                 (problem.message for problem in block.problems), ""
             )
             if config.mosaic is not None and len(search.mosaic) < MOST_MOSAIC_ROWS:
-                search.mosaic += _mosaic_rows(block, found, atlas)
+                reddening = source.spec.reddening(block.ebv)
+                search.mosaic += _mosaic_rows(block, reddening, found, atlas)
                 del search.mosaic[MOST_MOSAIC_ROWS:]
             progress("searching for neighbours", search.n_queries, source.n_rows)
         if search.n_queries == search.n_without:
@@ -246,14 +247,17 @@ def _rows(block: GalaxyBlock, found: Neighbours, atlas: Atlas) -> NDArray[np.voi
     return rows
 
 
-def _mosaic_rows(block: GalaxyBlock, found: Neighbours, atlas: Atlas) -> Iterator[MosaicRow]:
+def _mosaic_rows(
+    block: GalaxyBlock, reddening: NDArray[np.float32], found: Neighbours, atlas: Atlas
+) -> Iterator[MosaicRow]:
     """A row of pictures for each query of a block that has neighbours.
 
-    The captions are the query's id and the neighbours' cosines, with redshifts where known.
+    ``reddening``, shape (n_galaxies,), is that of the block's pixels. The captions are the
+    query's id and the neighbours' cosines, with redshifts where known.
     """
     for query in np.unique(found.query)[:MOST_MOSAIC_ROWS]:
         pairs = np.flatnonzero(found.query == query)
-        own = thumbnails(block.images[query : query + 1], block.ebv[query : query + 1])
+        own = thumbnails(block.images[query : query + 1], reddening[query : query + 1])
         pictures = np.concatenate([own, atlas.thumbnails(found.row[pairs])])
         captions = [f"{block.object_id[query]}{_spelled(block.redshift[query])}"]
         captions += [

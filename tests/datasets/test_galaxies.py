@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import torch
 
+from photoz_ssl.datasets.augment import deredden
 from photoz_ssl.datasets.galaxies import batch_rows, consecutive_rows, gather, read_ahead
 from photoz_ssl.survey.archive import open_archive
 
@@ -33,6 +36,13 @@ def test_gathered_rows_keep_their_order(tiny_archive: Path) -> None:
     np.testing.assert_array_equal(batch.images.numpy(), archive.images[rows])
     np.testing.assert_array_equal(batch.ebv.numpy(), archive.ebv[rows])
     np.testing.assert_array_equal(batch.redshift.numpy(), archive.redshift[rows])
+
+
+def test_a_dereddened_archive_is_not_dereddened_again(tiny_archive: Path) -> None:
+    archive = open_archive(tiny_archive)
+    intrinsic = replace(archive, spec=replace(archive.spec, dereddened=True))
+    batch = gather(intrinsic, archive.rows())
+    assert torch.equal(deredden(batch.images, batch.ebv), batch.images)
 
 
 def test_reading_ahead_changes_nothing(tiny_archive: Path) -> None:

@@ -134,6 +134,15 @@ def test_every_key_and_shape_counts() -> None:
             replace(model, state=wrong).network()
 
 
+def test_weights_are_checked_when_the_file_is_read(model_file: Path) -> None:
+    model = tiny_model()
+    poisoned = {**model.state, "head.bias": torch.full((180,), torch.nan)}
+    for wrong in (poisoned, {**model.state, "head.bias": torch.zeros(3)}):
+        save_checkpoint(model_file, replace(model, state=wrong), overwrite=True)
+        with pytest.raises(CheckpointError, match=r"tiny\.safetensors: .*head\.bias"):
+            load_checkpoint(model_file)
+
+
 def test_a_runtime_gives_pdfs_and_unit_vectors_whatever_the_batch() -> None:
     runtime = open_runtime(tiny_model(), "cpu")
     images = torch.randn(5, 5, 64, 64)

@@ -160,10 +160,22 @@ def test_finetuning_starts_from_an_encoder_file(tiny_archive: Path, tmp_path: Pa
     )
     report = finetune(config)
     before, after = load_checkpoint(encoder), load_checkpoint(report.model)
-    for name in ("conv1.weight", "layer4.1.conv2.weight"):
-        assert torch.equal(before.state[name], after.state[f"encoder.{name}"])
+    for name, weights in before.state.items():  # the statistics of BatchNorm are among them
+        assert torch.equal(weights, after.state[f"encoder.{name}"]), name
     commands = [step["command"] for step in after.provenance["history"]]
     assert commands == ["pretrain", "finetune"]
+
+
+def test_a_predictor_leaves_dereddened_stamps_as_they_are(
+    tiny_archive: Path, tmp_path: Path
+) -> None:
+    predictor = Predictor.load(finetune(finetuning(tiny_archive, tmp_path / "run")).model, "cpu")
+    checkpoint = replace(predictor.checkpoint, spec=replace(predictor.spec, dereddened=True))
+    intrinsic = replace(predictor, checkpoint=checkpoint)
+    images = np.random.default_rng(0).normal(size=(2, 5, 64, 64)).astype(np.float32)
+    without = predictor.pdf(images, np.zeros(2))
+    np.testing.assert_array_equal(intrinsic.pdf(images, np.array([0.2, 0.4])), without)
+    assert not np.allclose(predictor.pdf(images, np.array([0.2, 0.4])), without)
 
 
 def test_a_predictor_takes_raw_stamps_of_any_size(tiny_archive: Path, tmp_path: Path) -> None:
