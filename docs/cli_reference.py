@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import click
@@ -30,6 +31,14 @@ def help_of(command: click.Command, name: str) -> str:
     return command.get_help(context)
 
 
+def parts_of(command: click.Command, name: str) -> Iterator[tuple[click.Command, str]]:
+    """A command and, where it is a group, the commands inside it, each with its full name."""
+    yield command, name
+    if isinstance(command, click.Group):
+        for inner, part in command.commands.items():
+            yield part, f"{name} {inner}"
+
+
 def reference() -> str:
     """The whole page."""
     sections = [
@@ -42,7 +51,8 @@ def reference() -> str:
         command = main.get_command(click.Context(main), name)
         if command is None:
             raise LookupError(f"no command {name!r}")
-        sections += [f"## photoz-ssl {name}", f"```text\n{help_of(command, name)}\n```"]
+        for part, title in parts_of(command, name):
+            sections += [f"## photoz-ssl {title}", f"```text\n{help_of(part, title)}\n```"]
     return "\n\n".join(sections) + "\n"
 
 

@@ -21,6 +21,7 @@ __all__ = [
     "EmbedConfig",
     "EvaluateConfig",
     "FinetuneConfig",
+    "LabelEfficiencyConfig",
     "PredictConfig",
     "PrepareConfig",
     "PretrainConfig",
@@ -231,6 +232,27 @@ class FinetuneConfig(TrainingConfig):
         _refuse_unless(self.learning_rate > 0, "--learning-rate must be positive")
         _refuse_unless(self.encoder_rate >= 0, "--encoder-rate cannot be negative")
         _refuse_unless(0 < self.label_fraction <= 1, "--label-fraction must lie in (0, 1]")
+
+
+@dataclass(frozen=True, kw_only=True)
+class LabelEfficiencyConfig(FinetuneConfig):
+    """Options of ``photoz-ssl experiment label-efficiency``; the rest are those of finetune."""
+
+    encoder: str = required_option("Pretrained encoder file to fine-tune.")
+    fractions: tuple[float, ...] = option(
+        (0.01, 0.05, 0.1, 0.2, 0.5, 1.0), "Fractions of the training labels."
+    )
+    n_seeds: int = option(3, "Trainings a fraction, each on other labels.", flags=("--seeds",))
+    min_steps: int = option(0, "Steps at least, by more epochs where labels are few.")
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        _refuse_unless(
+            all(0 < fraction <= 1 for fraction in self.fractions),
+            "--fractions takes numbers in (0, 1], such as 0.01,0.1,1",
+        )
+        _refuse_unless(self.n_seeds > 0, "--seeds must be positive")
+        _refuse_unless(self.label_fraction == 1, "--fractions takes the place of --label-fraction")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -24,6 +24,7 @@ COMMANDS = (
     "embed",
     "similar",
     "evaluate",
+    "experiment",
 )
 
 EXIT_ERROR = 1

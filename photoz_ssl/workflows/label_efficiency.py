@@ -1,0 +1,325 @@
+"""Accuracy against the number of labels, pretrained and from scratch: the paper's main figure."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import math
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from photoz_ssl.config import FinetuneConfig, LabelEfficiencyConfig
+from photoz_ssl.datasets.galaxies import Rows, consecutive_rows
+from photoz_ssl.errors import ArchiveError, CheckpointError, ConfigError
+from photoz_ssl.files import atomic_output, sha256_of
+from photoz_ssl.networks.checkpoint import load_checkpoint
+from photoz_ssl.networks.encoder import PRESETS
+from photoz_ssl.progress import Progress, silent
+from photoz_ssl.redshift.label_efficiency import labels_saved
+from photoz_ssl.redshift.metrics import normalised_residual, outlier_fraction, sigma_mad
+from photoz_ssl.survey.archive import Archive, open_archive
+from photoz_ssl.training.run_folder import open_run_folder
+from photoz_ssl.training.supervised import some_labels
+from photoz_ssl.workflows.figures import require_matplotlib
+from photoz_ssl.workflows.finetune import finetune, labelled_rows
+from photoz_ssl.workflows.inference import Predictor
+from photoz_ssl.workflows.label_figure import draw_label_efficiency
+from photoz_ssl.workflows.photometry import (
+    magnitude_systems,
+    photometric_features,
+    photometric_redshifts,
+)
+
+__all__ = ["METHODS", "Curve", "LabelEfficiencyReport", "Measurement", "label_efficiency"]
+
+METHODS = ("fine-tuned", "from scratch", "photometry")
+BATCH = 256
+
+
+@dataclass(frozen=True, kw_only=True)
+class Measurement:
+    """What one training reached on the test galaxies.
+
+    Parameters
+    ----------
+    method : str
+        One of `METHODS`.
+    fraction : float
+        Of the training labels.
+    seed, n_labels : int
+        Which labels, and how many.
+    sigma_mad, outlier_fraction : float
+        Of the test galaxies.
+    """
+
+    method: str
+    fraction: float
+    seed: int
+    n_labels: int
+    sigma_mad: float
+    outlier_fraction: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class Curve:
+    """A method's accuracy against labels: means over seeds and their standard deviations.
+
+    Parameters
+    ----------
+    method : str
+        One of `METHODS`.
+    n_labels : tuple of float
+        Ascending.
+    sigma_mad, sigma_mad_error, outlier_fraction, outlier_fraction_error : tuple of float
+        One a number of labels; the errors are NaN for a single seed.
+    """
+
+    method: str
+    n_labels: tuple[float, ...]
+    sigma_mad: tuple[float, ...]
+    sigma_mad_error: tuple[float, ...]
+    outlier_fraction: tuple[float, ...]
+    outlier_fraction_error: tuple[float, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class LabelEfficiencyReport:
+    """What the experiment found.
+
+    Parameters
+    ----------
+    output : Path
+        Folder with ``label_efficiency.json``, ``.png`` and ``.pdf``, and the trainings.
+    curves : tuple of Curve
+        One a method.
+    saved : tuple of float
+        Factor of labels saved at each point of the fine-tuned curve, at equal sigma_MAD; NaN
+        where training from scratch never reached it.
+    n_test : int
+        Galaxies that all were measured on.
+    notices : tuple of str
+        What a user should know.
+    """
+
+    output: Path
+    curves: tuple[Curve, ...]
+    saved: tuple[float, ...]
+    n_test: int
+    notices: tuple[str, ...] = ()
+
+    def summary(self) -> str:
+        """One line: the factor of labels saved, or that there is none to state."""
+        known = [factor for factor in self.saved if math.isfinite(factor)]
+        found = (
+            f"fine-tuning saves a factor of {min(known):.1f} to {max(known):.1f} of labels at"
+            f" equal sigma_MAD ({len(known)} of {len(self.saved)} points can be compared)"
+            if known
+            else "no point of the two curves has the same sigma_MAD"
+        )
+        return f"photoz-ssl: {found}, {self.n_test} test galaxies → {self.output}"
+
+
+def label_efficiency(
+    config: LabelEfficiencyConfig, *, progress: Progress = silent
+) -> LabelEfficiencyReport:
+    """Train fine-tuned and supervised networks on fractions of the labels, and compare.
+
+    Parameters
+    ----------
+    config : LabelEfficiencyConfig
+        Archive, encoder, fractions, seeds, and how each network is trained.
+    progress : callable
+        Told after every step.
+
+    Raises
+    ------
+    photoz_ssl.errors.PhotozError
+        If the archive, the encoder or the folder cannot be used.
+    """
+    require_matplotlib()
+    archive = open_archive(config.archive)
+    test = archive.rows(split="test", labelled=True)
+    if not len(test):
+        raise ArchiveError(
+            f"{config.archive} has no labelled galaxies in a test split",
+            "prepare it with --split or --split-column",
+        )
+    preset = _preset_of(Path(config.encoder))
+    sha256 = sha256_of(Path(config.encoder))
+    folder = open_run_folder(
+        config, "label-efficiency", encoder_sha256=sha256, galaxies=str(len(archive))
+    )
+    experiment = _Experiment(config, archive, test, preset, folder.fingerprint)
+    measurements = tuple(experiment.measurements(progress))
+    curves = tuple(_curve(method, measurements) for method in METHODS)
+    curves = tuple(curve for curve in curves if curve.n_labels)
+    report = LabelEfficiencyReport(
+        output=config.output,
+        curves=curves,
+        saved=_saved(curves),
+        n_test=len(test),
+        notices=() if magnitude_systems(archive) else ("the archive has no magnitudes",),
+    )
+    _write(report, measurements)
+    return report
+
+
+def _preset_of(encoder: Path) -> str:
+    """The preset that builds the same network as an encoder file, from scratch."""
+    description = load_checkpoint(encoder).encoder
+    for name, preset in PRESETS.items():
+        if preset == description:
+            return name
+    raise ConfigError(
+        f"the encoder in {encoder} is of no preset, so there is none to train from scratch",
+        "pretrain one of the presets",
+    )
+
+
+@dataclass(frozen=True)
+class _Experiment:
+    """All trainings of one experiment, each measured once."""
+
+    config: LabelEfficiencyConfig
+    archive: Archive
+    test: Rows
+    preset: str
+    fingerprint: str
+
+    def measurements(self, progress: Progress) -> Iterator[Measurement]:
+        """Measure, or take from the folder what was measured before."""
+        methods = METHODS if magnitude_systems(self.archive) else METHODS[:2]
+        for fraction in sorted(self.config.fractions):
+            for seed in range(self.config.n_seeds):
+                for method in methods:
+                    yield self._measurement(method, fraction, seed, progress)
+
+    def _measurement(
+        self, method: str, fraction: float, seed: int, progress: Progress
+    ) -> Measurement:
+        name = f"{method.replace(' ', '-')}-{fraction:g}-{seed}"
+        path = self.config.output / "measured" / f"{name}.json"
+        if path.exists():
+            return _read(path, self.fingerprint)
+        n_labels, redshift = (
+            self._by_photometry(fraction, seed)
+            if method == "photometry"
+            else self._by_images(method, fraction, seed, self.config.output / name, progress)
+        )
+        dz = normalised_residual(redshift, self.archive.redshift[self.test])
+        measurement = Measurement(
+            method=method,
+            fraction=fraction,
+            seed=seed,
+            n_labels=n_labels,
+            sigma_mad=sigma_mad(dz),
+            outlier_fraction=outlier_fraction(dz),
+        )
+        path.parent.mkdir(exist_ok=True)
+        _write_json(path, {"fingerprint": self.fingerprint, **asdict(measurement)})
+        return measurement
+
+    def _by_images(
+        self, method: str, fraction: float, seed: int, output: Path, progress: Progress
+    ) -> tuple[int, NDArray[np.float64]]:
+        """Train a network; return its number of labels and the test galaxies' redshifts."""
+        report = finetune(
+            dataclasses.replace(
+                self._finetuning(fraction),
+                output=output,
+                encoder=self.config.encoder if method == "fine-tuned" else self.preset,
+                label_fraction=fraction,
+                seed=self.config.seed + seed,
+                resume=True,
+                overwrite=False,
+            ),
+            progress=progress,
+        )
+        predictor = Predictor.load(report.model, self.config.device)
+        pdf = [
+            predictor.pdf(np.array(self.archive.images[rows]), self.archive.ebv[rows])
+            for rows in consecutive_rows(self.test, BATCH)
+        ]
+        return report.n_labels, np.concatenate(pdf) @ predictor.grid.centres
+
+    def _finetuning(self, fraction: float) -> FinetuneConfig:
+        """The options that finetune shares, with epochs enough for the least number of steps."""
+        names = [field.name for field in dataclasses.fields(FinetuneConfig)]
+        shared = FinetuneConfig(**{name: getattr(self.config, name) for name in names})
+        n_labels = max(2, round(fraction * len(labelled_rows(self.archive, shared)[0])))
+        steps = n_labels // min(shared.batch_size, n_labels)
+        epochs = max(shared.epochs, math.ceil(self.config.min_steps / steps))
+        return dataclasses.replace(shared, epochs=epochs)
+
+    def _by_photometry(self, fraction: float, seed: int) -> tuple[int, NDArray[np.float64]]:
+        labelled = labelled_rows(self.archive, self._finetuning(1.0))[0]
+        learn = some_labels(labelled, fraction, seed=self.config.seed + seed)
+        redshift = photometric_redshifts(
+            photometric_features(self.archive), self.archive.redshift, learn, self.test, seed=seed
+        )
+        return len(learn), redshift
+
+
+def _read(path: Path, fingerprint: str) -> Measurement:
+    try:
+        fields = json.loads(path.read_text(encoding="utf-8"))
+        same = fields.pop("fingerprint") == fingerprint
+        measurement = Measurement(**fields)
+    except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
+        raise CheckpointError(
+            f"the measurement {path} is damaged", "remove it to measure again"
+        ) from error
+    if not same:
+        raise CheckpointError(
+            f"{path} was measured with other options, another archive or another encoder",
+            "give the same ones, or start again with --overwrite",
+        )
+    return measurement
+
+
+def _curve(method: str, measurements: tuple[Measurement, ...]) -> Curve:
+    own = [measurement for measurement in measurements if measurement.method == method]
+    n_labels = sorted({measurement.n_labels for measurement in own})
+
+    def over_seeds(name: str) -> tuple[tuple[float, ...], tuple[float, ...]]:
+        groups = [[getattr(one, name) for one in own if one.n_labels == n] for n in n_labels]
+        errors = [float(np.std(g, ddof=1)) if len(g) > 1 else math.nan for g in groups]
+        return tuple(float(np.mean(group)) for group in groups), tuple(errors)
+
+    scatter, scatter_error = over_seeds("sigma_mad")
+    outliers, outliers_error = over_seeds("outlier_fraction")
+    return Curve(
+        method=method,
+        n_labels=tuple(float(n) for n in n_labels),
+        sigma_mad=scatter,
+        sigma_mad_error=scatter_error,
+        outlier_fraction=outliers,
+        outlier_fraction_error=outliers_error,
+    )
+
+
+def _saved(curves: tuple[Curve, ...]) -> tuple[float, ...]:
+    finetuned, scratch = curves[:2]
+    factors = labels_saved(
+        finetuned.n_labels, finetuned.sigma_mad, scratch.n_labels, scratch.sigma_mad
+    )
+    return tuple(float(factor) for factor in factors)
+
+
+def _write(report: LabelEfficiencyReport, measurements: tuple[Measurement, ...]) -> None:
+    found = {
+        "n_test": report.n_test,
+        "labels_saved": [factor if math.isfinite(factor) else None for factor in report.saved],
+        "measurements": [asdict(measurement) for measurement in measurements],
+    }
+    _write_json(report.output / "label_efficiency.json", found)
+    draw_label_efficiency(report.output, report.curves)
+
+
+def _write_json(path: Path, value: object) -> None:
+    with atomic_output(path, overwrite=True) as temporary:
+        temporary.write_text(json.dumps(value, indent=1) + "\n", encoding="utf-8")

@@ -1,0 +1,75 @@
+"""The figure of accuracy against the number of labels."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from photoz_ssl.extras import import_extra
+from photoz_ssl.workflows.figures import (
+    BLUE,
+    COLUMN_WIDTH,
+    DARK,
+    ORANGE,
+    STYLE,
+    require_matplotlib,
+    save_figure,
+)
+
+if TYPE_CHECKING:
+    from photoz_ssl.workflows.label_efficiency import Curve
+
+__all__ = ["draw_label_efficiency"]
+
+MARKS = {
+    "fine-tuned": (BLUE, "o", "-"),
+    "from scratch": (ORANGE, "s", "-"),
+    "photometry": (DARK, "^", "--"),
+}
+"""Colour, marker and line of each method."""
+
+
+def draw_label_efficiency(folder: Path, curves: Sequence[Curve]) -> None:
+    """Draw σ_MAD and outliers against labels into ``label_efficiency.png`` and ``.pdf``.
+
+    Parameters
+    ----------
+    folder : Path
+        Where they go; those that are there are replaced.
+    curves : sequence of Curve
+        One a method.
+    """
+    figures = import_extra("matplotlib.figure", extra="plot", purpose="drawing figures")
+    with require_matplotlib().rc_context(STYLE):
+        figure = figures.Figure(figsize=(COLUMN_WIDTH, 4.4), layout="constrained")
+        above, below = figure.subplots(2, 1, sharex=True)
+        for curve in curves:
+            _draw(above, curve, curve.sigma_mad, curve.sigma_mad_error, 1)
+            _draw(below, curve, curve.outlier_fraction, curve.outlier_fraction_error, 100)
+        above.set(xscale="log", yscale="log", ylabel=r"scatter $\sigma_\mathrm{MAD}$")
+        below.set(xlabel="spectroscopic labels", ylabel=r"outliers $\eta$, %", ylim=(0, None))
+        above.yaxis.set_major_formatter("{x:g}")
+        above.yaxis.set_minor_formatter("{x:g}")
+        above.legend(loc="upper right")
+        for suffix in ("png", "pdf"):
+            save_figure(figure, folder / f"label_efficiency.{suffix}", overwrite=True)
+
+
+def _draw(
+    axes: Any, curve: Curve, values: Sequence[float], errors: Sequence[float], scale: float
+) -> None:
+    color, marker, line = MARKS[curve.method]
+    axes.errorbar(
+        curve.n_labels,
+        scale * np.array(values),
+        yerr=scale * np.nan_to_num(errors),
+        color=color,
+        marker=marker,
+        linestyle=line,
+        markersize=4,
+        capsize=2,
+        label=curve.method,
+    )

@@ -1,0 +1,143 @@
+"""The experiment: every method on the same labels, measured once, taken up again."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from photoz_ssl.config import LabelEfficiencyConfig, PretrainConfig
+from photoz_ssl.errors import ArchiveError, CheckpointError, ConfigError
+from photoz_ssl.networks.encoder import PRESETS
+from photoz_ssl.spec import ImageSpec
+from photoz_ssl.survey.archive import create_archive, open_archive
+from photoz_ssl.survey.bands import BANDS
+from photoz_ssl.workflows import label_efficiency as module
+from photoz_ssl.workflows.label_efficiency import METHODS, LabelEfficiencyReport, label_efficiency
+from photoz_ssl.workflows.photometry import photometric_features
+from photoz_ssl.workflows.pretrain import pretrain
+
+
+@pytest.fixture(autouse=True)
+def tiny_preset(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(PRESETS, "tiny", replace(PRESETS["resnet18-compact"], width=0.125))
+
+
+@pytest.fixture
+def survey(tiny_archive: Path, tmp_path: Path) -> Path:
+    """The toy galaxies with magnitudes that tell their redshift."""
+    archive = open_archive(tiny_archive)
+    block = archive.block(slice(0, len(archive)))
+    names = [f"MODEL_MAG_{band}" for band in BANDS]
+    table = np.zeros(len(block), [(name, "f4") for name in names])
+    for place, name in enumerate(names):
+        table[name] = 15 + place * block.redshift + block.ebv
+    path = tmp_path / "survey.h5"
+    with create_archive(path, ImageSpec(), len(block)) as writer:
+        writer.write(replace(block, table=table), columns=tuple(names))
+    return path
+
+
+@pytest.fixture
+def config(survey: Path, tmp_path: Path) -> LabelEfficiencyConfig:
+    pretraining = PretrainConfig(
+        archive=survey,
+        output=tmp_path / "pretrained",
+        encoder="tiny",
+        epochs=1,
+        batch_size=4,
+        batchnorm_groups=2,
+        queue_size=16,
+    )
+    return LabelEfficiencyConfig(
+        archive=survey,
+        output=tmp_path / "efficiency",
+        encoder=str(pretrain(pretraining).encoder),
+        fractions=(0.5, 1.0),
+        n_seeds=2,
+        epochs=1,
+        batch_size=4,
+    )
+
+
+def test_every_method_learns_from_the_same_labels(config: LabelEfficiencyConfig) -> None:
+    report = label_efficiency(config)
+    assert [curve.method for curve in report.curves] == list(METHODS)
+    assert {curve.n_labels for curve in report.curves} == {(6.0, 12.0)}
+    found = json.loads((config.output / "label_efficiency.json").read_text())
+    assert len(found["measurements"]) == 2 * 2 * 3
+    assert found["n_test"] == report.n_test == 6
+    scatter = [one["sigma_mad"] for one in found["measurements"] if one["method"] == "fine-tuned"]
+    assert report.curves[0].sigma_mad[0] == pytest.approx(np.mean(scatter[:2]))
+    assert (config.output / "label_efficiency.png").read_bytes()[:4] == b"\x89PNG"
+    assert (config.output / "label_efficiency.pdf").stat().st_size > 1000
+
+
+def test_it_goes_on_where_it_stopped(
+    config: LabelEfficiencyConfig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = label_efficiency(config)
+    before = (config.output / "label_efficiency.json").read_bytes()
+    for measured in sorted((config.output / "measured").iterdir())[:2]:
+        measured.unlink()
+    trained = []
+    finetune = module.finetune  # type: ignore[attr-defined]
+
+    def counted(*arguments: Any, **options: Any) -> Any:
+        trained.append(arguments)
+        return finetune(*arguments, **options)
+
+    monkeypatch.setattr(module, "finetune", counted)
+    again = label_efficiency(replace(config, resume=True))
+    assert len(trained) == 2
+    assert (config.output / "label_efficiency.json").read_bytes() == before
+    assert again.curves == first.curves
+
+
+def test_other_options_are_not_mixed_in(config: LabelEfficiencyConfig) -> None:
+    label_efficiency(config)
+    with pytest.raises(CheckpointError, match="other options"):
+        label_efficiency(replace(config, resume=True, learning_rate=0.1))
+
+
+def test_few_labels_are_seen_more_often(config: LabelEfficiencyConfig) -> None:
+    archive = open_archive(config.archive)
+    experiment = module._Experiment(
+        replace(config, min_steps=9), archive, archive.rows(split="test"), "tiny", ""
+    )
+    assert [experiment._finetuning(fraction).epochs for fraction in (0.5, 1.0)] == [9, 3]
+
+
+def test_features_are_dereddened_magnitudes_and_colours(survey: Path) -> None:
+    archive = open_archive(survey)
+    features = photometric_features(archive)
+    assert features.shape == (24, 9)
+    by_hand = archive.columns["MODEL_MAG_g"].astype(np.float64) - 3.303 * archive.ebv
+    np.testing.assert_allclose(features[:, 1], by_hand, atol=1e-6)
+    np.testing.assert_allclose(features[:, 5:], np.diff(features[:, :5], axis=1), atol=1e-5)
+
+
+def test_what_cannot_be_compared_is_told(
+    config: LabelEfficiencyConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    archive = open_archive(config.archive)
+    block = archive.block(slice(0, len(archive)))
+    unsplit = tmp_path / "unsplit.h5"
+    with create_archive(unsplit, archive.spec, len(block)) as writer:
+        writer.write(replace(block, split=np.full(len(block), "")))
+    with pytest.raises(ArchiveError, match="test split"):
+        label_efficiency(replace(config, archive=unsplit))
+    monkeypatch.delitem(PRESETS, "tiny")
+    with pytest.raises(ConfigError, match="of no preset"):
+        label_efficiency(config)
+    assert not config.output.exists()
+
+
+def test_the_summary_states_the_factor_or_that_there_is_none() -> None:
+    report = LabelEfficiencyReport(output=Path("out"), curves=(), saved=(2.0, 3.0), n_test=9)
+    assert "a factor of 2.0 to 3.0 of labels" in report.summary()
+    assert "no point" in replace(report, saved=(float("nan"),)).summary()
