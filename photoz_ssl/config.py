@@ -157,6 +157,7 @@ class TrainingConfig:
     batch_size: int = option(256, "Galaxies a step.")
     optimizer: str = option("sgd", "SGD, as in the paper, or AdamW.", choices=("sgd", "adamw"))
     momentum: float = option(0.9, "Momentum of SGD.")
+    mirror: bool = option(True, "Mirror half of the views: the sky has no handedness.")
     seed: int = option(0, "Seed of weights, order and views.")
     device: str = _device()
     precision: str = option(

@@ -7,7 +7,7 @@ import torch.nn.functional as F
 from torch import Generator, Tensor
 
 from photoz_ssl.config import PretrainConfig
-from photoz_ssl.datasets.augment import band_mad, deredden, pretraining_view
+from photoz_ssl.datasets.augment import band_mad, deredden, pretraining_views
 from photoz_ssl.datasets.galaxies import GalaxyBatch, Rows, gather
 from photoz_ssl.networks.moco import MomentumContrast
 from photoz_ssl.survey.archive import Archive
@@ -48,20 +48,20 @@ def contrastive_step(network: MomentumContrast, mad: Tensor, config: PretrainCon
         directions spread evenly, 0 for a collapse.
     """
 
-    def view(batch: GalaxyBatch, generator: Generator) -> Tensor:
-        images = pretraining_view(
-            batch.images,
-            batch.ebv,
-            mad,
-            generator,
-            max_reddening=config.max_reddening,
-            max_shift=config.max_shift,
-            noise_range=config.noise_range,
-        )
-        return images.contiguous(memory_format=torch.channels_last)
-
     def step(batch: GalaxyBatch, generator: Generator) -> tuple[Tensor, dict[str, Tensor]]:
-        query_view, key_view = view(batch, generator), view(batch, generator)
+        query_view, key_view = (
+            view.contiguous(memory_format=torch.channels_last)
+            for view in pretraining_views(
+                batch.images,
+                batch.ebv,
+                mad,
+                generator,
+                max_reddening=config.max_reddening,
+                max_shift=config.max_shift,
+                noise_range=config.noise_range,
+                mirror=config.mirror,
+            )
+        )
         order = torch.randperm(len(batch), generator=generator, device=generator.device)
         logits, query = network(query_view, key_view, order)
         own_key = torch.zeros(len(batch), dtype=torch.int64, device=logits.device)

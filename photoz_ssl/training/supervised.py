@@ -60,7 +60,13 @@ def supervised_step(network: RedshiftNetwork, grid: RedshiftGrid, config: Finetu
     """The step of learning redshift bins by cross-entropy."""
 
     def step(batch: GalaxyBatch, generator: Generator) -> tuple[Tensor, dict[str, Tensor]]:
-        view = finetuning_view(batch.images, batch.ebv, generator, max_shift=config.max_shift)
+        view = finetuning_view(
+            batch.images,
+            batch.ebv,
+            generator,
+            max_shift=config.max_shift,
+            mirror=config.mirror,
+        )
         logits = network(view.contiguous(memory_format=torch.channels_last))
         bins = torch.from_numpy(grid.bin_of(batch.redshift.cpu().numpy())).to(logits.device)
         return F.cross_entropy(logits.float(), bins), {}
