@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from photoz_ssl.errors import ConfigError
+from photoz_ssl.recipes import RECIPES
 from photoz_ssl.spec import NETWORK_SIZE, STAMP_SIZE
 
 __all__ = [
@@ -153,6 +154,11 @@ class TrainingConfig:
 
     archive: Path = argument("Archive of galaxies, from prepare or simulate.")
     output: Path = _output("Run folder")
+    recipe: str | None = option(
+        None,
+        "Published constants to train by; an option given beside it wins, and is told.",
+        choices=tuple(RECIPES),
+    )
     epochs: int = option(100, "Passes over the training galaxies.")
     batch_size: int = option(256, "Galaxies a step.")
     optimizer: str = option("sgd", "SGD, as in the paper, or AdamW.", choices=("sgd", "adamw"))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import os
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
@@ -16,7 +17,7 @@ from photoz_ssl.config import TrainingConfig
 from photoz_ssl.errors import CheckpointError, ConfigError, OutputError
 from photoz_ssl.files import atomic_output, output_errors
 
-__all__ = ["RunFolder", "open_run_folder"]
+__all__ = ["RunFolder", "check_run_folder", "open_run_folder"]
 
 FREE_TO_CHANGE = ("archive", "output", "device", "resume", "overwrite")
 """Fields that a resumed run may have otherwise than the run it resumes."""
@@ -126,31 +127,53 @@ def open_run_folder(config: TrainingConfig, command: str, **inputs: str) -> RunF
     photoz_ssl.errors.OutputError
         If the folder exists and neither ``resume`` nor ``overwrite`` is set.
     """
-    path = config.output
-    if path.exists() and not path.is_dir():
-        raise OutputError(f"{path} is a file", "name a folder for the run")
-    if path.exists() and any(path.iterdir()) and not config.resume:
-        if not config.overwrite:
-            raise OutputError(
-                f"the run folder {path} exists already", "add --resume to go on, or --overwrite"
-            )
-        _remove_run(path)
-    fields = {name: _plain(value) for name, value in vars(config).items() if value is not None}
-    essential = {name: value for name, value in fields.items() if name not in FREE_TO_CHANGE}
-    fingerprint = json.dumps({"command": command, **essential, **inputs}, sort_keys=True)
-    folder = RunFolder(path, fingerprint)
-    folder.load_state()  # refuses another run's state before its config.toml is replaced
+    folder = check_run_folder(config, command, **inputs)
+    path = folder.path
+    if config.overwrite and (path / "config.toml").exists():
+        shutil.rmtree(path)
     with output_errors(path):
         path.mkdir(parents=True, exist_ok=True)
-        (path / "config.toml").write_text(tomli_w.dumps({command: essential}))
+        (path / "config.toml").write_text(tomli_w.dumps({command: _essential(config)}))
     return folder
 
 
-def _remove_run(path: Path) -> None:
-    """Remove a run folder, if that is what it is."""
-    if not (path / "config.toml").exists():
+def check_run_folder(config: TrainingConfig, command: str, **inputs: str) -> RunFolder:
+    """Refuse what `open_run_folder` would refuse, and touch nothing.
+
+    A state of another run is refused here, before its ``config.toml`` is replaced.
+    """
+    path = config.output
+    _require_room_for(path)
+    occupied = path.is_dir() and any(path.iterdir())
+    if occupied and not (config.resume or config.overwrite):
+        raise OutputError(
+            f"the run folder {path} exists already", "add --resume to go on, or --overwrite"
+        )
+    if occupied and config.overwrite and not (path / "config.toml").exists():
         raise ConfigError(f"{path} is not a run folder", "name another --output")
-    shutil.rmtree(path)
+    what = {"command": command, **_essential(config), **inputs}
+    folder = RunFolder(path, json.dumps(what, sort_keys=True))
+    if not config.overwrite:
+        folder.load_state()
+    return folder
+
+
+def _require_room_for(path: Path) -> None:
+    """Refuse a folder that cannot be made or written to."""
+    existing = next(parent for parent in (path, *path.absolute().parents) if parent.exists())
+    if not existing.is_dir():
+        raise OutputError(f"{existing} is a file", "name a folder for the run")
+    if not os.access(existing, os.W_OK):
+        raise OutputError(f"no permission to write {path}", "choose another --output")
+
+
+def _essential(config: TrainingConfig) -> dict[str, Any]:
+    """The fields that a run depends on, as TOML and JSON can hold them."""
+    return {
+        name: _plain(value)
+        for name, value in vars(config).items()
+        if value is not None and name not in FREE_TO_CHANGE
+    }
 
 
 def _plain(value: Any) -> Any:

@@ -34,7 +34,7 @@ from photoz_ssl.training.supervised import (
 )
 from photoz_ssl.workflows.pretrain import is_file, load_encoder, uses_bfloat16
 
-__all__ = ["FinetuneReport", "finetune"]
+__all__ = ["FinetuneReport", "finetune", "labelled_rows"]
 
 HELD_OUT = 0.1
 """Share of the training rows that validate where the archive has no valid split."""
@@ -90,7 +90,7 @@ def finetune(config: FinetuneConfig, *, progress: Progress = silent) -> Finetune
     """
     start = time.monotonic()
     archive = open_archive(config.archive)
-    rows, valid = _labelled_rows(archive, config)
+    rows, valid = labelled_rows(archive, config)
     device, grid = choose_device(config.device), RedshiftGrid()
     encoder = load_encoder(config.encoder, archive.spec, str(config.archive), seed=config.seed)
     folder = open_run_folder(config, "finetune", rows=str(len(rows)), galaxies=str(len(archive)))
@@ -127,7 +127,7 @@ def finetune(config: FinetuneConfig, *, progress: Progress = silent) -> Finetune
     )
 
 
-def _labelled_rows(archive: Archive, config: FinetuneConfig) -> tuple[Rows, Rows]:
+def labelled_rows(archive: Archive, config: FinetuneConfig) -> tuple[Rows, Rows]:
     """Rows to learn from and to validate on."""
     rows = archive.rows(split="train", labelled=True)
     valid = archive.rows(split="valid", labelled=True)

@@ -76,14 +76,7 @@ def pretrain(config: PretrainConfig, *, progress: Progress = silent) -> Pretrain
     start = time.monotonic()
     archive = open_archive(config.archive)
     rows = archive.rows(split="train")
-    batch_size = min(config.batch_size, len(rows))
-    batch_size -= batch_size % config.batchnorm_groups
-    if batch_size < 2 * config.batchnorm_groups:
-        raise ArchiveError(
-            f"{config.archive} has {len(rows)} galaxies to train on, too few for"
-            f" {config.batchnorm_groups} BatchNorm groups",
-            "prepare more galaxies, or lower --batchnorm-groups",
-        )
+    batch_size = usable_batch_size(config, len(rows))
     device = choose_device(config.device)
     encoder = load_encoder(config.encoder, archive.spec, str(config.archive), seed=config.seed)
     folder = open_run_folder(config, "pretrain", rows=str(len(rows)), galaxies=str(len(archive)))
@@ -120,6 +113,25 @@ def pretrain(config: PretrainConfig, *, progress: Progress = silent) -> Pretrain
     path = _save(folder, encoder, archive.spec, config, last, mad.tolist(), len(rows))
     seconds = time.monotonic() - start
     return PretrainReport(path, len(rows), config.epochs, last.get("loss", float("nan")), seconds)
+
+
+def usable_batch_size(config: PretrainConfig, n_galaxies: int) -> int:
+    """The batch size, lowered to what the galaxies fill and the BatchNorm groups divide.
+
+    Raises
+    ------
+    ArchiveError
+        If that leaves fewer than two galaxies a group.
+    """
+    batch_size = min(config.batch_size, n_galaxies)
+    batch_size -= batch_size % config.batchnorm_groups
+    if batch_size < 2 * config.batchnorm_groups:
+        raise ArchiveError(
+            f"{config.archive} has {n_galaxies} galaxies to train on, too few for"
+            f" {config.batchnorm_groups} BatchNorm groups",
+            "prepare more galaxies, or lower --batchnorm-groups",
+        )
+    return batch_size
 
 
 def uses_bfloat16(precision: str, device: torch.device) -> bool:
