@@ -20,7 +20,7 @@ from photoz_ssl.spec import ImageSpec
 from photoz_ssl.survey.archive import open_archive
 from photoz_ssl.survey.bands import R_SF11
 from photoz_ssl.training.contrastive import measure_band_mad
-from photoz_ssl.training.run_folder import check_run_folder
+from photoz_ssl.training.run_folder import check_run_folder, identity_of
 from photoz_ssl.training.schedule import STEP_FACTOR, STEP_FRACTIONS
 from photoz_ssl.workflows.finetune import labelled_rows
 from photoz_ssl.workflows.pretrain import (
@@ -114,7 +114,7 @@ def dry_run_pretrain(
     rows = archive.rows(split="train")
     batch_size = usable_batch_size(config, len(rows))
     encoder = _checked_encoder(config, archive.spec)
-    check_run_folder(config, "pretrain", rows=str(len(rows)), galaxies=str(len(archive)))
+    check_run_folder(config, "pretrain", identity_of(archive, rows))
     constants = [
         *_fields(config, "pretrain", given or {}, batch_size),
         RunConstant("schedule", "cosine to 0", "[field] Chen et al. 2020 (MoCo v2)"),
@@ -149,7 +149,7 @@ def dry_run_finetune(
     archive = open_archive(config.archive)
     rows, valid = labelled_rows(archive, config)
     encoder = _checked_encoder(config, archive.spec)
-    check_run_folder(config, "finetune", rows=str(len(rows)), galaxies=str(len(archive)))
+    check_run_folder(config, "finetune", identity_of(archive, rows))
     batch_size, grid = min(config.batch_size, len(rows)), RedshiftGrid()
     constants = [
         *_fields(config, "finetune", given or {}, batch_size),

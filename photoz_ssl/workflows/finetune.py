@@ -23,7 +23,7 @@ from photoz_ssl.redshift.grid import RedshiftGrid
 from photoz_ssl.redshift.metrics import normalised_residual, outlier_fraction, sigma_mad
 from photoz_ssl.survey.archive import Archive, open_archive
 from photoz_ssl.training.loop import Plan, train
-from photoz_ssl.training.run_folder import RunFolder, open_run_folder
+from photoz_ssl.training.run_folder import RunFolder, identity_of, open_run_folder
 from photoz_ssl.training.schedule import cosine_factor, steps_factor
 from photoz_ssl.training.supervised import (
     Evaluation,
@@ -93,7 +93,7 @@ def finetune(config: FinetuneConfig, *, progress: Progress = silent) -> Finetune
     rows, valid = labelled_rows(archive, config)
     device, grid = choose_device(config.device), RedshiftGrid()
     encoder = load_encoder(config.encoder, archive.spec, str(config.archive), seed=config.seed)
-    folder = open_run_folder(config, "finetune", rows=str(len(rows)), galaxies=str(len(archive)))
+    folder = open_run_folder(config, "finetune", identity_of(archive, rows))
     pretrained = is_file(config.encoder)
     frozen = pretrained and config.encoder_rate == 0
     network = RedshiftNetwork(encoder, grid.n_bins, seed=config.seed, frozen=frozen).to(device)

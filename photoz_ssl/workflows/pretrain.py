@@ -22,7 +22,7 @@ from photoz_ssl.survey.archive import open_archive
 from photoz_ssl.training.contrastive import contrastive_step, measure_band_mad
 from photoz_ssl.training.loop import Plan, train
 from photoz_ssl.training.optimizers import make_optimizer
-from photoz_ssl.training.run_folder import RunFolder, open_run_folder
+from photoz_ssl.training.run_folder import RunFolder, identity_of, open_run_folder
 from photoz_ssl.training.schedule import cosine_factor
 
 __all__ = ["PretrainReport", "load_encoder", "pretrain"]
@@ -79,7 +79,7 @@ def pretrain(config: PretrainConfig, *, progress: Progress = silent) -> Pretrain
     batch_size = usable_batch_size(config, len(rows))
     device = choose_device(config.device)
     encoder = load_encoder(config.encoder, archive.spec, str(config.archive), seed=config.seed)
-    folder = open_run_folder(config, "pretrain", rows=str(len(rows)), galaxies=str(len(archive)))
+    folder = open_run_folder(config, "pretrain", identity_of(archive, rows))
     network = MomentumContrast(
         encoder,
         projection_size=config.projection_size,
