@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from photoz_ssl.cli.console import say, show_progress
 from photoz_ssl.cli.dry_run import DRY_RUN, note_departures, show_dry_run
 from photoz_ssl.cli.options import command, config_from, given_values
+from photoz_ssl.cli.training import run_training, stop_on_signals
 from photoz_ssl.config import FinetuneConfig
 
 EXAMPLES = (
@@ -26,9 +26,8 @@ def finetune(quiet: bool, verbose: bool, dry_run: bool, **options: Any) -> None:
 
         show_dry_run(dry_run_finetune(config, given=given_values()), quiet=quiet)
         return
-    from photoz_ssl.workflows.finetune import finetune as run
-
     note_departures(config, "finetune", quiet=quiet)
-    with show_progress(quiet=quiet) as progress:
-        report = run(config, progress=progress)
-    say(report.summary(), quiet=quiet)
+    with stop_on_signals() as stop:
+        from photoz_ssl.workflows.finetune import finetune as run
+
+        run_training(run, config, stop, quiet=quiet)

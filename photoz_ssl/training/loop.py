@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from photoz_ssl.datasets.galaxies import GalaxyBatch, Rows, batch_rows, read_ahead
-from photoz_ssl.progress import Progress
+from photoz_ssl.progress import Progress, Stop, Stopped, never
 from photoz_ssl.survey.archive import Archive
 from photoz_ssl.training.run_folder import RunFolder
 
@@ -81,6 +81,7 @@ def train(
     *,
     after_epoch: Callable[[], dict[str, float]] = dict,
     progress: Progress,
+    stop: Stop = never,
 ) -> None:
     """Train a network in place, from where the run folder's state left off.
 
@@ -103,6 +104,13 @@ def train(
         Measures something on the network after each epoch.
     progress : callable
         Told after every step.
+    stop : callable
+        Asked after every step whether to save the state and stop.
+
+    Raises
+    ------
+    photoz_ssl.progress.Stopped
+        If ``stop`` said so before the last step was done.
     """
     first, sums = _resume(network, optimizer, folder)
     order = (
@@ -133,9 +141,12 @@ def train(
             means = {name: float(value) / plan.steps_an_epoch for name, value in sums.items()}
             folder.log(step=step + 1, epoch=epoch, **rate, **means, **after_epoch())
             sums = {}
-        if place == 0 or time.monotonic() - saved > SECONDS_BETWEEN_STATES:
+        stopping = stop()
+        if place == 0 or stopping or time.monotonic() - saved > SECONDS_BETWEEN_STATES:
             folder.save_state(_state(network, optimizer, step + 1, sums))
             saved = time.monotonic()
+        if stopping and step + 1 < plan.n_steps:
+            raise Stopped(step + 1, plan.n_steps)
 
 
 def _state(

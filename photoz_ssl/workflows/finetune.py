@@ -17,7 +17,7 @@ from photoz_ssl.errors import ArchiveError
 from photoz_ssl.networks.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from photoz_ssl.networks.redshift_head import RedshiftNetwork
 from photoz_ssl.networks.runtimes import choose_device
-from photoz_ssl.progress import Progress, silent
+from photoz_ssl.progress import Progress, Stop, never, silent
 from photoz_ssl.redshift.calibration import Calibration, fit_calibration
 from photoz_ssl.redshift.grid import RedshiftGrid
 from photoz_ssl.redshift.metrics import normalised_residual, outlier_fraction, sigma_mad
@@ -73,7 +73,9 @@ class FinetuneReport:
         )
 
 
-def finetune(config: FinetuneConfig, *, progress: Progress = silent) -> FinetuneReport:
+def finetune(
+    config: FinetuneConfig, *, progress: Progress = silent, stop: Stop = never
+) -> FinetuneReport:
     """Fine-tune an encoder on labels, or train one from scratch (method section 4).
 
     Parameters
@@ -82,11 +84,15 @@ def finetune(config: FinetuneConfig, *, progress: Progress = silent) -> Finetune
         Archive, encoder, run folder and all constants.
     progress : callable
         Told after every step.
+    stop : callable
+        Asked after every step whether to save the state and stop.
 
     Raises
     ------
     photoz_ssl.errors.PhotozError
         If the archive, the run folder or the encoder cannot be used.
+    photoz_ssl.progress.Stopped
+        If ``stop`` said so before training was done.
     """
     start = time.monotonic()
     archive = open_archive(config.archive)
@@ -111,6 +117,7 @@ def finetune(config: FinetuneConfig, *, progress: Progress = silent) -> Finetune
         folder,
         after_epoch=lambda: _metrics(validate(), Calibration(), grid),
         progress=progress,
+        stop=stop,
     )
     evaluation = validate()
     calibration = fit_calibration(evaluation.logits, evaluation.redshift, grid)

@@ -16,7 +16,7 @@ from photoz_ssl.networks.checkpoint import Checkpoint, load_checkpoint, save_che
 from photoz_ssl.networks.encoder import Encoder, build_encoder, encoder_config
 from photoz_ssl.networks.moco import MomentumContrast
 from photoz_ssl.networks.runtimes import choose_device
-from photoz_ssl.progress import Progress, silent
+from photoz_ssl.progress import Progress, Stop, never, silent
 from photoz_ssl.spec import ImageSpec
 from photoz_ssl.survey.archive import open_archive
 from photoz_ssl.training.contrastive import contrastive_step, measure_band_mad
@@ -58,7 +58,9 @@ class PretrainReport:
         )
 
 
-def pretrain(config: PretrainConfig, *, progress: Progress = silent) -> PretrainReport:
+def pretrain(
+    config: PretrainConfig, *, progress: Progress = silent, stop: Stop = never
+) -> PretrainReport:
     """Pretrain an encoder by momentum contrast (method sections 3 and 4).
 
     Parameters
@@ -67,11 +69,15 @@ def pretrain(config: PretrainConfig, *, progress: Progress = silent) -> Pretrain
         Archive, run folder and all constants.
     progress : callable
         Told after every step.
+    stop : callable
+        Asked after every step whether to save the state and stop.
 
     Raises
     ------
     photoz_ssl.errors.PhotozError
         If the archive, the run folder or the encoder cannot be used.
+    photoz_ssl.progress.Stopped
+        If ``stop`` said so before training was done.
     """
     start = time.monotonic()
     archive = open_archive(config.archive)
@@ -108,7 +114,7 @@ def pretrain(config: PretrainConfig, *, progress: Progress = silent) -> Pretrain
     )
     mad = measure_band_mad(archive, rows).to(device)
     step = contrastive_step(network, mad, config)
-    train(network, optimizer, step, plan, folder, progress=progress)
+    train(network, optimizer, step, plan, folder, progress=progress, stop=stop)
     last = folder.last_metrics()
     path = _save(folder, encoder, archive.spec, config, last, mad.tolist(), len(rows))
     seconds = time.monotonic() - start
