@@ -6,7 +6,7 @@ from typing import Any
 
 from photoz_ssl.cli.dry_run import DRY_RUN, note_departures, show_dry_run
 from photoz_ssl.cli.options import command, config_from, given_values
-from photoz_ssl.cli.training import run_training, stop_on_signals
+from photoz_ssl.cli.training import leads, run_training, stop_on_signals
 from photoz_ssl.config import PretrainConfig
 
 EXAMPLES = (
@@ -26,8 +26,9 @@ def pretrain(quiet: bool, verbose: bool, dry_run: bool, **options: Any) -> None:
 
         show_dry_run(dry_run_pretrain(config, given=given_values()), quiet=quiet)
         return
-    note_departures(config, "pretrain", quiet=quiet)
     with stop_on_signals() as stop:
         from photoz_ssl.workflows.pretrain import pretrain as run
 
+        quiet = quiet or not leads()
+        note_departures(config, "pretrain", quiet=quiet)
         run_training(run, config, stop, quiet=quiet)

@@ -1,4 +1,4 @@
-"""What ``pretrain`` and ``finetune`` share: they stop when asked to, and tell how to go on."""
+"""What ``pretrain`` and ``finetune`` share: they stop when asked to, and one process talks."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any, Protocol
 from photoz_ssl.cli.console import say, show_progress
 from photoz_ssl.progress import Progress, Stop, Stopped
 
-__all__ = ["run_training", "stop_on_signals"]
+__all__ = ["leads", "run_training", "stop_on_signals"]
 
 SIGNALS = ("SIGTERM", "SIGUSR1")
 """What batch systems send before they end a job."""
@@ -45,6 +45,13 @@ def stop_on_signals() -> Iterator[Stop]:
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
+
+
+def leads() -> bool:
+    """Whether this process is the one that talks, of those that train together."""
+    from photoz_ssl.training.distributed import launched
+
+    return launched().rank == 0
 
 
 def run_training(train: Training, config: Any, stop: Stop, *, quiet: bool) -> None:

@@ -15,7 +15,7 @@ import torch
 import torch.nn.functional as F
 from torch import Generator, Tensor
 
-from photoz_ssl.datasets.parts import empty_views, fetched, in_parts
+from photoz_ssl.datasets.parts import Part, Share, empty_views, fetched, in_parts, whole_batch
 from photoz_ssl.spec import NETWORK_SIZE
 from photoz_ssl.survey.bands import R_SF11
 
@@ -143,9 +143,15 @@ def _normal_quantiles() -> Tensor:
     return (quantiles / quantiles.std(correction=0)).to(torch.float32)
 
 
-def add_noise(images: Tensor, sigma: Tensor, generator: Generator) -> Tensor:
-    """Add Gaussian noise of standard deviation ``sigma``, shape (n, bands), nanomaggies."""
-    noise = standard_normal(images.shape, generator)
+def add_noise(
+    images: Tensor, sigma: Tensor, generator: Generator, part: Part | None = None
+) -> Tensor:
+    """Add Gaussian noise of standard deviation ``sigma``, shape (n, bands), nanomaggies.
+
+    It is drawn for all images, or for all of the ``part`` of a batch that they belong to.
+    """
+    drawn, kept = (part.drawn, part.kept) if part else (len(images), slice(None))
+    noise = standard_normal((drawn, *images.shape[1:]), generator)[kept]
     return torch.addcmul(images, noise, sigma[:, :, None, None])
 
 
@@ -162,14 +168,14 @@ def _uniform(shape: int | tuple[int, ...], low: float, high: float, generator: G
 
 
 def _random_axes(
-    images: Tensor, max_shift: int, mirror: bool, generator: Generator
+    stored: int, share: Share, max_shift: int, mirror: bool, generator: Generator
 ) -> tuple[Tensor, Tensor]:
     """A random rotation, flip, shift and crop of each image, as `_resample` takes them."""
-    n, device = len(images), generator.device
+    n, own, device = share.whole, share.own, generator.device
     angle = _uniform(n, 0, 2 * math.pi, generator)
     flip = torch.rand(n, generator=generator, device=device) < (0.5 if mirror else 0.0)
     shift = torch.randint(-max_shift, max_shift + 1, (n, 2), generator=generator, device=device)
-    return _grid_axes(angle, flip, shift, images.shape[-1], NETWORK_SIZE)
+    return _grid_axes(angle[own], flip[own], shift[own], stored, NETWORK_SIZE)
 
 
 def pretraining_views(
@@ -183,6 +189,7 @@ def pretraining_views(
     noise_range: tuple[float, ...],
     mirror: bool = True,
     n_views: int = 2,
+    share: Share | None = None,
 ) -> Tensor:
     """Random views for MoCo: deredden, redden, rotate, flip, shift, crop, add noise.
 
@@ -200,34 +207,46 @@ def pretraining_views(
         As in `photoz_ssl.config.PretrainConfig`.
     n_views : int
         Views of each image.
+    share : Share, optional
+        The batch of which the images are a part; draws are made for all of it.
 
     Returns
     -------
     Tensor, shape (n_views, n, 5, 64, 64)
     """
-    n = len(images)
-    axes = [_random_axes(images, max_shift, mirror, generator) for _ in range(n_views)]
-    reddening = _uniform((n_views, n), 0, max_reddening, generator) - ebv
+    share = share or whole_batch(images)
+    n, own, stored = share.whole, share.own, images.shape[-1]
+    axes = [_random_axes(stored, share, max_shift, mirror, generator) for _ in range(n_views)]
+    reddening = _uniform((n_views, n), 0, max_reddening, generator)[:, own] - ebv
     dust = [_transmission(images, of_view) for of_view in reddening]
-    sigma = _uniform((n_views, n, 1), noise_range[0], noise_range[1], generator) * mad
-    views = empty_views(images, (n_views, n, images.shape[1], NETWORK_SIZE, NETWORK_SIZE))
+    sigma = _uniform((n_views, n, 1), noise_range[0], noise_range[1], generator)[:, own] * mad
+    size = (n_views, len(images), images.shape[1], NETWORK_SIZE, NETWORK_SIZE)
+    views = empty_views(images, size)
 
-    def fill(part: slice, part_generator: Generator) -> None:
-        stamps = fetched(images[part])
+    def fill(part: Part, part_generator: Generator) -> None:
+        rows = part.rows
+        stamps = fetched(images[rows])
         for number, (row, column) in enumerate(axes):
-            view = _resample(stamps, row[part], column[part])
-            view *= dust[number][part]  # the geometry, being linear, may come first
-            views[number, part] = add_noise(view, sigma[number, part], part_generator)
+            view = _resample(stamps, row[rows], column[rows])
+            view *= dust[number][rows]  # the geometry, being linear, may come first
+            views[number, rows] = add_noise(view, sigma[number, rows], part_generator, part)
 
-    in_parts(fill, images, generator)
+    in_parts(fill, images, generator, share)
     return views
 
 
 def finetuning_view(
-    images: Tensor, ebv: Tensor, generator: Generator, *, max_shift: int, mirror: bool = True
+    images: Tensor,
+    ebv: Tensor,
+    generator: Generator,
+    *,
+    max_shift: int,
+    mirror: bool = True,
+    share: Share | None = None,
 ) -> Tensor:
     """A random view for fine-tuning: deredden, rotate, flip, shift, crop; (n, 5, 64, 64)."""
-    row, column = _random_axes(images, max_shift, mirror, generator)
+    share = share or whole_batch(images)
+    row, column = _random_axes(images.shape[-1], share, max_shift, mirror, generator)
     return deredden(_resample(images, row, column), ebv)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from functools import lru_cache
 from threading import Barrier
 
@@ -12,36 +13,97 @@ import numpy as np
 import torch
 from torch import Generator, Tensor
 
-__all__ = ["empty_views", "fetched", "in_parts"]
+__all__ = ["Part", "Share", "empty_views", "fetched", "in_parts", "whole_batch"]
 
 IMAGES_A_PART = 8
 """Of 107 pixels and five bands these fill 2 MB; more of them fall out of a core's cache."""
 
 
+@dataclass(frozen=True)
+class Share:
+    """Where the galaxies at hand are in a batch that several processes have split.
+
+    Each process makes the random draws of the whole batch and keeps its own, so that views
+    do not depend on the number of processes. The dear ones, of noise, are made on a CPU only
+    for the parts that it shares in.
+
+    Parameters
+    ----------
+    whole : int
+        Galaxies in the batch.
+    own : slice
+        Those at hand, from start to stop.
+    """
+
+    whole: int
+    own: slice
+
+
+def whole_batch(images: Tensor) -> Share:
+    """All of a batch."""
+    return Share(len(images), slice(0, len(images)))
+
+
+@dataclass(frozen=True)
+class Part:
+    """Some of the galaxies at hand.
+
+    Parameters
+    ----------
+    rows : slice
+        Of the galaxies at hand.
+    drawn : int
+        Galaxies that are drawn for, some of them perhaps at hand elsewhere.
+    kept : slice
+        Those of the drawn that are at hand.
+    """
+
+    rows: slice
+    drawn: int
+    kept: slice
+
+
+def _part(start: int, stop: int, own: slice) -> Part:
+    """What of the batch's galaxies from start to stop is at hand."""
+    first, last = max(start, own.start), min(stop, own.stop)
+    rows = slice(first - own.start, last - own.start)
+    return Part(rows, stop - start, slice(first - start, last - start))
+
+
 def in_parts(
-    work: Callable[[slice, Generator], None], images: Tensor, generator: Generator
+    work: Callable[[Part, Generator], None], images: Tensor, generator: Generator, share: Share
 ) -> None:
     """Do some work on all of a batch: part by part on a CPU, at once on a GPU.
 
-    What comes out depends on the generator alone, and not on the number of threads.
+    What comes out depends on the generator alone, and not on the number of threads or of
+    processes.
 
     Parameters
     ----------
     work : callable
-        Takes the images of a part, and a generator of its own.
+        Takes a part, and a generator of its own.
     images : Tensor, shape (n, ...)
-        The batch.
+        The galaxies at hand.
     generator : Generator
         Seeds those of the parts.
+    share : Share
+        Of the batch, that the galaxies at hand are.
     """
-    n = len(images)
+    n, own = share.whole, share.own
     if images.device.type != "cpu":
-        return work(slice(0, n), generator)
-    parts = [slice(start, start + IMAGES_A_PART) for start in range(0, n, IMAGES_A_PART)]
-    seeds = torch.randint(2**63 - 1, (len(parts),), generator=generator).tolist()
-    generators = (Generator().manual_seed(seed) for seed in seeds)
-    list(_workers(torch.get_num_threads()).map(work, parts, generators))  # raises errors here
+        return work(_part(0, n, own), generator)
+    starts = range(0, n, IMAGES_A_PART)
+    seeds = torch.randint(2**63 - 1, (len(starts),), generator=generator).tolist()
+    parts = (_part(start, min(start + IMAGES_A_PART, n), own) for start in starts)
+    shared = [(part, seed) for part, seed in zip(parts, seeds, strict=True) if _at_hand(part)]
+    generators = (Generator().manual_seed(seed) for _, seed in shared)
+    at_work = _workers(torch.get_num_threads()).map(work, (part for part, _ in shared), generators)
+    list(at_work)  # raises errors here
     return None
+
+
+def _at_hand(part: Part) -> bool:
+    return bool(part.rows.stop > part.rows.start)
 
 
 @lru_cache(maxsize=1)

@@ -22,6 +22,7 @@ from photoz_ssl.datasets.augment import (
     standard_normal,
     transform_and_crop,
 )
+from photoz_ssl.datasets.parts import Share
 
 SIZES = (64, 107, 108)
 
@@ -176,7 +177,9 @@ def test_mad_of_gaussian_pixels() -> None:
     torch.testing.assert_close(mad * 1.4826, scale.ravel(), rtol=0.03, atol=0)
 
 
-def pretraining(seed: int, stamps: Tensor, reddening: float = 0.5) -> Tensor:
+def pretraining(
+    seed: int, stamps: Tensor, reddening: float = 0.5, share: Share | None = None
+) -> Tensor:
     return pretraining_views(
         stamps,
         torch.full((len(stamps),), 0.1),
@@ -185,6 +188,7 @@ def pretraining(seed: int, stamps: Tensor, reddening: float = 0.5) -> Tensor:
         max_reddening=reddening,
         max_shift=7,
         noise_range=(1.0, 3.0),
+        share=share,
     )
 
 
@@ -208,6 +212,19 @@ def test_the_number_of_threads_does_not_change_a_view() -> None:
     finally:
         torch.set_num_threads(before)
     assert torch.equal(*views)
+
+
+@pytest.mark.parametrize("size", [2, 5])
+def test_views_of_parts_of_a_batch_are_those_of_the_batch(size: int) -> None:
+    stamps, n = images(n=20), 20 // size
+    whole = pretraining(1, stamps)
+    seen = finetuning_view(stamps, torch.zeros(20), Generator().manual_seed(1), max_shift=7)
+    for own in (slice(start, start + n) for start in range(0, 20, n)):
+        share = Share(20, own)
+        assert torch.equal(pretraining(1, stamps[own], share=share), whole[:, own])
+        generator = Generator().manual_seed(1)
+        view = finetuning_view(stamps[own], torch.zeros(n), generator, max_shift=7, share=share)
+        assert torch.equal(view, seen[own])
 
 
 def test_views_are_reddened_within_the_range() -> None:
