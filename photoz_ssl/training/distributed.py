@@ -17,9 +17,10 @@ from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 
 from photoz_ssl.datasets.parts import Share
-from photoz_ssl.errors import ConfigError, PeerError
+from photoz_ssl.errors import ConfigError, PeerError, PhotozError
 from photoz_ssl.networks.ranks import World
 from photoz_ssl.networks.runtimes import choose_device
+from photoz_ssl.progress import Stopped
 
 __all__ = ["Launch", "join_world", "launched", "require_equal_parts", "share_of", "synchronised"]
 
@@ -115,10 +116,9 @@ def join_world(device: str) -> Iterator[World]:
     _meet(launch, world)
     try:
         yield world
-    except (PeerError, KeyboardInterrupt):
-        raise  # an orderly end takes all of them
-    except BaseException:
-        dist.destroy_process_group()
+    except (PhotozError, Stopped) as end:
+        if not isinstance(end, PeerError):  # an orderly end takes all of them
+            dist.destroy_process_group()
         raise
     dist.destroy_process_group()
 
@@ -160,10 +160,10 @@ def require_equal_parts(batch_size: int, world: World) -> None:
     Raises
     ------
     ConfigError
-        That names a multiple which would.
+        If it does not.
     """
     if batch_size % world.size:
         raise ConfigError(
             f"--batch-size {batch_size} cannot be split evenly over {world.size} processes",
-            f"make it a multiple, such as {-(-batch_size // world.size) * world.size}",
+            f"make it a multiple of {world.size}",
         )
