@@ -53,15 +53,24 @@ def finish(command: Sequence[str], output: Path) -> float:
     return time.monotonic() - begun
 
 
-def kill(command: Sequence[str], output: Path, seconds: float) -> dict[str, object]:
+def half_written(output: Path) -> list[str]:
+    """Names of the files in a run folder that are not complete."""
+    return [path.name for path in output.iterdir() if is_leftover(path)]
+
+
+def kill(
+    command: Sequence[str], output: Path, seconds: float, while_writing: bool
+) -> dict[str, object]:
     """Kill a training some seconds after it has made its run folder; tell what it left."""
     process = start(command, output)
     time.sleep(seconds)
+    while while_writing and process.poll() is None and not half_written(output):
+        time.sleep(0.001)
     process.kill()
     process.wait()
     return {
         "seconds": round(seconds, 3),
-        "half_written": [path.name for path in output.iterdir() if is_leftover(path)],
+        "half_written": half_written(output),
         "state": (output / "state.pt").exists(),
     }
 
@@ -71,7 +80,9 @@ def digest(path: Path) -> str:
     return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
-def run(folder: Path, command: Sequence[str], n_kills: int, seed: int) -> dict[str, object]:
+def run(
+    folder: Path, command: Sequence[str], n_kills: int, seed: int, while_writing: bool
+) -> dict[str, object]:
     """All runs, one after the other."""
     model = MODELS[command[0]]
     seconds = finish(command, folder / "undisturbed")
@@ -80,7 +91,7 @@ def run(folder: Path, command: Sequence[str], n_kills: int, seed: int) -> dict[s
     kills = []
     for number, moment in enumerate(moments):
         output = folder / f"killed-{number}"
-        left = kill(command, output, float(moment))
+        left = kill(command, output, float(moment), while_writing)
         finish(command, output)
         kills.append({**left, "identical": digest(output / model) == expected})
     return {
@@ -104,10 +115,13 @@ def main() -> int:
     parser.add_argument("--encoder", default="resnet18-compact")
     parser.add_argument("--kills", type=int, default=20)
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument(
+        "--while-writing", action="store_true", help="wait, from then on, for a file being written"
+    )
     given, options = parser.parse_known_args()
     command = [given.command, given.archive, "--encoder", given.encoder, *options]
     with tempfile.TemporaryDirectory() as folder:
-        result = run(Path(folder), command, given.kills, given.seed)
+        result = run(Path(folder), command, given.kills, given.seed, given.while_writing)
     print(json.dumps(result, indent=1))
     return 0 if result["identical"] == given.kills else 1
 

@@ -71,8 +71,10 @@ class World:
 
     def any(self, *flags: bool) -> tuple[bool, ...]:
         """Of each flag, whether at least one process has raised it."""
+        if self.size == 1:
+            return flags
         raised = self.gather(torch.tensor([flags], dtype=torch.int32, device=self.device))
-        return tuple(bool(flag) for flag in raised.any(dim=0))
+        return tuple(raised.any(dim=0).tolist())
 
     def agree(self, *numbers: int) -> bool:
         """Whether all processes have the same numbers."""

@@ -10,6 +10,7 @@ import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import timedelta
 
 import torch
 import torch.distributed as dist
@@ -29,6 +30,9 @@ SRUN = frozenset({"SLURM_PROCID", "SLURM_NTASKS", "SLURM_LOCALID"})
 
 FIRST_PORT, N_PORTS = 20_000, 12_000
 """Ports to meet at under SLURM: below those that systems give away by themselves."""
+
+PATIENCE = timedelta(minutes=10)
+"""How long processes wait for each other before they give up."""
 
 
 @dataclass(frozen=True)
@@ -131,6 +135,7 @@ def _meet(launch: Launch, world: World) -> None:
             init_method=launch.meeting,
             rank=launch.rank,
             world_size=launch.size,
+            timeout=PATIENCE,
             device_id=world.device if on_gpu else None,
         )
 

@@ -30,8 +30,11 @@ main(sys.argv[1:])
 """
 
 
-def kill_after(seconds: float, config: PretrainConfig) -> None:
-    """Train in a process of its own; kill it some seconds after it has made its run folder."""
+def kill_after(seconds: float, config: PretrainConfig, *, while_writing: bool) -> None:
+    """Train in a process of its own; kill it some seconds after it has made its run folder.
+
+    While writing: at the next moment from then on when a file is half-written.
+    """
     options = [config.archive, "-o", config.output, "--encoder", config.encoder, "--resume"]
     options += ["--epochs", config.epochs, "--batch-size", config.batch_size, "--quiet"]
     options += ["--queue-size", config.queue_size, "--batchnorm-groups", config.batchnorm_groups]
@@ -42,8 +45,14 @@ def kill_after(seconds: float, config: PretrainConfig) -> None:
     while process.poll() is None and not (config.output / "config.toml").exists():
         time.sleep(0.005)
     time.sleep(seconds)
+    while while_writing and process.poll() is None and not leftovers(config):
+        time.sleep(0.001)
     process.kill()
     process.wait()
+
+
+def leftovers(config: PretrainConfig) -> list[Path]:
+    return [path for path in config.output.iterdir() if is_leftover(path)]
 
 
 def test_a_killed_training_resumes_to_the_same_bytes(
@@ -61,11 +70,11 @@ def test_a_killed_training_resumes_to_the_same_bytes(
     )
     whole = pretrain(config).encoder
     cut = replace(config, output=tmp_path / "cut", resume=True)
-    for seconds in np.random.default_rng(3).uniform(0, 1, 3):
-        kill_after(float(seconds), cut)
+    for number, seconds in enumerate(np.random.default_rng(3).uniform(0, 1, 3)):
+        kill_after(float(seconds), cut, while_writing=number == 1)
     resumed = pretrain(cut).encoder
     assert resumed.read_bytes() == whole.read_bytes()
     assert (cut.output / "metrics.jsonl").read_text() == (
         config.output / "metrics.jsonl"
     ).read_text()
-    assert not any(is_leftover(path) for path in cut.output.iterdir())
+    assert not leftovers(cut)
