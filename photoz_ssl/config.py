@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from photoz_ssl.errors import ConfigError
+from photoz_ssl.recipes import RECIPES
 from photoz_ssl.spec import NETWORK_SIZE, STAMP_SIZE
 
 __all__ = [
@@ -154,10 +155,16 @@ class TrainingConfig:
 
     archive: Path = argument("Archive of galaxies, from prepare or simulate.")
     output: Path = _output("Run folder")
+    recipe: str | None = option(
+        None,
+        "Published constants to train by; an option given beside it wins, and is told.",
+        choices=tuple(RECIPES),
+    )
     epochs: int = option(100, "Passes over the training galaxies.")
     batch_size: int = option(256, "Galaxies a step.")
     optimizer: str = option("sgd", "SGD, as in the paper, or AdamW.", choices=("sgd", "adamw"))
     momentum: float = option(0.9, "Momentum of SGD.")
+    mirror: bool = option(True, "Mirror half of the views: the sky has no handedness.")
     seed: int = option(0, "Seed of weights, order and views.")
     device: str = _device()
     precision: str = option(

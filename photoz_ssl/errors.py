@@ -11,6 +11,8 @@ __all__ = [
     "DustError",
     "MissingExtraError",
     "OutputError",
+    "PeerError",
+    "PeerFailedError",
     "PhotozError",
     "SpecMismatchError",
 ]
@@ -66,6 +68,14 @@ class SpecMismatchError(PhotozError):
 
 class OutputError(PhotozError):
     """An output exists already, or cannot be written."""
+
+
+class PeerError(PhotozError):
+    """Another of the processes that work together is gone."""
+
+
+class PeerFailedError(PhotozError):
+    """Another process met an error, which it tells itself."""
 
 
 class MissingExtraError(PhotozError):

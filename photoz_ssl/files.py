@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import hashlib
 import os
+import re
 import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -12,7 +13,14 @@ from pathlib import Path
 
 from photoz_ssl.errors import OutputError
 
-__all__ = ["atomic_output", "claim_output", "output_errors", "sha256_of"]
+__all__ = [
+    "atomic_output",
+    "claim_output",
+    "is_leftover",
+    "output_errors",
+    "remove_leftovers",
+    "sha256_of",
+]
 
 
 def claim_output(path: Path, *, overwrite: bool) -> None:
@@ -104,3 +112,15 @@ def sha256_of(path: Path) -> str:
         while chunk := stream.read(1 << 20):
             digest.update(chunk)
     return digest.hexdigest()
+
+
+def is_leftover(path: Path) -> bool:
+    """Whether a path is the temporary file of an `atomic_output` that was killed."""
+    return re.fullmatch(r"\..+\.[0-9a-f]{8}\.part(\.\w+)?", path.name) is not None
+
+
+def remove_leftovers(folder: Path) -> None:
+    """Remove what killed writers left in a folder; nobody else may be writing there."""
+    for path in folder.iterdir():
+        if is_leftover(path):
+            path.unlink(missing_ok=True)

@@ -1,10 +1,11 @@
-"""How a workflow tells what it is doing, without knowing who listens."""
+"""How a workflow tells what it is doing and is asked to stop, without knowing who listens."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Protocol
 
-__all__ = ["Progress", "silent"]
+__all__ = ["Progress", "Stop", "Stopped", "never", "silent"]
 
 
 class Progress(Protocol):
@@ -26,3 +27,33 @@ class Progress(Protocol):
 
 def silent(stage: str, done: int, total: int | None, /, **figures: float) -> None:
     """Ignore all progress."""
+
+
+Stop = Callable[[], bool]
+"""Asked after every step whether work that can be taken up again is to stop there."""
+
+
+def never() -> bool:
+    """Go on to the end."""
+    return False
+
+
+class Stopped(Exception):  # noqa: N818 (it is none)
+    """Not an error: work has stopped as it was asked to, and can be taken up again.
+
+    Parameters
+    ----------
+    done, total : int
+        Steps that are done, and steps in all.
+    """
+
+    def __init__(self, done: int, total: int) -> None:
+        super().__init__(done, total)
+        self.done, self.total = done, total
+
+    def summary(self) -> str:
+        """One line for a person."""
+        return (
+            f"stopped after step {self.done} of {self.total}, as asked;"
+            " the same command with --resume goes on from there"
+        )

@@ -4,22 +4,31 @@ from __future__ import annotations
 
 from typing import Any
 
-from photoz_ssl.cli.console import say, show_progress
-from photoz_ssl.cli.options import command, config_from
+from photoz_ssl.cli.dry_run import DRY_RUN, note_departures, show_dry_run
+from photoz_ssl.cli.options import command, config_from, given_values
+from photoz_ssl.cli.training import leads, run_training, stop_on_signals
 from photoz_ssl.config import FinetuneConfig
 
 EXAMPLES = (
     "photoz-ssl finetune survey.h5 -o finetuned --encoder pretrained/encoder.safetensors\n"
     "photoz-ssl finetune survey.h5 -o few --encoder encoder.safetensors --label-fraction 0.1\n"
-    "photoz-ssl finetune survey.h5 -o scratch --encoder resnet18-compact"
+    "photoz-ssl finetune survey.h5 -o scratch --encoder resnet18-compact\n"
+    "photoz-ssl finetune survey.h5 -o baseline --recipe hayat2020 --dry-run"
 )
 
 
-@command(FinetuneConfig, examples=EXAMPLES)
-def finetune(quiet: bool, verbose: bool, **options: Any) -> None:
+@command(FinetuneConfig, examples=EXAMPLES, extra=(DRY_RUN,))
+def finetune(quiet: bool, verbose: bool, dry_run: bool, **options: Any) -> None:
     """Learn redshift PDFs from labels, on a pretrained encoder or from scratch."""
-    from photoz_ssl.workflows.finetune import finetune as run
+    config = config_from(FinetuneConfig, options)
+    if dry_run:
+        from photoz_ssl.workflows.dry_run import dry_run_finetune
 
-    with show_progress(quiet=quiet) as progress:
-        report = run(config_from(FinetuneConfig, options), progress=progress)
-    say(report.summary(), quiet=quiet)
+        show_dry_run(dry_run_finetune(config, given=given_values()), quiet=quiet)
+        return
+    with stop_on_signals() as stop:
+        from photoz_ssl.workflows.finetune import finetune as run
+
+        quiet = quiet or not leads()
+        note_departures(config, "finetune", quiet=quiet)
+        run_training(run, config, stop, quiet=quiet)

@@ -11,7 +11,7 @@ from typing import Any, NoReturn
 import click
 
 from photoz_ssl import __version__
-from photoz_ssl.errors import PhotozError
+from photoz_ssl.errors import PeerFailedError, PhotozError
 
 __all__ = ["COMMANDS", "main"]
 
@@ -52,6 +52,8 @@ class PhotozGroup(click.Group):
             code = super().main(args, prog_name, standalone_mode=False, **extra)
             sys.stdout.flush()
             sys.exit(code if isinstance(code, int) else 0)
+        except PeerFailedError:
+            sys.exit(EXIT_ERROR)
         except PhotozError as error:
             _tell(f"Error: {error.message}.", f"Hint: {error.hint}." if error.hint else "")
             sys.exit(EXIT_ERROR)

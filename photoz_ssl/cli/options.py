@@ -6,17 +6,23 @@ import dataclasses
 import logging
 import sys
 import typing
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import NoneType, UnionType
 from typing import Any, TypeVar
 
 import click
+from click.core import ParameterSource
 
-__all__ = ["command", "config_from"]
+from photoz_ssl.recipes import recipe_values
+
+__all__ = ["command", "config_from", "given_values"]
 
 Config = TypeVar("Config")
 Command = Callable[..., None]
+
+CONFIG_FILE = "photoz_ssl.config_file"
+"""Where a command's context remembers which values a config file set."""
 
 
 class NumberList(click.ParamType[tuple[float, ...]]):
@@ -33,7 +39,9 @@ class NumberList(click.ParamType[tuple[float, ...]]):
             self.fail(f"{value!r} is not a list of numbers such as 0.8,0.1,0.1", param, ctx)
 
 
-def command(config_class: type, *, examples: str) -> Callable[[Command], click.Command]:
+def command(
+    config_class: type, *, examples: str, extra: Sequence[click.Parameter] = ()
+) -> Callable[[Command], click.Command]:
     """Make a function a command whose parameters are the fields of a config.
 
     Parameters
@@ -42,6 +50,8 @@ def command(config_class: type, *, examples: str) -> Callable[[Command], click.C
         One of the dataclasses of `photoz_ssl.config`.
     examples : str
         Lines that can be pasted into a shell; they end the command's help.
+    extra : sequence of click.Parameter
+        Options that are not fields.
     """
 
     def decorate(function: Command) -> click.Command:
@@ -52,7 +62,7 @@ def command(config_class: type, *, examples: str) -> Callable[[Command], click.C
         settings = {"help_option_names": ["-h", "--help"]}
         return click.command(
             context_settings=settings,
-            params=[*sorted(parameters, key=_help_order), *_common_options()],
+            params=[*sorted(parameters, key=_help_order), *extra, *_common_options()],
             epilog="\b\nExamples:\n" + "\n".join(f"  {line}" for line in examples.split("\n")),
         )(function)
 
@@ -92,6 +102,8 @@ def _parameter(field: dataclasses.Field[Any], annotation: Any) -> click.Paramete
         "type": _click_type(annotation, field.metadata["choices"]),
         "help": field.metadata["help"],
     }
+    if field.name == "recipe":
+        settings |= {"is_eager": True, "callback": _apply_recipe}
     if field.metadata.get("required"):
         return click.Option(declarations, required=True, **settings)
     says_default = field.default is None or "[default:" in field.metadata["help"]
@@ -173,3 +185,24 @@ def _apply_config_file(ctx: click.Context, param: click.Parameter, path: Path | 
     if unknown:
         raise click.BadParameter(f"{path} sets {unknown[0]!r}, which {ctx.info_name} does not have")
     ctx.default_map = {**(ctx.default_map or {}), **values}
+    ctx.meta[CONFIG_FILE] = dict.fromkeys(values, str(path))
+
+
+def _apply_recipe(ctx: click.Context, param: click.Parameter, recipe: str | None) -> str | None:
+    """Let a recipe set the defaults, below what a config file sets."""
+    if recipe is not None:
+        values = recipe_values(recipe, ctx.info_name or "")
+        ctx.default_map = {**values, **(ctx.default_map or {})}
+    return recipe
+
+
+def given_values() -> dict[str, str]:
+    """Where each value of the running command is from, if it was given: a flag, or a file."""
+    ctx = click.get_current_context()
+    from_file: dict[str, str] = ctx.meta.get(CONFIG_FILE, {})
+    flags = {
+        name: "flag"
+        for name in ctx.params
+        if ctx.get_parameter_source(name) is ParameterSource.COMMANDLINE
+    }
+    return {**from_file, **flags}

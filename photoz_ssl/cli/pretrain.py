@@ -4,22 +4,31 @@ from __future__ import annotations
 
 from typing import Any
 
-from photoz_ssl.cli.console import say, show_progress
-from photoz_ssl.cli.options import command, config_from
+from photoz_ssl.cli.dry_run import DRY_RUN, note_departures, show_dry_run
+from photoz_ssl.cli.options import command, config_from, given_values
+from photoz_ssl.cli.training import leads, run_training, stop_on_signals
 from photoz_ssl.config import PretrainConfig
 
 EXAMPLES = (
     "photoz-ssl pretrain survey.h5 -o pretrained\n"
+    "photoz-ssl pretrain survey.h5 -o pretrained --recipe hayat2020 --dry-run\n"
     "photoz-ssl pretrain survey.h5 -o pretrained --encoder resnet18-compact --epochs 30\n"
     "photoz-ssl pretrain survey.h5 -o pretrained --resume"
 )
 
 
-@command(PretrainConfig, examples=EXAMPLES)
-def pretrain(quiet: bool, verbose: bool, **options: Any) -> None:
+@command(PretrainConfig, examples=EXAMPLES, extra=(DRY_RUN,))
+def pretrain(quiet: bool, verbose: bool, dry_run: bool, **options: Any) -> None:
     """Learn representations without redshifts, by momentum contrast (MoCo)."""
-    from photoz_ssl.workflows.pretrain import pretrain as run
+    config = config_from(PretrainConfig, options)
+    if dry_run:
+        from photoz_ssl.workflows.dry_run import dry_run_pretrain
 
-    with show_progress(quiet=quiet) as progress:
-        report = run(config_from(PretrainConfig, options), progress=progress)
-    say(report.summary(), quiet=quiet)
+        show_dry_run(dry_run_pretrain(config, given=given_values()), quiet=quiet)
+        return
+    with stop_on_signals() as stop:
+        from photoz_ssl.workflows.pretrain import pretrain as run
+
+        quiet = quiet or not leads()
+        note_departures(config, "pretrain", quiet=quiet)
+        run_training(run, config, stop, quiet=quiet)

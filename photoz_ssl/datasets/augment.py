@@ -7,11 +7,15 @@ made from a generator that is an argument, so the same seed gives the same views
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
+from functools import lru_cache
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Generator, Tensor
 
+from photoz_ssl.datasets.parts import Part, Share, empty_views, fetched, in_parts, whole_batch
 from photoz_ssl.spec import NETWORK_SIZE
 from photoz_ssl.survey.bands import R_SF11
 
@@ -23,8 +27,9 @@ __all__ = [
     "deredden",
     "finetuning_view",
     "prediction_view",
-    "pretraining_view",
+    "pretraining_views",
     "redden",
+    "standard_normal",
     "transform_and_crop",
 ]
 
@@ -87,26 +92,66 @@ def transform_and_crop(
     -------
     Tensor, shape (n, bands, size, size)
     """
-    stored = images.shape[-1]
-    mirror = 1 - 2 * flip.to(images.dtype)
-    cos, sin = torch.cos(angle), torch.sin(angle)
-    linear = torch.stack(
-        [torch.stack([cos * mirror, -sin], -1), torch.stack([sin * mirror, cos], -1)], -2
-    )  # (n, 2, 2): from an offset in the view to one in the stamp, pixels
-    # Pixel p of a side of n pixels has the coordinate (2 p + 1) / n - 1, so that the galaxy's
-    # pixel n // 2 lies at (2 (n // 2) + 1) / n - 1 in the view as in the stamp.
-    view_centre = (2 * (size // 2) + 1) / size - 1 + 2 * shift / size  # (n, 2)
-    stored_centre = (2 * (stored // 2) + 1) / stored - 1
-    scaled = linear * (size / stored)
-    offset = stored_centre - (scaled @ view_centre[..., None])  # (n, 2, 1)
-    affine = torch.cat([scaled, offset], dim=-1)  # (n, 2, 3)
-    grid = F.affine_grid(affine, [*images.shape[:2], size, size], align_corners=False)
+    return _resample(
+        images, *_grid_axes(angle.to(images.dtype), flip, shift, images.shape[-1], size)
+    )
+
+
+def _grid_axes(
+    angle: Tensor, flip: Tensor, shift: Tensor, stored: int, size: int
+) -> tuple[Tensor, Tensor]:
+    """Terms, shape (n, size), whose sum is where a row's and a column's pixel lies in a stamp.
+
+    Points are complex numbers x + iy: to rotate is to multiply by exp(i angle). Pixel p of a
+    side of n pixels has the coordinate (2 p + 1) / n - 1, so that a pixel's step is 2 / n.
+    """
+    pixel = torch.arange(size, device=angle.device) - size // 2
+    turn = torch.polar(torch.full_like(angle, 2 / stored), angle)[:, None]  # (n, 1)
+    mirror = (1 - 2 * flip.to(angle.dtype))[:, None]
+    centre = (2 * (stored // 2) + 1) / stored - 1
+    column = turn * mirror * (pixel - shift[:, :1])
+    row = turn * 1j * (pixel - shift[:, 1:]) + complex(centre, centre)
+    return row, column
+
+
+def _resample(images: Tensor, row: Tensor, column: Tensor) -> Tensor:
+    """Bilinear values of stamps at the points that `_grid_axes` gives, zeros outside."""
+    grid = torch.view_as_real(row[:, :, None] + column[:, None, :])  # (n, size, size, 2)
     return F.grid_sample(images, grid, mode="bilinear", padding_mode="zeros", align_corners=False)
 
 
-def add_noise(images: Tensor, sigma: Tensor, generator: Generator) -> Tensor:
-    """Add Gaussian noise of standard deviation ``sigma``, shape (n, bands), nanomaggies."""
-    noise = torch.randn(images.shape, generator=generator, device=images.device)
+def standard_normal(shape: Sequence[int], generator: Generator) -> Tensor:
+    """Normal deviates of mean 0 and variance 1, on the generator's device.
+
+    On a CPU, where drawing them takes longer than all the rest of a view, each is one of
+    65,536 equally likely quantiles, the outermost at 4.3: 16 random bits and a look-up.
+    """
+    if generator.device.type != "cpu":
+        return torch.randn(*shape, generator=generator, device=generator.device)
+    count = math.prod(shape)
+    seed = int(torch.randint(2**63 - 1, (), generator=generator))
+    words = np.random.SFC64(seed).random_raw(-(-count // 4))  # torch's own bits cost twice as much
+    quarters = torch.from_numpy(words.view(np.uint16)[:count])
+    return _normal_quantiles().index_select(0, quarters.to(torch.int32)).reshape(*shape)
+
+
+@lru_cache(maxsize=1)
+def _normal_quantiles() -> Tensor:
+    """Quantiles of the normal distribution in the middle of 2**16 equal parts, of variance 1."""
+    parts = torch.arange(2**16, dtype=torch.float64)
+    quantiles: Tensor = torch.special.ndtri((parts + 0.5) / 2**16)
+    return (quantiles / quantiles.std(correction=0)).to(torch.float32)
+
+
+def add_noise(
+    images: Tensor, sigma: Tensor, generator: Generator, part: Part | None = None
+) -> Tensor:
+    """Add Gaussian noise of standard deviation ``sigma``, shape (n, bands), nanomaggies.
+
+    It is drawn for all images, or for all of the ``part`` of a batch that they belong to.
+    """
+    drawn, kept = (part.drawn, part.kept) if part else (len(images), slice(None))
+    noise = standard_normal((drawn, *images.shape[1:]), generator)[kept]
     return torch.addcmul(images, noise, sigma[:, :, None, None])
 
 
@@ -117,20 +162,23 @@ def band_mad(images: Tensor) -> Tensor:
     return (pixels - centre).abs().median(dim=1).values
 
 
-def _uniform(n: int, low: float, high: float, generator: Generator) -> Tensor:
-    draw = torch.rand(n, generator=generator, device=generator.device)
+def _uniform(shape: int | tuple[int, ...], low: float, high: float, generator: Generator) -> Tensor:
+    draw = torch.rand(shape, generator=generator, device=generator.device)
     return low + (high - low) * draw
 
 
-def _random_geometry(images: Tensor, max_shift: int, generator: Generator) -> Tensor:
-    n, device = len(images), generator.device
+def _random_axes(
+    stored: int, share: Share, max_shift: int, mirror: bool, generator: Generator
+) -> tuple[Tensor, Tensor]:
+    """A random rotation, flip, shift and crop of each image, as `_resample` takes them."""
+    n, own, device = share.whole, share.own, generator.device
     angle = _uniform(n, 0, 2 * math.pi, generator)
-    flip = torch.rand(n, generator=generator, device=device) < 0.5
+    flip = torch.rand(n, generator=generator, device=device) < (0.5 if mirror else 0.0)
     shift = torch.randint(-max_shift, max_shift + 1, (n, 2), generator=generator, device=device)
-    return transform_and_crop(images, angle, flip, shift.to(images.dtype))
+    return _grid_axes(angle[own], flip[own], shift[own], stored, NETWORK_SIZE)
 
 
-def pretraining_view(
+def pretraining_views(
     images: Tensor,
     ebv: Tensor,
     mad: Tensor,
@@ -139,8 +187,11 @@ def pretraining_view(
     max_reddening: float,
     max_shift: int,
     noise_range: tuple[float, ...],
+    mirror: bool = True,
+    n_views: int = 2,
+    share: Share | None = None,
 ) -> Tensor:
-    """A random view for MoCo: deredden, redden, rotate, flip, shift, crop, add noise.
+    """Random views for MoCo: deredden, redden, rotate, flip, shift, crop, add noise.
 
     Parameters
     ----------
@@ -152,23 +203,51 @@ def pretraining_view(
         Each band's median absolute deviation, nanomaggies (`band_mad`).
     generator : Generator
         Source of every draw, on the images' device.
-    max_reddening, max_shift, noise_range
+    max_reddening, max_shift, noise_range, mirror
         As in `photoz_ssl.config.PretrainConfig`.
+    n_views : int
+        Views of each image.
+    share : Share, optional
+        The batch of which the images are a part; draws are made for all of it.
 
     Returns
     -------
-    Tensor, shape (n, 5, 64, 64)
+    Tensor, shape (n_views, n, 5, 64, 64)
     """
-    artificial = _uniform(len(images), 0, max_reddening, generator)
-    view = _random_geometry(images, max_shift, generator)
-    view = redden(view, artificial - ebv)  # the geometry, being linear, may come first
-    strength = _uniform(len(images), noise_range[0], noise_range[1], generator)
-    return add_noise(view, strength[:, None] * mad, generator)
+    share = share or whole_batch(images)
+    n, own, stored = share.whole, share.own, images.shape[-1]
+    axes = [_random_axes(stored, share, max_shift, mirror, generator) for _ in range(n_views)]
+    reddening = _uniform((n_views, n), 0, max_reddening, generator)[:, own] - ebv
+    dust = [_transmission(images, of_view) for of_view in reddening]
+    sigma = _uniform((n_views, n, 1), noise_range[0], noise_range[1], generator)[:, own] * mad
+    size = (n_views, len(images), images.shape[1], NETWORK_SIZE, NETWORK_SIZE)
+    views = empty_views(images, size)
+
+    def fill(part: Part, part_generator: Generator) -> None:
+        rows = part.rows
+        stamps = fetched(images[rows])
+        for number, (row, column) in enumerate(axes):
+            view = _resample(stamps, row[rows], column[rows])
+            view *= dust[number][rows]  # the geometry, being linear, may come first
+            views[number, rows] = add_noise(view, sigma[number, rows], part_generator, part)
+
+    in_parts(fill, images, generator, share)
+    return views
 
 
-def finetuning_view(images: Tensor, ebv: Tensor, generator: Generator, *, max_shift: int) -> Tensor:
+def finetuning_view(
+    images: Tensor,
+    ebv: Tensor,
+    generator: Generator,
+    *,
+    max_shift: int,
+    mirror: bool = True,
+    share: Share | None = None,
+) -> Tensor:
     """A random view for fine-tuning: deredden, rotate, flip, shift, crop; (n, 5, 64, 64)."""
-    return deredden(_random_geometry(images, max_shift, generator), ebv)
+    share = share or whole_batch(images)
+    row, column = _random_axes(images.shape[-1], share, max_shift, mirror, generator)
+    return deredden(_resample(images, row, column), ebv)
 
 
 def prediction_view(images: Tensor, ebv: Tensor) -> Tensor:

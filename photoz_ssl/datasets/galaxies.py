@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import mmap
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -51,14 +52,30 @@ class GalaxyBatch:
 def gather(archive: Archive, rows: Rows) -> GalaxyBatch:
     """Read rows of an archive, in their order."""
     order = np.argsort(rows, kind="stable")
-    images = np.empty((len(rows), *archive.images.shape[1:]), np.float32)
+    _announce(archive.images, rows[order])
+    stored = np.asarray(archive.images)
+    images = np.empty((len(rows), *stored.shape[1:]), np.float32)
     for place in order:  # ascending rows: the disk is read forward
-        images[place] = archive.images[rows[place]]
+        images[place] = stored[rows[place]]
     return GalaxyBatch(
         torch.from_numpy(images),
         torch.from_numpy(archive.spec.reddening(archive.ebv[rows])),
         torch.from_numpy(archive.redshift[rows]),
     )
+
+
+def _announce(images: NDArray[np.float32], rows: Rows) -> None:
+    """Have a disk fetch all rows of a memory map together: one by one it is 3 times slower."""
+    file: object = images.base
+    if not (isinstance(images, np.memmap) and isinstance(file, mmap.mmap)):
+        return
+    if not hasattr(mmap, "MADV_WILLNEED"):  # as on Windows
+        return
+    start = images.offset % mmap.ALLOCATIONGRANULARITY
+    for row in rows.tolist():
+        first = start + row * images.strides[0]
+        page = first - first % mmap.PAGESIZE
+        file.madvise(mmap.MADV_WILLNEED, page, first + images.strides[0] - page)
 
 
 def batch_rows(rows: Rows, batch_size: int, *, seed: int, step: int) -> Rows:

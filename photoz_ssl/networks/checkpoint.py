@@ -10,7 +10,7 @@ from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors.torch import save
 from torch import Tensor
 
 from photoz_ssl.errors import CheckpointError, PhotozError
@@ -149,8 +149,9 @@ def save_checkpoint(
         name: (tensor.half() if half and tensor.ndim > 1 else tensor).detach().cpu().contiguous()
         for name, tensor in checkpoint.state.items()
     }
+    contents = save(tensors, {METADATA_KEY: json.dumps(description, sort_keys=True)})
     with atomic_output(path, overwrite=overwrite) as temporary:
-        save_file(tensors, temporary, {METADATA_KEY: json.dumps(description, sort_keys=True)})
+        temporary.write_bytes(contents)  # a full disk is an OSError here, and not in safetensors
 
 
 def load_checkpoint(path: Path) -> Checkpoint:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import copy
+import math
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from photoz_ssl.networks.encoder import Encoder
+from photoz_ssl.networks.ranks import ALONE, World
 
 __all__ = ["MomentumContrast", "enqueue", "info_nce_logits", "projector", "update_momentum"]
 
@@ -81,7 +83,8 @@ class MomentumContrast(nn.Module):
         Of InfoNCE.
     batchnorm_groups : int
         Into how many parts a shuffled batch of keys is cut, so that BatchNorm cannot tell
-        which key belongs to which query (He et al. 2020, section 3.3).
+        which key belongs to which query (He et al. 2020, section 3.3). Each of several
+        processes cuts its own, so that there are at least as many parts as processes.
     seed : int
         Of the projector's weights and the queue's first keys.
     """
@@ -114,15 +117,20 @@ class MomentumContrast(nn.Module):
         self.register_buffer("queue", first_keys)
         self.register_buffer("pointer", torch.zeros((), dtype=torch.int64))
 
-    def forward(self, query_view: Tensor, key_view: Tensor, order: Tensor) -> tuple[Tensor, Tensor]:
+    def forward(
+        self, query_view: Tensor, key_view: Tensor, order: Tensor, world: World = ALONE
+    ) -> tuple[Tensor, Tensor]:
         """One step's InfoNCE logits; the key network and the queue move on.
 
         Parameters
         ----------
         query_view, key_view : Tensor, shape (n, bands, 64, 64)
-            Two views of the same galaxies.
-        order : Tensor, shape (n,), int64
-            The permutation by which keys are shuffled before they are cut into groups.
+            Two views of the same galaxies: this process's part of the batch.
+        order : Tensor, shape (n_all,), int64
+            The permutation by which the keys of the whole batch are shuffled before they
+            are cut into groups; the same on every process.
+        world : World
+            The processes among which the batch is split.
 
         Returns
         -------
@@ -133,15 +141,23 @@ class MomentumContrast(nn.Module):
         """
         query = F.normalize(self.query_network(query_view), dim=1)  # (n, d)
         update_momentum(self.query_network, self.key_network, self.key_momentum)
-        key = self.keys(key_view, order)  # (n, d)
+        keys = self.keys(key_view, order, world)  # (n_all, d)
+        key = keys[world.part(len(keys))]  # (n, d)
         # The queue changes below, and the loss's gradient needs it as it was.
         logits = info_nce_logits(query, key, self.queue.clone(), self.temperature)
-        enqueue(self.queue, self.pointer, key)
+        enqueue(self.queue, self.pointer, keys)
         return logits, query
 
     @torch.no_grad()
-    def keys(self, view: Tensor, order: Tensor) -> Tensor:
-        """Unit vectors, shape (n, d), of a view, with BatchNorm split into groups."""
-        groups = view[order].chunk(self.batchnorm_groups)
-        shuffled = torch.cat([self.key_network(group) for group in groups])  # (n, d)
-        return F.normalize(shuffled[torch.argsort(order)], dim=1).to(self.queue.dtype)
+    def keys(self, view: Tensor, order: Tensor, world: World = ALONE) -> Tensor:
+        """Unit vectors, shape (n_all, d), of all views, with BatchNorm split into groups.
+
+        The views are shuffled across the processes (He et al. 2020, section 3.3), and each
+        encodes another part than it has the queries of.
+        """
+        shuffled = world.gather(view)[order]  # (n_all, bands, 64, 64)
+        own = shuffled[world.part(len(order))].contiguous(memory_format=torch.channels_last)
+        groups = own.chunk(math.ceil(self.batchnorm_groups / world.size))
+        encoded = torch.cat([self.key_network(group) for group in groups])  # (n, d)
+        keys = world.gather(encoded)[torch.argsort(order)]  # (n_all, d)
+        return F.normalize(keys, dim=1).to(self.queue.dtype)

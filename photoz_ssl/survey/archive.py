@@ -6,6 +6,7 @@ file at the dataset's offset: without HDF5's lock, and safely in forked workers.
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -31,6 +32,8 @@ COLUMNS_GROUP = "columns"
 """Group of the catalogue's further numeric columns, one 1-D dataset each."""
 
 HDF5_SUFFIXES = (".h5", ".hdf5")
+
+FINGERPRINT_STAMPS = 16
 
 
 def is_archive(path: str | Path) -> bool:
@@ -101,6 +104,19 @@ class Archive:
         if labelled:
             chosen &= np.isfinite(self.redshift)
         return np.flatnonzero(chosen)
+
+    def fingerprint(self) -> str:
+        """Hexadecimal SHA-256 of what training depends on: columns, spec and some stamps.
+
+        About 16 evenly spaced stamps stand for all, as reading every image may take hours.
+        """
+        digest = hashlib.sha256(self.spec.to_json().encode())
+        split = self.split.astype("S5")
+        for column in (self.object_id, self.ebv, self.redshift, self.flags, split):
+            digest.update(column.tobytes())
+        for row in range(0, len(self), max(1, len(self) // FINGERPRINT_STAMPS)):
+            digest.update(self.images[row].tobytes())
+        return digest.hexdigest()
 
     def blocks(self, size: int) -> Iterator[GalaxyBlock]:
         """The archive as consecutive blocks of at most ``size`` galaxies."""

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import torch
 import torch.nn.functional as F
-from torch import Generator, Tensor
+from torch import Generator, Tensor, nn
 
 from photoz_ssl.config import PretrainConfig
-from photoz_ssl.datasets.augment import band_mad, deredden, pretraining_view
+from photoz_ssl.datasets.augment import band_mad, deredden, pretraining_views
 from photoz_ssl.datasets.galaxies import GalaxyBatch, Rows, gather
-from photoz_ssl.networks.moco import MomentumContrast
+from photoz_ssl.networks.ranks import ALONE, World
 from photoz_ssl.survey.archive import Archive
+from photoz_ssl.training.distributed import share_of
 from photoz_ssl.training.loop import Step
 
 __all__ = ["contrastive_step", "measure_band_mad"]
@@ -28,17 +29,21 @@ def measure_band_mad(archive: Archive, rows: Rows) -> Tensor:
     return band_mad(deredden(batch.images, batch.ebv))
 
 
-def contrastive_step(network: MomentumContrast, mad: Tensor, config: PretrainConfig) -> Step:
+def contrastive_step(
+    network: nn.Module, mad: Tensor, config: PretrainConfig, world: World = ALONE
+) -> Step:
     """The step of momentum contrast on batches of galaxies.
 
     Parameters
     ----------
-    network : MomentumContrast
-        Trained in place.
+    network : Module
+        A `photoz_ssl.networks.moco.MomentumContrast`, trained in place.
     mad : Tensor, shape (bands,)
         Scale of the added noise, nanomaggies.
     config : PretrainConfig
         The views.
+    world : World
+        The processes among which each batch is split.
 
     Returns
     -------
@@ -48,27 +53,30 @@ def contrastive_step(network: MomentumContrast, mad: Tensor, config: PretrainCon
         directions spread evenly, 0 for a collapse.
     """
 
-    def view(batch: GalaxyBatch, generator: Generator) -> Tensor:
-        images = pretraining_view(
-            batch.images,
-            batch.ebv,
-            mad,
-            generator,
-            max_reddening=config.max_reddening,
-            max_shift=config.max_shift,
-            noise_range=config.noise_range,
-        )
-        return images.contiguous(memory_format=torch.channels_last)
-
     def step(batch: GalaxyBatch, generator: Generator) -> tuple[Tensor, dict[str, Tensor]]:
-        query_view, key_view = view(batch, generator), view(batch, generator)
-        order = torch.randperm(len(batch), generator=generator, device=generator.device)
-        logits, query = network(query_view, key_view, order)
+        share = share_of(len(batch), world)
+        query_view, key_view = (
+            view.contiguous(memory_format=torch.channels_last)
+            for view in pretraining_views(
+                batch.images,
+                batch.ebv,
+                mad,
+                generator,
+                max_reddening=config.max_reddening,
+                max_shift=config.max_shift,
+                noise_range=config.noise_range,
+                mirror=config.mirror,
+                share=share,
+            )
+        )
+        order = torch.randperm(share.whole, generator=generator, device=generator.device)
+        logits, query = network(query_view, key_view, order, world)
         own_key = torch.zeros(len(batch), dtype=torch.int64, device=logits.device)
         loss = F.cross_entropy(logits.float(), own_key)
         with torch.no_grad():
             accuracy = (logits.argmax(dim=1) == 0).float().mean()
-            spread = query.float().std(dim=0).mean() * query.shape[1] ** 0.5
+            directions = world.gather(query.float())
+            spread = directions.std(dim=0).mean() * query.shape[1] ** 0.5
         return loss, {"accuracy": accuracy, "spread": spread}
 
     return step

@@ -6,12 +6,15 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
+from zlib import crc32
 
 import torch
 from torch import Tensor, nn
 
 from photoz_ssl.datasets.galaxies import GalaxyBatch, Rows, batch_rows, read_ahead
-from photoz_ssl.progress import Progress
+from photoz_ssl.errors import OutputError
+from photoz_ssl.networks.ranks import World
+from photoz_ssl.progress import Progress, Stop, Stopped, never
 from photoz_ssl.survey.archive import Archive
 from photoz_ssl.training.run_folder import RunFolder
 
@@ -36,8 +39,8 @@ class Plan:
         As in `photoz_ssl.config.TrainingConfig`; a batch cannot be larger than ``rows``.
     rate_factor : callable
         Step → factor of the learning rate.
-    device : torch.device
-        Where the network is.
+    world : World
+        Where the network is, and the processes among which each batch is split.
     bfloat16 : bool
         Whether the network is run under autocast.
     """
@@ -49,7 +52,7 @@ class Plan:
     batch_size: int
     seed: int
     rate_factor: Callable[[int], float]
-    device: torch.device
+    world: World
     bfloat16: bool
 
     @property
@@ -61,6 +64,11 @@ class Plan:
     def n_steps(self) -> int:
         """Steps in all."""
         return self.epochs * self.steps_an_epoch
+
+    def own_rows(self, step: int) -> Rows:
+        """The rows of a step's batch that this process works on."""
+        rows = batch_rows(self.rows, self.batch_size, seed=self.seed, step=step)
+        return rows[self.world.part(self.batch_size)]
 
 
 Step = Callable[[GalaxyBatch, torch.Generator], tuple[Tensor, dict[str, Tensor]]]
@@ -81,6 +89,7 @@ def train(
     *,
     after_epoch: Callable[[], dict[str, float]] = dict,
     progress: Progress,
+    stop: Stop = never,
 ) -> None:
     """Train a network in place, from where the run folder's state left off.
 
@@ -103,39 +112,57 @@ def train(
         Measures something on the network after each epoch.
     progress : callable
         Told after every step.
+    stop : callable
+        Asked after every step whether to save the state and stop.
+
+    Raises
+    ------
+    photoz_ssl.progress.Stopped
+        If ``stop`` said so before the last step was done.
     """
-    first, sums = _resume(network, optimizer, folder)
-    order = (
-        batch_rows(plan.rows, plan.batch_size, seed=plan.seed, step=step)
-        for step in range(first, plan.n_steps)
-    )
+    world = plan.world
+    first, sums = _resume(network, optimizer, folder, world)
+    order = (plan.own_rows(step) for step in range(first, plan.n_steps))
     saved = time.monotonic()
     for step, batch in enumerate(read_ahead(plan.archive, order), start=first):
         network.train()
-        factor = plan.rate_factor(step)
-        for group in optimizer.param_groups:
-            group["lr"] = factor * group["peak"]
-        generator = step_generator(plan.seed, step, plan.device)
-        with torch.autocast(plan.device.type, torch.bfloat16, enabled=plan.bfloat16):
-            loss, figures = loss_of(batch.to(plan.device), generator)
-        optimizer.zero_grad(set_to_none=True)
-        loss.backward()  # type: ignore[no-untyped-call]
-        optimizer.step()
-        for name, value in {"loss": loss.detach(), **figures}.items():
+        figures = _descend(loss_of, batch, step, optimizer, plan)
+        for name, value in figures.items():
             sums[name] = sums.get(name, torch.zeros_like(value)) + value
-        images = (step + 1) * plan.batch_size
         rate = {"rate": optimizer.param_groups[-1]["lr"]}
-        progress(
-            plan.stage, images, plan.n_steps * plan.batch_size, loss=float(loss.detach()), **rate
-        )
+        done, total = (step + 1) * plan.batch_size, plan.n_steps * plan.batch_size
+        progress(plan.stage, done, total, loss=float(figures["loss"]), **rate)
         epoch, place = divmod(step + 1, plan.steps_an_epoch)
         if place == 0:
             means = {name: float(value) / plan.steps_an_epoch for name, value in sums.items()}
-            folder.log(step=step + 1, epoch=epoch, **rate, **means, **after_epoch())
+            line = {"step": step + 1, "epoch": epoch, **rate, **means, **after_epoch()}
+            with world.together():
+                folder.log(**line)
             sums = {}
-        if place == 0 or time.monotonic() - saved > SECONDS_BETWEEN_STATES:
-            folder.save_state(_state(network, optimizer, step + 1, sums))
+        stopping, due = world.any(stop(), time.monotonic() - saved > SECONDS_BETWEEN_STATES)
+        if place == 0 or stopping or due:
+            with world.together():
+                folder.save_state(_state(network, optimizer, step + 1, sums))
             saved = time.monotonic()
+        if stopping and step + 1 < plan.n_steps:
+            raise Stopped(step + 1, plan.n_steps)
+
+
+def _descend(
+    loss_of: Step, batch: GalaxyBatch, step: int, optimizer: torch.optim.Optimizer, plan: Plan
+) -> dict[str, Tensor]:
+    """One step down the gradient; the loss and its figures, over all processes."""
+    device = plan.world.device
+    for group in optimizer.param_groups:
+        group["lr"] = plan.rate_factor(step) * group["peak"]
+    generator = step_generator(plan.seed, step, device)
+    with torch.autocast(device.type, torch.bfloat16, enabled=plan.bfloat16):
+        loss, figures = loss_of(batch.to(device), generator)
+    optimizer.zero_grad(set_to_none=True)
+    with plan.world.peers():
+        loss.backward()  # type: ignore[no-untyped-call]
+    optimizer.step()
+    return plan.world.mean({"loss": loss.detach(), **figures})
 
 
 def _state(
@@ -151,14 +178,19 @@ def _state(
 
 
 def _resume(
-    network: nn.Module, optimizer: torch.optim.Optimizer, folder: RunFolder
+    network: nn.Module, optimizer: torch.optim.Optimizer, folder: RunFolder, world: World
 ) -> tuple[int, dict[str, Tensor]]:
     """Load the folder's state, if it has one; return the next step and the epoch's sums."""
-    state = folder.load_state()
-    if state is None:
-        folder.forget_metrics_after(0)
-        return 0, {}
-    network.load_state_dict(state["network"])
-    optimizer.load_state_dict(state["optimizer"])
-    folder.forget_metrics_after(state["step"])
-    return int(state["step"]), dict(state["sums"])
+    with world.together():
+        state = folder.load_state() or {"step": 0, "sums": {}}
+        folder.forget_metrics_after(state["step"])
+    if not world.agree(state["step"], crc32(folder.fingerprint.encode())):
+        raise OutputError(
+            f"the processes do not see the same archive and run folder {folder.path}",
+            "put both on a disk that all nodes share",
+        )
+    if "network" in state:
+        network.load_state_dict(state["network"])
+        optimizer.load_state_dict(state["optimizer"])
+    sums = {name: value.to(world.device) for name, value in state["sums"].items()}
+    return int(state["step"]), sums

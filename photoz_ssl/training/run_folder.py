@@ -3,23 +3,31 @@
 from __future__ import annotations
 
 import dataclasses
+import io
 import json
+import os
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import tomli_w
 import torch
+from numpy.typing import NDArray
 
 from photoz_ssl.config import TrainingConfig
 from photoz_ssl.errors import CheckpointError, ConfigError, OutputError
-from photoz_ssl.files import atomic_output, output_errors
+from photoz_ssl.files import atomic_output, is_leftover, output_errors, remove_leftovers
+from photoz_ssl.survey.archive import Archive
 
-__all__ = ["RunFolder", "open_run_folder"]
+__all__ = ["RunFolder", "check_run_folder", "identity_of", "open_run_folder"]
 
 FREE_TO_CHANGE = ("archive", "output", "device", "resume", "overwrite")
 """Fields that a resumed run may have otherwise than the run it resumes."""
+
+OF_THE_ARCHIVE = ("contents", "galaxies", "rows")
+"""What `identity_of` tells an archive by."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -32,10 +40,13 @@ class RunFolder:
         The folder.
     fingerprint : str
         What has to be the same for a run to be resumed.
+    writes : bool
+        Whether this process is the one that writes; of several, the others only read.
     """
 
     path: Path
     fingerprint: str
+    writes: bool = True
 
     @property
     def state_path(self) -> Path:
@@ -49,8 +60,12 @@ class RunFolder:
 
     def save_state(self, state: Mapping[str, Any]) -> None:
         """Replace the state to resume from; a kill in between leaves the one before."""
+        if not self.writes:
+            return
+        contents = io.BytesIO()
+        torch.save({**state, "fingerprint": self.fingerprint}, contents)
         with atomic_output(self.state_path, overwrite=True) as temporary:
-            torch.save({**state, "fingerprint": self.fingerprint}, temporary)
+            temporary.write_bytes(contents.getbuffer())  # a full disk is an OSError only here
 
     def load_state(self) -> dict[str, Any] | None:
         """The state that was saved last, or None where there is none.
@@ -58,28 +73,44 @@ class RunFolder:
         Raises
         ------
         CheckpointError
-            If it is damaged or of a run with another configuration.
+            If it is damaged, or of a run with another configuration or archive.
         """
         if not self.state_path.exists():
             return None
         try:
             state = torch.load(self.state_path, map_location="cpu", weights_only=True)
-            fingerprint = state["fingerprint"]
+            fingerprint = json.loads(state["fingerprint"])
         except Exception as error:  # torch raises whatever the bytes lead it to
             raise CheckpointError(
                 f"the state {self.state_path} is damaged", "start again with --overwrite"
             ) from error
-        if fingerprint != self.fingerprint:
-            raise CheckpointError(
-                f"{self.path} was trained with other options or another archive",
-                "give the same ones (config.toml has them), or start again with --overwrite",
-            )
+        self._refuse_another_run(fingerprint)
         return dict(state)
 
+    def _refuse_another_run(self, fingerprint: Mapping[str, Any]) -> None:
+        own = json.loads(self.fingerprint)
+        names = sorted(own.keys() | fingerprint.keys())
+        changed = [name for name in names if own.get(name) != fingerprint.get(name)]
+        options = [name for name in changed if name not in OF_THE_ARCHIVE]
+        if options:
+            raise CheckpointError(
+                f"{self.path} was trained with other options ({', '.join(options)})",
+                "give the same ones (config.toml has them), or start again with --overwrite",
+            )
+        if changed:
+            raise CheckpointError(
+                f"the archive is no longer what {self.path} was trained on",
+                "give the same archive, or start again with --overwrite",
+            )
+
     def log(self, **figures: float) -> None:
-        """Append a line to the metrics."""
+        """Append a line to the metrics, on the disk before any state that follows."""
+        if not self.writes:
+            return
         with output_errors(self.metrics_path), self.metrics_path.open("a") as stream:
             stream.write(json.dumps(figures) + "\n")
+            stream.flush()
+            os.fsync(stream.fileno())
 
     def last_metrics(self) -> dict[str, float]:
         """The last line of the metrics; empty where there is none."""
@@ -91,15 +122,19 @@ class RunFolder:
     def options(self) -> dict[str, Any]:
         """The options that this run depends on, files by their names alone."""
         options = dict(json.loads(self.fingerprint))
+        options.pop("contents", None)
         options["encoder"] = Path(options["encoder"]).name
         return options
 
     def forget_metrics_after(self, step: int) -> None:
         """Drop the lines of steps that a resumed run will do again."""
-        if self.metrics_path.exists():
-            lines = self.metrics_path.read_text().splitlines()
-            kept = [line for line in lines if _step_of(line) <= step]
-            self.metrics_path.write_text("".join(f"{line}\n" for line in kept))
+        if not self.writes or not self.metrics_path.exists():
+            return
+        text = self.metrics_path.read_text()
+        kept = "".join(f"{line}\n" for line in text.splitlines() if _step_of(line) <= step)
+        if kept != text:
+            with atomic_output(self.metrics_path, overwrite=True) as temporary:
+                temporary.write_text(kept)
 
 
 def _step_of(line: str) -> float:
@@ -109,7 +144,18 @@ def _step_of(line: str) -> float:
         return float("inf")
 
 
-def open_run_folder(config: TrainingConfig, command: str, **inputs: str) -> RunFolder:
+def identity_of(archive: Archive, rows: NDArray[np.int64]) -> dict[str, str]:
+    """What tells an archive, and the rows of it that are trained on, from another."""
+    return {
+        "contents": archive.fingerprint(),
+        "galaxies": str(len(archive)),
+        "rows": str(len(rows)),
+    }
+
+
+def open_run_folder(
+    config: TrainingConfig, command: str, inputs: Mapping[str, str], *, writes: bool = True
+) -> RunFolder:
     """Make a run folder and write its ``config.toml``, or take one up again.
 
     Parameters
@@ -118,39 +164,71 @@ def open_run_folder(config: TrainingConfig, command: str, **inputs: str) -> RunF
         Its ``output``, ``resume`` and ``overwrite`` decide what happens.
     command : str
         Name of the table in ``config.toml``.
-    **inputs : str
-        What else has to be the same for a run to be resumed, such as an archive's size.
+    inputs : mapping of str to str
+        What else has to be the same for a run to be resumed, such as `identity_of`.
+    writes : bool
+        False in all but one of several processes: nothing is checked or written there.
 
     Raises
     ------
     photoz_ssl.errors.OutputError
         If the folder exists and neither ``resume`` nor ``overwrite`` is set.
     """
-    path = config.output
-    if path.exists() and not path.is_dir():
-        raise OutputError(f"{path} is a file", "name a folder for the run")
-    if path.exists() and any(path.iterdir()) and not config.resume:
-        if not config.overwrite:
-            raise OutputError(
-                f"the run folder {path} exists already", "add --resume to go on, or --overwrite"
-            )
-        _remove_run(path)
-    fields = {name: _plain(value) for name, value in vars(config).items() if value is not None}
-    essential = {name: value for name, value in fields.items() if name not in FREE_TO_CHANGE}
-    fingerprint = json.dumps({"command": command, **essential, **inputs}, sort_keys=True)
-    folder = RunFolder(path, fingerprint)
-    folder.load_state()  # refuses another run's state before its config.toml is replaced
+    if not writes:
+        return dataclasses.replace(_run_folder(config, command, inputs), writes=False)
+    folder = check_run_folder(config, command, inputs)
+    path = folder.path
+    if config.overwrite and (path / "config.toml").exists():
+        shutil.rmtree(path)
     with output_errors(path):
         path.mkdir(parents=True, exist_ok=True)
-        (path / "config.toml").write_text(tomli_w.dumps({command: essential}))
+        remove_leftovers(path)
+    with atomic_output(path / "config.toml", overwrite=True) as temporary:
+        temporary.write_text(tomli_w.dumps({command: _essential(config)}))
     return folder
 
 
-def _remove_run(path: Path) -> None:
-    """Remove a run folder, if that is what it is."""
-    if not (path / "config.toml").exists():
+def check_run_folder(config: TrainingConfig, command: str, inputs: Mapping[str, str]) -> RunFolder:
+    """Refuse what `open_run_folder` would refuse, and touch nothing.
+
+    A state of another run is refused here, before its ``config.toml`` is replaced.
+    """
+    path = config.output
+    _require_room_for(path)
+    occupied = path.is_dir() and not all(is_leftover(file) for file in path.iterdir())
+    if occupied and not (config.resume or config.overwrite):
+        raise OutputError(
+            f"the run folder {path} exists already", "add --resume to go on, or --overwrite"
+        )
+    if occupied and config.overwrite and not (path / "config.toml").exists():
         raise ConfigError(f"{path} is not a run folder", "name another --output")
-    shutil.rmtree(path)
+    folder = _run_folder(config, command, inputs)
+    if not config.overwrite:
+        folder.load_state()
+    return folder
+
+
+def _run_folder(config: TrainingConfig, command: str, inputs: Mapping[str, str]) -> RunFolder:
+    what = {"command": command, **_essential(config), **inputs}
+    return RunFolder(config.output, json.dumps(what, sort_keys=True))
+
+
+def _require_room_for(path: Path) -> None:
+    """Refuse a folder that cannot be made or written to."""
+    existing = next(parent for parent in (path, *path.absolute().parents) if parent.exists())
+    if not existing.is_dir():
+        raise OutputError(f"{existing} is a file", "name a folder for the run")
+    if not os.access(existing, os.W_OK):
+        raise OutputError(f"no permission to write {path}", "choose another --output")
+
+
+def _essential(config: TrainingConfig) -> dict[str, Any]:
+    """The fields that a run depends on, as TOML and JSON can hold them."""
+    return {
+        name: _plain(value)
+        for name, value in vars(config).items()
+        if value is not None and name not in FREE_TO_CHANGE
+    }
 
 
 def _plain(value: Any) -> Any:

@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
 import torch
 import torch.nn.functional as F
 from numpy.typing import NDArray
-from torch import Generator, Tensor
+from torch import Generator, Tensor, nn
 
 from photoz_ssl.config import FinetuneConfig
 from photoz_ssl.datasets.augment import finetuning_view, prediction_view
 from photoz_ssl.datasets.galaxies import GalaxyBatch, Rows, consecutive_rows, read_ahead
+from photoz_ssl.networks.ranks import ALONE, World
 from photoz_ssl.networks.redshift_head import RedshiftNetwork
 from photoz_ssl.redshift.grid import RedshiftGrid
 from photoz_ssl.survey.archive import Archive
+from photoz_ssl.training.distributed import share_of
 from photoz_ssl.training.loop import Step
 from photoz_ssl.training.optimizers import make_optimizer
 
@@ -56,11 +59,20 @@ def finetuning_optimizer(
     return make_optimizer(learning, config, weight_decay=config.weight_decay)
 
 
-def supervised_step(network: RedshiftNetwork, grid: RedshiftGrid, config: FinetuneConfig) -> Step:
-    """The step of learning redshift bins by cross-entropy."""
+def supervised_step(
+    network: nn.Module, grid: RedshiftGrid, config: FinetuneConfig, world: World = ALONE
+) -> Step:
+    """The step of learning redshift bins by cross-entropy, batches split over a world."""
 
     def step(batch: GalaxyBatch, generator: Generator) -> tuple[Tensor, dict[str, Tensor]]:
-        view = finetuning_view(batch.images, batch.ebv, generator, max_shift=config.max_shift)
+        view = finetuning_view(
+            batch.images,
+            batch.ebv,
+            generator,
+            max_shift=config.max_shift,
+            mirror=config.mirror,
+            share=share_of(len(batch), world),
+        )
         logits = network(view.contiguous(memory_format=torch.channels_last))
         bins = torch.from_numpy(grid.bin_of(batch.redshift.cpu().numpy())).to(logits.device)
         return F.cross_entropy(logits.float(), bins), {}
@@ -85,15 +97,23 @@ class Evaluation:
 
 
 def evaluate_logits(
-    network: RedshiftNetwork, archive: Archive, rows: Rows, batch_size: int, device: torch.device
+    network: RedshiftNetwork, archive: Archive, rows: Rows, batch_size: int, world: World = ALONE
 ) -> Evaluation:
-    """Run a network, in evaluation mode, on the prediction views of some rows, in order."""
+    """Run a network, in evaluation mode, on the prediction views of some rows, in order.
+
+    The rows are split over the processes, the last ones filled up with some more; each
+    process has all logits at the end.
+    """
     network.eval()
-    logits = [np.empty((0, network.head.out_features), np.float32)]
+    world.share_buffers(network)
+    filled = np.resize(rows, math.ceil(len(rows) / world.size) * world.size)
+    own = filled[world.part(len(filled))]
+    logits = [torch.empty((0, network.head.out_features), device=world.device)]
     with torch.inference_mode():
-        for batch in read_ahead(archive, consecutive_rows(rows, batch_size)):
-            placed = batch.to(device)
+        for batch in read_ahead(archive, consecutive_rows(own, batch_size)):
+            placed = batch.to(world.device)
             view = prediction_view(placed.images, placed.ebv)
             view = view.contiguous(memory_format=torch.channels_last)
-            logits.append(network(view).float().cpu().numpy())
-    return Evaluation(np.concatenate(logits), archive.redshift[rows])
+            logits.append(network(view).float())
+        whole = world.gather(torch.cat(logits))[: len(rows)]
+    return Evaluation(whole.cpu().numpy(), archive.redshift[rows])

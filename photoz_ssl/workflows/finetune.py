@@ -15,15 +15,17 @@ from photoz_ssl.config import FinetuneConfig
 from photoz_ssl.datasets.galaxies import Rows
 from photoz_ssl.errors import ArchiveError
 from photoz_ssl.networks.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
+from photoz_ssl.networks.encoder import Encoder
+from photoz_ssl.networks.ranks import World
 from photoz_ssl.networks.redshift_head import RedshiftNetwork
-from photoz_ssl.networks.runtimes import choose_device
-from photoz_ssl.progress import Progress, silent
+from photoz_ssl.progress import Progress, Stop, never, silent
 from photoz_ssl.redshift.calibration import Calibration, fit_calibration
 from photoz_ssl.redshift.grid import RedshiftGrid
 from photoz_ssl.redshift.metrics import normalised_residual, outlier_fraction, sigma_mad
 from photoz_ssl.survey.archive import Archive, open_archive
+from photoz_ssl.training.distributed import join_world, require_equal_parts, synchronised
 from photoz_ssl.training.loop import Plan, train
-from photoz_ssl.training.run_folder import RunFolder, open_run_folder
+from photoz_ssl.training.run_folder import RunFolder, identity_of, open_run_folder
 from photoz_ssl.training.schedule import cosine_factor, steps_factor
 from photoz_ssl.training.supervised import (
     Evaluation,
@@ -73,7 +75,9 @@ class FinetuneReport:
         )
 
 
-def finetune(config: FinetuneConfig, *, progress: Progress = silent) -> FinetuneReport:
+def finetune(
+    config: FinetuneConfig, *, progress: Progress = silent, stop: Stop = never
+) -> FinetuneReport:
     """Fine-tune an encoder on labels, or train one from scratch (method section 4).
 
     Parameters
@@ -82,40 +86,47 @@ def finetune(config: FinetuneConfig, *, progress: Progress = silent) -> Finetune
         Archive, encoder, run folder and all constants.
     progress : callable
         Told after every step.
+    stop : callable
+        Asked after every step whether to save the state and stop.
 
     Raises
     ------
     photoz_ssl.errors.PhotozError
         If the archive, the run folder or the encoder cannot be used.
+    photoz_ssl.progress.Stopped
+        If ``stop`` said so before training was done.
     """
-    start = time.monotonic()
-    archive = open_archive(config.archive)
-    rows, valid = labelled_rows(archive, config)
-    device, grid = choose_device(config.device), RedshiftGrid()
-    encoder = load_encoder(config.encoder, archive.spec, str(config.archive), seed=config.seed)
-    folder = open_run_folder(config, "finetune", rows=str(len(rows)), galaxies=str(len(archive)))
-    pretrained = is_file(config.encoder)
-    frozen = pretrained and config.encoder_rate == 0
-    network = RedshiftNetwork(encoder, grid.n_bins, seed=config.seed, frozen=frozen).to(device)
-    network = network.to(memory_format=torch.channels_last)
-    optimizer = finetuning_optimizer(network, config, pretrained=pretrained)
+    start, grid = time.monotonic(), RedshiftGrid()
+    with join_world(config.device) as world:
+        with world.together():
+            archive = open_archive(config.archive)
+            rows, valid = labelled_rows(archive, config)
+            plan = _plan(config, archive, rows, world)
+            encoder = load_encoder(
+                config.encoder, archive.spec, str(config.archive), seed=config.seed
+            )
+            identity = identity_of(archive, rows)
+            folder = open_run_folder(config, "finetune", identity, writes=world.leads)
+        network = _network(config, encoder, grid, world.device)
+        optimizer = finetuning_optimizer(network, config, pretrained=is_file(config.encoder))
+        step = supervised_step(synchronised(network, world), grid, config, world)
 
-    def validate() -> Evaluation:
-        return evaluate_logits(network, archive, valid, config.batch_size, device)
+        def validate() -> Evaluation:
+            return evaluate_logits(network, archive, valid, config.batch_size, world)
 
-    train(
-        network,
-        optimizer,
-        supervised_step(network, grid, config),
-        _plan(config, archive, rows, device),
-        folder,
-        after_epoch=lambda: _metrics(validate(), Calibration(), grid),
-        progress=progress,
-    )
-    evaluation = validate()
-    calibration = fit_calibration(evaluation.logits, evaluation.redshift, grid)
-    metrics = _metrics(evaluation, calibration, grid)
-    path = _save(folder, network, archive, config, grid, calibration, metrics, len(rows))
+        train(
+            network,
+            optimizer,
+            step,
+            plan,
+            folder,
+            after_epoch=lambda: _metrics(validate(), Calibration(), grid),
+            progress=progress,
+            stop=stop,
+        )
+        evaluation = validate()
+        with world.together():
+            path, metrics = _save(folder, network, archive, config, grid, evaluation, len(rows))
     return FinetuneReport(
         model=path,
         n_labels=len(rows),
@@ -125,6 +136,14 @@ def finetune(config: FinetuneConfig, *, progress: Progress = silent) -> Finetune
         outlier_fraction=metrics["valid_outlier_fraction"],
         seconds=time.monotonic() - start,
     )
+
+
+def _network(
+    config: FinetuneConfig, encoder: Encoder, grid: RedshiftGrid, device: torch.device
+) -> RedshiftNetwork:
+    frozen = is_file(config.encoder) and config.encoder_rate == 0
+    network = RedshiftNetwork(encoder, grid.n_bins, seed=config.seed, frozen=frozen)
+    return network.to(device).to(memory_format=torch.channels_last)
 
 
 def labelled_rows(archive: Archive, config: FinetuneConfig) -> tuple[Rows, Rows]:
@@ -144,8 +163,16 @@ def labelled_rows(archive: Archive, config: FinetuneConfig) -> tuple[Rows, Rows]
     return some_labels(rows, config.label_fraction, seed=config.seed), valid
 
 
-def _plan(config: FinetuneConfig, archive: Archive, rows: Rows, device: torch.device) -> Plan:
+def _plan(config: FinetuneConfig, archive: Archive, rows: Rows, world: World) -> Plan:
+    require_equal_parts(config.batch_size, world)
     batch_size = min(config.batch_size, len(rows))
+    batch_size -= batch_size % world.size
+    if batch_size == 0:
+        raise ArchiveError(
+            f"{archive.path} has {len(rows)} labels to train on, fewer than the {world.size}"
+            " processes",
+            "start fewer processes",
+        )
     n_steps = config.epochs * (len(rows) // batch_size)
     factor = cosine_factor if config.schedule == "cosine" else steps_factor
     return Plan(
@@ -156,8 +183,8 @@ def _plan(config: FinetuneConfig, archive: Archive, rows: Rows, device: torch.de
         batch_size=batch_size,
         seed=config.seed,
         rate_factor=lambda step: factor(step, n_steps),
-        device=device,
-        bfloat16=uses_bfloat16(config.precision, device),
+        world=world,
+        bfloat16=uses_bfloat16(config.precision, world.device),
     )
 
 
@@ -179,11 +206,15 @@ def _save(
     archive: Archive,
     config: FinetuneConfig,
     grid: RedshiftGrid,
-    calibration: Calibration,
-    metrics: dict[str, float],
+    evaluation: Evaluation,
     n_labels: int,
-) -> Path:
+) -> tuple[Path, dict[str, float]]:
+    """Calibrate and save the model; return where it is, and what it reached."""
+    calibration = fit_calibration(evaluation.logits, evaluation.redshift, grid)
+    metrics = _metrics(evaluation, calibration, grid)
     path = folder.path / "photoz.safetensors"
+    if not folder.writes:
+        return path, metrics
     history: list[Any] = []
     if is_file(config.encoder):
         history = list(load_checkpoint(Path(config.encoder)).provenance.get("history", []))
@@ -204,4 +235,4 @@ def _save(
         metrics=metrics,
     )
     save_checkpoint(path, checkpoint, overwrite=True)
-    return path
+    return path, metrics

@@ -22,7 +22,7 @@ from photoz_ssl.progress import Progress, silent
 from photoz_ssl.redshift.label_efficiency import labels_saved
 from photoz_ssl.redshift.metrics import normalised_residual, outlier_fraction, sigma_mad
 from photoz_ssl.survey.archive import Archive, open_archive
-from photoz_ssl.training.run_folder import open_run_folder
+from photoz_ssl.training.run_folder import identity_of, open_run_folder
 from photoz_ssl.training.supervised import some_labels
 from photoz_ssl.workflows.figures import require_matplotlib
 from photoz_ssl.workflows.finetune import finetune, labelled_rows
@@ -149,10 +149,8 @@ def label_efficiency(
             "prepare it with --split or --split-column",
         )
     preset = _preset_of(Path(config.encoder))
-    sha256 = sha256_of(Path(config.encoder))
-    folder = open_run_folder(
-        config, "label-efficiency", encoder_sha256=sha256, galaxies=str(len(archive))
-    )
+    inputs = {**identity_of(archive, test), "encoder_sha256": sha256_of(Path(config.encoder))}
+    folder = open_run_folder(config, "label-efficiency", inputs)
     experiment = _Experiment(config, archive, test, preset, folder.fingerprint)
     measurements = tuple(experiment.measurements(progress))
     curves = tuple(_curve(method, measurements) for method in METHODS)

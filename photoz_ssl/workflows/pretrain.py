@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,18 +12,20 @@ import torch
 
 from photoz_ssl import __version__
 from photoz_ssl.config import PretrainConfig
+from photoz_ssl.datasets.galaxies import Rows
 from photoz_ssl.errors import ArchiveError
 from photoz_ssl.networks.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from photoz_ssl.networks.encoder import Encoder, build_encoder, encoder_config
 from photoz_ssl.networks.moco import MomentumContrast
-from photoz_ssl.networks.runtimes import choose_device
-from photoz_ssl.progress import Progress, silent
+from photoz_ssl.networks.ranks import World
+from photoz_ssl.progress import Progress, Stop, never, silent
 from photoz_ssl.spec import ImageSpec
-from photoz_ssl.survey.archive import open_archive
+from photoz_ssl.survey.archive import Archive, open_archive
 from photoz_ssl.training.contrastive import contrastive_step, measure_band_mad
+from photoz_ssl.training.distributed import join_world, require_equal_parts, synchronised
 from photoz_ssl.training.loop import Plan, train
 from photoz_ssl.training.optimizers import make_optimizer
-from photoz_ssl.training.run_folder import RunFolder, open_run_folder
+from photoz_ssl.training.run_folder import RunFolder, identity_of, open_run_folder
 from photoz_ssl.training.schedule import cosine_factor
 
 __all__ = ["PretrainReport", "load_encoder", "pretrain"]
@@ -58,7 +61,9 @@ class PretrainReport:
         )
 
 
-def pretrain(config: PretrainConfig, *, progress: Progress = silent) -> PretrainReport:
+def pretrain(
+    config: PretrainConfig, *, progress: Progress = silent, stop: Stop = never
+) -> PretrainReport:
     """Pretrain an encoder by momentum contrast (method sections 3 and 4).
 
     Parameters
@@ -67,26 +72,41 @@ def pretrain(config: PretrainConfig, *, progress: Progress = silent) -> Pretrain
         Archive, run folder and all constants.
     progress : callable
         Told after every step.
+    stop : callable
+        Asked after every step whether to save the state and stop.
 
     Raises
     ------
     photoz_ssl.errors.PhotozError
         If the archive, the run folder or the encoder cannot be used.
+    photoz_ssl.progress.Stopped
+        If ``stop`` said so before training was done.
     """
     start = time.monotonic()
-    archive = open_archive(config.archive)
-    rows = archive.rows(split="train")
-    batch_size = min(config.batch_size, len(rows))
-    batch_size -= batch_size % config.batchnorm_groups
-    if batch_size < 2 * config.batchnorm_groups:
-        raise ArchiveError(
-            f"{config.archive} has {len(rows)} galaxies to train on, too few for"
-            f" {config.batchnorm_groups} BatchNorm groups",
-            "prepare more galaxies, or lower --batchnorm-groups",
-        )
-    device = choose_device(config.device)
-    encoder = load_encoder(config.encoder, archive.spec, str(config.archive), seed=config.seed)
-    folder = open_run_folder(config, "pretrain", rows=str(len(rows)), galaxies=str(len(archive)))
+    with join_world(config.device) as world:
+        with world.together():
+            archive = open_archive(config.archive)
+            rows = archive.rows(split="train")
+            plan = _plan(config, archive, rows, world)
+            encoder = load_encoder(
+                config.encoder, archive.spec, str(config.archive), seed=config.seed
+            )
+            identity = identity_of(archive, rows)
+            folder = open_run_folder(config, "pretrain", identity, writes=world.leads)
+        network = _network(config, encoder, world.device)
+        groups = [(network.query_network, config.learning_rate)]
+        optimizer = make_optimizer(groups, config, weight_decay=config.weight_decay)
+        mad = measure_band_mad(archive, rows).to(world.device)
+        step = contrastive_step(synchronised(network, world), mad, config, world)
+        train(network, optimizer, step, plan, folder, progress=progress, stop=stop)
+        last = folder.last_metrics()
+        with world.together():
+            path = _save(folder, encoder, archive.spec, config, last, mad.tolist(), len(rows))
+    seconds = time.monotonic() - start
+    return PretrainReport(path, len(rows), config.epochs, last.get("loss", float("nan")), seconds)
+
+
+def _network(config: PretrainConfig, encoder: Encoder, device: torch.device) -> MomentumContrast:
     network = MomentumContrast(
         encoder,
         projection_size=config.projection_size,
@@ -96,13 +116,15 @@ def pretrain(config: PretrainConfig, *, progress: Progress = silent) -> Pretrain
         batchnorm_groups=config.batchnorm_groups,
         seed=config.seed,
     ).to(device)
-    network = network.to(memory_format=torch.channels_last)
-    optimizer = make_optimizer(
-        [(network.query_network, config.learning_rate)], config, weight_decay=config.weight_decay
-    )
+    return network.to(memory_format=torch.channels_last)
+
+
+def _plan(config: PretrainConfig, archive: Archive, rows: Rows, world: World) -> Plan:
+    require_equal_parts(config.batch_size, world)
+    batch_size = usable_batch_size(config, len(rows), world.size)
     steps = len(rows) // batch_size
     n_steps, warmup = config.epochs * steps, config.warmup_epochs * steps
-    plan = Plan(
+    return Plan(
         stage="pretraining images",
         archive=archive,
         rows=rows,
@@ -110,16 +132,39 @@ def pretrain(config: PretrainConfig, *, progress: Progress = silent) -> Pretrain
         batch_size=batch_size,
         seed=config.seed,
         rate_factor=lambda step: cosine_factor(step, n_steps, warmup),
-        device=device,
-        bfloat16=uses_bfloat16(config.precision, device),
+        world=world,
+        bfloat16=uses_bfloat16(config.precision, world.device),
     )
-    mad = measure_band_mad(archive, rows).to(device)
-    step = contrastive_step(network, mad, config)
-    train(network, optimizer, step, plan, folder, progress=progress)
-    last = folder.last_metrics()
-    path = _save(folder, encoder, archive.spec, config, last, mad.tolist(), len(rows))
-    seconds = time.monotonic() - start
-    return PretrainReport(path, len(rows), config.epochs, last.get("loss", float("nan")), seconds)
+
+
+def usable_batch_size(config: PretrainConfig, n_galaxies: int, n_processes: int = 1) -> int:
+    """The batch size, lowered to what the galaxies fill and groups and processes divide.
+
+    Parameters
+    ----------
+    config : PretrainConfig
+        The batch size asked for, and the BatchNorm groups.
+    n_galaxies : int
+        Galaxies to train on.
+    n_processes : int
+        Processes among which a batch is split; each cuts its part into groups.
+
+    Raises
+    ------
+    ArchiveError
+        If that leaves fewer than two galaxies a group.
+    """
+    groups = n_processes * math.ceil(config.batchnorm_groups / n_processes)
+    batch_size = min(config.batch_size, n_galaxies)
+    batch_size -= batch_size % math.lcm(config.batchnorm_groups, n_processes)
+    if batch_size < 2 * groups:
+        split = f" on {n_processes} processes" if n_processes > 1 else ""
+        raise ArchiveError(
+            f"{config.archive} has {n_galaxies} galaxies to train on, too few for batches of"
+            f" {config.batch_size} in {groups} BatchNorm groups{split}",
+            "prepare more galaxies, or lower --batchnorm-groups",
+        )
+    return batch_size
 
 
 def uses_bfloat16(precision: str, device: torch.device) -> bool:
@@ -166,6 +211,8 @@ def _save(
     n_galaxies: int,
 ) -> Path:
     path = folder.path / "encoder.safetensors"
+    if not folder.writes:
+        return path
     provenance: dict[str, Any] = {
         "program": f"photoz-ssl {__version__}",
         "method": "MoCo v2",

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
+import numpy as np
 import pytest
 import torch
 from torch import Generator, Tensor
@@ -15,10 +17,12 @@ from photoz_ssl.datasets.augment import (
     deredden,
     finetuning_view,
     prediction_view,
-    pretraining_view,
+    pretraining_views,
     redden,
+    standard_normal,
     transform_and_crop,
 )
+from photoz_ssl.datasets.parts import Share
 
 SIZES = (64, 107, 108)
 
@@ -28,11 +32,14 @@ def images(size: int = 107, n: int = 3) -> Tensor:
 
 
 def transformed(
-    stamps: Tensor, angle: float = 0, flip: bool = False, shift: tuple[int, int] = (0, 0)
+    stamps: Tensor, angle: float = 0, flip: bool = False, shift: Sequence[int] = (0, 0)
 ) -> Tensor:
     n = len(stamps)
     return transform_and_crop(
-        stamps, torch.full((n,), angle), torch.full((n,), flip), torch.tensor([shift] * n).float()
+        stamps,
+        torch.full((n,), angle),
+        torch.full((n,), flip),
+        torch.tensor([list(shift)] * n).float(),
     )
 
 
@@ -50,6 +57,13 @@ def test_dereddening_by_hand() -> None:
     flux = deredden(torch.ones(1, 5, 1, 1), torch.tensor([0.1])).ravel()
     expected = [10 ** (0.4 * 0.1 * r) for r in (4.239, 3.303, 2.285, 1.698, 1.263)]
     torch.testing.assert_close(flux, torch.tensor(expected))
+
+
+def test_reddening_by_hand() -> None:
+    """E(B-V) = 0.3 dims u by 0.4 x 4.239 x 0.3 = 0.50868 dex, and z by 0.15156 dex."""
+    flux = redden(torch.full((1, 5, 2, 2), 100.0), torch.tensor([0.3]))[0, :, 1, 0]
+    expected = torch.tensor([30.9970, 40.1458, 53.1863, 62.5518, 70.5407])
+    torch.testing.assert_close(flux, expected, atol=2e-3, rtol=0)
 
 
 @pytest.mark.parametrize("size", SIZES)
@@ -99,6 +113,39 @@ def test_a_rotation_agrees_with_scipys() -> None:
     )
 
 
+@pytest.mark.parametrize("size", SIZES)
+def test_the_whole_geometry_agrees_with_scipys(size: int) -> None:
+    ndimage = pytest.importorskip("scipy.ndimage")
+    random = np.random.default_rng(size)
+    stamp = random.normal(size=(size, size)).astype(np.float32)
+    for angle, flip, shift in zip(
+        random.uniform(0, 2 * np.pi, 6),
+        (False, True) * 3,
+        random.integers(-7, 8, (6, 2)).tolist(),
+        strict=True,
+    ):
+        ours = transformed(torch.from_numpy(stamp).expand(1, 5, size, size), angle, flip, shift)
+        cos, sin, mirror = np.cos(angle), np.sin(angle), -1 if flip else 1
+        matrix = np.array([[cos, sin * mirror], [-sin, cos * mirror]])  # (y, x) of view to stamp
+        galaxy = 32 + np.array(shift[::-1])
+        theirs = ndimage.affine_transform(
+            stamp,
+            matrix,
+            offset=size // 2 - matrix @ galaxy,
+            output_shape=(64, 64),
+            order=1,
+            mode="grid-constant",
+        )
+        np.testing.assert_allclose(ours[0, 0].numpy(), theirs, atol=1e-3)
+
+
+def test_a_networks_precision_does_not_reach_the_geometry() -> None:
+    stamps = images()
+    exact = transformed(stamps, 0.7, shift=(3, -2))
+    with torch.autocast("cpu", torch.bfloat16):
+        assert torch.equal(transformed(stamps, 0.7, shift=(3, -2)), exact)
+
+
 def test_rotation_never_sees_a_corner_of_a_stored_stamp() -> None:
     stamps = torch.ones(40, 5, 107, 107)
     generator = Generator().manual_seed(5)
@@ -113,14 +160,27 @@ def test_noise_has_the_stated_deviation() -> None:
     assert torch.all(noise[1] == 0)
 
 
+@pytest.mark.parametrize("count", [400_000, 400_003])
+def test_normal_deviates_are_normal(count: int) -> None:
+    stats = pytest.importorskip("scipy.stats")
+    drawn = standard_normal((count,), Generator().manual_seed(4))
+    assert drawn.shape == (count,)
+    assert stats.kstest(drawn.numpy(), "norm").pvalue > 0.01
+    assert float(drawn.abs().max()) == pytest.approx(4.3, abs=0.2)
+    neighbours = torch.corrcoef(torch.stack([drawn[:-1], drawn[1:]]))[0, 1]
+    assert abs(float(neighbours)) < 4 / math.sqrt(count)
+
+
 def test_mad_of_gaussian_pixels() -> None:
     scale = torch.tensor([1.0, 2, 3, 4, 5])[:, None, None]
     mad = band_mad(7 + scale * images(64, 20))
     torch.testing.assert_close(mad * 1.4826, scale.ravel(), rtol=0.03, atol=0)
 
 
-def pretraining(seed: int, stamps: Tensor, reddening: float = 0.5) -> Tensor:
-    return pretraining_view(
+def pretraining(
+    seed: int, stamps: Tensor, reddening: float = 0.5, share: Share | None = None
+) -> Tensor:
+    return pretraining_views(
         stamps,
         torch.full((len(stamps),), 0.1),
         torch.full((5,), 0.01),
@@ -128,24 +188,72 @@ def pretraining(seed: int, stamps: Tensor, reddening: float = 0.5) -> Tensor:
         max_reddening=reddening,
         max_shift=7,
         noise_range=(1.0, 3.0),
+        share=share,
     )
 
 
-def test_the_seed_decides_a_view() -> None:
+def test_the_seed_decides_the_views_and_no_two_are_alike() -> None:
     stamps = images()
-    assert torch.equal(pretraining(1, stamps), pretraining(1, stamps))
-    assert not torch.equal(pretraining(1, stamps), pretraining(2, stamps))
+    views = pretraining(1, stamps)
+    assert views.shape == (2, 3, 5, 64, 64)
+    assert torch.equal(views, pretraining(1, stamps))
+    assert not torch.equal(views[0], views[1])
+    assert not torch.equal(views, pretraining(2, stamps))
+
+
+def test_the_number_of_threads_does_not_change_a_view() -> None:
+    stamps, before = images(n=19), torch.get_num_threads()
+    try:
+        views = []
+        for n_threads in (1, 3):
+            torch.set_num_threads(n_threads)
+            views.append(pretraining(1, stamps))
+            assert torch.get_num_threads() == n_threads
+    finally:
+        torch.set_num_threads(before)
+    assert torch.equal(*views)
+
+
+@pytest.mark.parametrize("size", [2, 5])
+def test_views_of_parts_of_a_batch_are_those_of_the_batch(size: int) -> None:
+    stamps, n = images(n=20), 20 // size
+    whole = pretraining(1, stamps)
+    seen = finetuning_view(stamps, torch.zeros(20), Generator().manual_seed(1), max_shift=7)
+    for own in (slice(start, start + n) for start in range(0, 20, n)):
+        share = Share(20, own)
+        assert torch.equal(pretraining(1, stamps[own], share=share), whole[:, own])
+        generator = Generator().manual_seed(1)
+        view = finetuning_view(stamps[own], torch.zeros(n), generator, max_shift=7, share=share)
+        assert torch.equal(view, seen[own])
 
 
 def test_views_are_reddened_within_the_range() -> None:
-    flat = torch.ones(200, 5, 107, 107)
-    views = pretraining(3, flat)
+    flat = torch.ones(100, 5, 107, 107)
+    views = pretraining(3, flat).flatten(0, 1)
     reddening = -2.5 * torch.log10(views[..., 22:42, 22:42].mean(dim=(2, 3)))
     ebv = reddening / torch.tensor([4.239, 3.303, 2.285, 1.698, 1.263])
     ebv = ebv.mean(dim=1) + 0.1
     assert float(ebv.min()) > -0.01
     assert float(ebv.max()) < 0.51
     assert float(ebv.mean()) == pytest.approx(0.25, abs=0.03)
+
+
+def handedness(views: Tensor) -> Tensor:
+    """On which side of the bright star the faint one lies as seen from the centre: -1 or 1."""
+    places = [int(band.argmax()) for view in views for band in view[:2]]
+    place = torch.tensor(places).reshape(-1, 2)
+    (bright_x, faint_x), (bright_y, faint_y) = (place % 64 - 32).T, (place // 64 - 32).T
+    return torch.sign(bright_x * faint_y - bright_y * faint_x)
+
+
+@pytest.mark.parametrize(("mirror", "found"), [(True, {-1, 1}), (False, {1})])
+def test_views_are_mirrored_only_if_they_may_be(mirror: bool, found: set[int]) -> None:
+    stamps = torch.zeros(30, 5, 107, 107)
+    stamps[:, 0, 53, 53 + 15] = stamps[:, 1, 53 + 15, 53] = 1
+    views = finetuning_view(
+        stamps, torch.zeros(30), Generator().manual_seed(1), max_shift=0, mirror=mirror
+    )
+    assert set(handedness(views).tolist()) == found
 
 
 def test_the_prediction_view_is_dereddened_and_central() -> None:

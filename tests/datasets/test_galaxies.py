@@ -38,6 +38,14 @@ def test_gathered_rows_keep_their_order(tiny_archive: Path) -> None:
     np.testing.assert_array_equal(batch.redshift.numpy(), archive.redshift[rows])
 
 
+def test_rows_that_are_not_on_a_disk_are_gathered_alike(tiny_archive: Path) -> None:
+    archive, rows = open_archive(tiny_archive), np.array([7, 2, 19, 2])
+    for images in (np.array(archive.images), archive.images[:]):
+        elsewhere = replace(archive, images=images)
+        assert torch.equal(gather(elsewhere, rows).images, gather(archive, rows).images)
+    assert len(gather(archive, rows[:0])) == 0
+
+
 def test_a_dereddened_archive_is_not_dereddened_again(tiny_archive: Path) -> None:
     archive = open_archive(tiny_archive)
     intrinsic = replace(archive, spec=replace(archive.spec, dereddened=True))

@@ -6,6 +6,8 @@ from dataclasses import replace
 
 import pytest
 import torch
+from torch.utils.flop_counter import FlopCounterMode
+from torchvision.models import resnet50
 
 from photoz_ssl.errors import CheckpointError, ConfigError
 from photoz_ssl.networks.encoder import PRESETS, EncoderConfig, build_encoder, encoder_config
@@ -19,6 +21,38 @@ def test_the_papers_network_has_the_papers_parameters() -> None:
     assert sum(weights.numel() for weights in encoder.parameters()) == 23_514_304
     network = RedshiftNetwork(encoder, 180)
     assert sum(weights.numel() for weights in network.parameters()) == 23_883_124
+
+
+def test_the_papers_network_is_torchvisions_with_another_stem() -> None:
+    with torch.device("meta"):
+        ours, theirs = build_encoder(PRESETS["resnet50"]), resnet50()
+    shapes = {name: weights.shape for name, weights in ours.state_dict().items()}
+    expected = {
+        name: weights.shape
+        for name, weights in theirs.state_dict().items()
+        if not name.startswith("fc.")
+    }
+    assert list(shapes) == list(expected)
+    assert {name for name in shapes if shapes[name] != expected[name]} == {"conv1.weight"}
+    assert shapes["conv1.weight"] == (64, 5, 7, 7)
+
+
+def test_the_papers_network_computes_what_torchvisions_does() -> None:
+    ours, theirs = build_encoder(PRESETS["resnet50"], seed=1).eval(), resnet50().eval()
+    theirs.conv1 = torch.nn.Conv2d(5, 64, 7, stride=1, padding=3, bias=False)
+    theirs.maxpool = theirs.fc = torch.nn.Identity()
+    theirs.load_state_dict(ours.state_dict())
+    images = torch.randn(2, 5, 32, 32)
+    with torch.inference_mode():
+        torch.testing.assert_close(ours(images), theirs(images))
+
+
+@pytest.mark.parametrize(("preset", "giga"), [("resnet50", 5.25), ("resnet50-fast", 1.36)])
+def test_multiply_adds_of_an_image(preset: str, giga: float) -> None:
+    network = RedshiftNetwork(build_encoder(PRESETS[preset]), 180).to("meta").eval()
+    with FlopCounterMode(display=False) as counter:
+        network(torch.empty(1, 5, 64, 64, device="meta"))
+    assert counter.get_total_flops() / 2e9 == pytest.approx(giga, abs=0.005)
 
 
 @pytest.mark.parametrize(

@@ -8,6 +8,7 @@ from dataclasses import replace
 
 import pytest
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from photoz_ssl.networks.encoder import PRESETS, build_encoder
@@ -37,7 +38,7 @@ def test_info_nce_by_hand() -> None:
     queue = torch.tensor([[0.0, 1.0], [-1.0, 0.0]])
     logits = info_nce_logits(query, key, queue, 0.5)
     torch.testing.assert_close(logits, torch.tensor([[1.2, 0.0, -2.0]]))
-    loss = torch.nn.functional.cross_entropy(logits, torch.tensor([0]))
+    loss = F.cross_entropy(logits, torch.tensor([0]))
     expected = -math.log(math.exp(1.2) / (math.exp(1.2) + 1 + math.exp(-2)))
     assert float(loss) == pytest.approx(expected)
 
@@ -96,3 +97,52 @@ def test_batchnorm_sees_only_its_own_group() -> None:
     alone = keys(network(groups=1), images[[0, 2, 4]], torch.arange(3))
     torch.testing.assert_close(found[[0, 2, 4]], alone, atol=1e-4, rtol=1e-3)
     assert not torch.allclose(found, keys(network(groups=1), images, order), atol=1e-2)
+
+
+def test_info_nce_and_the_queue_are_lightlys() -> None:
+    losses = pytest.importorskip("lightly.loss")
+    generator = torch.Generator().manual_seed(3)
+    criterion = losses.NTXentLoss(temperature=0.1, memory_bank_size=(12, 8))
+    queue, pointer = criterion.memory_bank.bank.clone(), torch.zeros((), dtype=torch.int64)
+    for _ in range(7):  # the queue is full after three batches, and full again after six
+        query, key = F.normalize(torch.randn(2, 4, 8, generator=generator), dim=2)
+        theirs = criterion(query.requires_grad_(), key)
+        logits = info_nce_logits(query, key, queue.clone(), 0.1)
+        ours = F.cross_entropy(logits, torch.zeros(4, dtype=torch.int64))
+        torch.testing.assert_close(ours, theirs)
+        enqueue(queue, pointer, key)
+        torch.testing.assert_close(queue, criterion.memory_bank.bank)
+        assert int(pointer) == int(criterion.memory_bank.bank_ptr)
+
+
+def test_the_momentum_update_is_lightlys() -> None:
+    utils = pytest.importorskip("lightly.models.utils")
+    query, ours = build_encoder(TINY, seed=1), build_encoder(TINY, seed=2)
+    theirs = copy.deepcopy(ours)
+    update_momentum(query, ours, 0.99)
+    utils.update_momentum(query, theirs, 0.99)
+    for found, expected in zip(ours.parameters(), theirs.parameters(), strict=True):
+        torch.testing.assert_close(found, expected)
+
+
+def test_whole_steps_of_momentum_contrast_are_lightlys() -> None:
+    utils = pytest.importorskip("lightly.models.utils")
+    losses = pytest.importorskip("lightly.loss")
+    moco = network(groups=1).train()
+    query_network, key_network = (copy.deepcopy(moco.query_network) for _ in range(2))
+    utils.deactivate_requires_grad(key_network)
+    criterion = losses.NTXentLoss(temperature=0.1, memory_bank_size=(12, 8))
+    criterion.memory_bank.bank = moco.queue.clone()
+    ours = torch.optim.SGD(moco.query_network.parameters(), lr=0.05, momentum=0.9)
+    theirs = torch.optim.SGD(query_network.parameters(), lr=0.05, momentum=0.9)
+    for views in torch.randn(4, 2, 4, 5, 64, 64, generator=torch.Generator().manual_seed(1)):
+        logits, _ = moco(views[0], views[1], torch.arange(4))
+        our_loss = F.cross_entropy(logits, torch.zeros(4, dtype=torch.int64))
+        utils.update_momentum(query_network, key_network, 0.9)
+        their_loss = criterion(query_network(views[0]), key_network(views[1]).detach())
+        torch.testing.assert_close(our_loss, their_loss, atol=1e-4, rtol=1e-4)
+        for optimizer, loss in ((ours, our_loss), (theirs, their_loss)):
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+    torch.testing.assert_close(moco.queue, criterion.memory_bank.bank, atol=1e-4, rtol=1e-3)

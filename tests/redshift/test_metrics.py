@@ -54,6 +54,16 @@ def test_scatter_agrees_with_astropy() -> None:
     assert sigma_mad(dz) == pytest.approx(mad_std(dz), rel=1e-4)
 
 
+def test_residuals_and_scatter_agree_with_qp() -> None:
+    qp = pytest.importorskip("qp.metrics.point_estimate_metric_classes", exc_type=ImportError)
+    z_spec = np.random.default_rng(1).uniform(0.01, 0.4, 400)
+    z_phot = z_spec + draw()
+    dz = normalised_residual(z_phot, z_spec)
+    np.testing.assert_allclose(dz, qp.PointStatsEz().evaluate(z_phot, z_spec))
+    metrics = point_metrics(z_phot, z_spec)
+    assert metrics.sigma_mad == pytest.approx(qp.PointSigmaMAD().evaluate(z_phot, z_spec))
+
+
 @given(RESIDUALS, st.floats(-1, 1))
 def test_scatter_does_not_change_with_a_shift(dz: NDArray[np.float64], shift: float) -> None:
     assert sigma_mad(dz + shift) == pytest.approx(sigma_mad(dz), abs=1e-12)

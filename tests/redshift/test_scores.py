@@ -104,6 +104,20 @@ def test_pit_agrees_with_qp() -> None:
     np.testing.assert_allclose(pit_values(pdf, EDGES, inside), expected, atol=1e-6)
 
 
+def test_pit_and_cde_loss_agree_with_qps_metrics() -> None:
+    qp = pytest.importorskip("qp")
+    qp_pit = pytest.importorskip("qp.metrics.pit", exc_type=ImportError)
+    qp_metrics = pytest.importorskip("qp.metrics.concrete_metric_classes", exc_type=ImportError)
+    pdf, z_spec = some_pdfs(n=200)
+    inside = np.clip(z_spec, 0.0001, 0.3999)
+    ensemble = qp.Ensemble(qp.hist, data={"bins": EDGES, "pdfs": pdf / np.diff(EDGES)})
+    pit = qp_pit.PIT(ensemble, inside)
+    np.testing.assert_allclose(pit_values(pdf, EDGES, inside), pit.pit_samps, atol=1e-6)
+    grid = np.linspace(0, 0.4, 200_001)  # qp integrates on points, we bin by bin
+    theirs = qp_metrics.CDELossMetric(grid).evaluate(ensemble, inside)
+    assert np.mean(cde_loss(pdf, EDGES, inside)) == pytest.approx(theirs, rel=1e-3)
+
+
 def test_scores_do_not_depend_on_the_block_or_on_the_normalisation(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

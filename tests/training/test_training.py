@@ -16,6 +16,7 @@ from photoz_ssl.errors import ArchiveError, CheckpointError, ConfigError, Output
 from photoz_ssl.networks.checkpoint import load_checkpoint
 from photoz_ssl.networks.encoder import PRESETS, build_encoder
 from photoz_ssl.networks.redshift_head import RedshiftNetwork
+from photoz_ssl.progress import Stopped
 from photoz_ssl.training import loop
 from photoz_ssl.training.schedule import cosine_factor, steps_factor
 from photoz_ssl.training.supervised import finetuning_optimizer, some_labels
@@ -101,6 +102,21 @@ def test_a_resumed_pretraining_equals_an_uninterrupted_one(
     lines = [(tmp_path / run / "metrics.jsonl").read_text() for run in ("whole", "cut")]
     assert lines[0] == lines[1]
     assert [json.loads(line)["epoch"] for line in lines[0].splitlines()] == [1, 2, 3]
+
+
+def test_a_training_that_is_asked_to_stop_goes_on_where_it_stopped(
+    tiny_archive: Path, tmp_path: Path
+) -> None:
+    whole = finetune(finetuning(tiny_archive, tmp_path / "whole")).model
+    config = finetuning(tiny_archive, tmp_path / "cut")
+    for done in range(1, 6):
+        with pytest.raises(Stopped, match=f"{done}, 6") as stopped:
+            finetune(replace(config, resume=True), stop=lambda: True)
+        assert f"stopped after step {done} of 6" in stopped.value.summary()
+        assert "--resume" in stopped.value.summary()
+    # Asked to stop at the last step, it has nothing left to stop.
+    last = finetune(replace(config, resume=True), stop=lambda: True).model
+    assert last.read_bytes() == whole.read_bytes()
 
 
 def test_a_resumed_finetuning_equals_an_uninterrupted_one(

@@ -1,0 +1,57 @@
+"""What ``pretrain`` and ``finetune`` share: ``--dry-run``, and notices about a recipe."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import click
+
+from photoz_ssl.cli.console import say
+
+if TYPE_CHECKING:
+    from photoz_ssl.config import FinetuneConfig, PretrainConfig
+    from photoz_ssl.workflows.dry_run import DryRunReport
+
+__all__ = ["DRY_RUN", "note_departures", "show_dry_run"]
+
+DRY_RUN = click.Option(
+    ["--dry-run"],
+    is_flag=True,
+    help="Print every constant with its source, check archive and run folder, and stop.",
+)
+
+WIDTH_OF_A_FILE = 160
+
+
+def note_departures(config: PretrainConfig | FinetuneConfig, command: str, *, quiet: bool) -> None:
+    """Say on stderr where a run is no longer its recipe's."""
+    if config.recipe is None:
+        return
+    from photoz_ssl.workflows.dry_run import recipe_departures
+
+    _say_departures(recipe_departures(config, command), quiet=quiet)
+
+
+def show_dry_run(report: DryRunReport, *, quiet: bool) -> None:
+    """Print the constants on stdout, and what else there is to say on stderr."""
+    from rich import box
+    from rich.console import Console
+    from rich.markup import escape
+    from rich.table import Table
+
+    console = Console(highlight=False)
+    if not console.is_terminal:
+        console = Console(highlight=False, width=WIDTH_OF_A_FILE)
+    table = Table(box=box.SIMPLE_HEAD)
+    for heading in ("constant", "value", "source"):
+        table.add_column(heading, overflow="fold")
+    for constant in report.constants:
+        table.add_row(constant.name, escape(constant.value), escape(constant.source))
+    console.print(table)
+    _say_departures(report.departures, quiet=quiet)
+    say(report.summary(), quiet=quiet)
+
+
+def _say_departures(departures: tuple[str, ...], *, quiet: bool) -> None:
+    for departure in departures:
+        say(f"Note: {departure}.", quiet=quiet)

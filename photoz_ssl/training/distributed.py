@@ -1,0 +1,174 @@
+"""Training on several processes: who started them, where they meet, how gradients are shared.
+
+Each process works on its part of every batch, under PyTorch's DistributedDataParallel.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import timedelta
+
+import torch
+import torch.distributed as dist
+from torch import nn
+from torch.nn.parallel import DistributedDataParallel
+
+from photoz_ssl.datasets.parts import Share
+from photoz_ssl.errors import ConfigError, PeerError, PhotozError
+from photoz_ssl.networks.ranks import World
+from photoz_ssl.networks.runtimes import choose_device
+from photoz_ssl.progress import Stopped
+
+__all__ = ["Launch", "join_world", "launched", "require_equal_parts", "share_of", "synchronised"]
+
+TORCHRUN = frozenset({"RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT"})
+SRUN = frozenset({"SLURM_PROCID", "SLURM_NTASKS", "SLURM_LOCALID"})
+
+FIRST_PORT, N_PORTS = 20_000, 12_000
+"""Ports to meet at under SLURM: below those that systems give away by themselves."""
+
+PATIENCE = timedelta(minutes=10)
+"""How long processes wait for each other before they give up."""
+
+
+@dataclass(frozen=True)
+class Launch:
+    """How this process was started among others.
+
+    Parameters
+    ----------
+    rank, size, local_rank : int
+        Its number, the number of processes, and its number on this node.
+    meeting : str
+        Where they meet, as an ``init_method`` of torch.distributed.
+    """
+
+    rank: int = 0
+    size: int = 1
+    local_rank: int = 0
+    meeting: str = ""
+
+
+def launched(environ: Mapping[str, str] = os.environ) -> Launch:
+    """How ``torchrun`` or ``srun`` started this process; alone if neither did.
+
+    Parameters
+    ----------
+    environ : mapping of str to str
+        Environment variables.
+    """
+    if environ.keys() >= TORCHRUN:
+        rank, size = int(environ["RANK"]), int(environ["WORLD_SIZE"])
+        return Launch(rank, size, int(environ.get("LOCAL_RANK", rank)), "env://")
+    # A batch script itself is no step, though SLURM tells it the number of tasks.
+    batch_script = environ.get("ENVIRONMENT") == "BATCH" and "SLURM_STEP_ID" not in environ
+    if environ.keys() >= SRUN and not batch_script:
+        return Launch(
+            int(environ["SLURM_PROCID"]),
+            int(environ.get("SLURM_STEP_NUM_TASKS", environ["SLURM_NTASKS"])),
+            int(environ["SLURM_LOCALID"]),
+            f"tcp://{_slurm_host(environ)}:{_slurm_port(environ)}",
+        )
+    return Launch()
+
+
+def _slurm_host(environ: Mapping[str, str]) -> str:
+    """The first node of a list such as ``gpu[003-005,7],login1``, unless one is named."""
+    nodes = environ.get("SLURM_STEP_NODELIST", environ.get("SLURM_JOB_NODELIST", "127.0.0.1"))
+    first = re.sub(r"\[([^\],-]*)[^\]]*\]", r"\1", nodes).partition(",")[0]
+    return environ.get("MASTER_ADDR", first)
+
+
+def _slurm_port(environ: Mapping[str, str]) -> str:
+    """A port that all tasks of a step derive from its number, unless one is named."""
+    job, step = (int(environ.get(name, "0")) for name in ("SLURM_JOB_ID", "SLURM_STEP_ID"))
+    return environ.get("MASTER_PORT", str(FIRST_PORT + (31 * job + step) % N_PORTS))
+
+
+@contextmanager
+def join_world(device: str) -> Iterator[World]:
+    """Meet the other processes that were started together with this one, if there are any.
+
+    Parameters
+    ----------
+    device : {'auto', 'cpu', 'cuda'}
+        Where to compute: NCCL connects GPUs, gloo CPUs. Each process of a node takes its
+        own GPU.
+
+    Yields
+    ------
+    World
+        Of the processes; inert where this one is alone.
+
+    Raises
+    ------
+    photoz_ssl.errors.PeerError
+        If they do not come together within ten minutes.
+    """
+    launch, place = launched(), choose_device(device)
+    if launch.size == 1:
+        yield World(device=place)
+        return
+    if place.type == "cuda":
+        place = torch.device("cuda", launch.local_rank % torch.cuda.device_count())
+        torch.cuda.set_device(place)
+    world = World(launch.rank, launch.size, place)
+    _meet(launch, world)
+    try:
+        yield world
+    except (PhotozError, Stopped) as end:
+        if not isinstance(end, PeerError):  # an orderly end takes all of them
+            dist.destroy_process_group()
+        raise
+    dist.destroy_process_group()
+
+
+def _meet(launch: Launch, world: World) -> None:
+    on_gpu = world.device.type == "cuda"
+    with world.peers():
+        dist.init_process_group(
+            "nccl" if on_gpu else "gloo",
+            init_method=launch.meeting,
+            rank=launch.rank,
+            world_size=launch.size,
+            timeout=PATIENCE,
+            device_id=world.device if on_gpu else None,
+        )
+
+
+def synchronised(network: nn.Module, world: World) -> nn.Module:
+    """The network as one whose gradients are averaged over the processes.
+
+    Weights are the same everywhere at any time. BatchNorm's running statistics are not:
+    those of rank 0 are saved, as in He et al. (2020)'s code.
+    """
+    if world.size == 1:
+        return network
+    with world.peers():
+        learner = DistributedDataParallel(network)
+    learner.broadcast_buffers = False  # an argument of this name, torch warns, is given up
+    return learner
+
+
+def share_of(n: int, world: World) -> Share:
+    """Where the n galaxies at hand are in the batch of all processes."""
+    return Share(n * world.size, world.part(n * world.size))
+
+
+def require_equal_parts(batch_size: int, world: World) -> None:
+    """Refuse a batch that does not split evenly.
+
+    Raises
+    ------
+    ConfigError
+        If it does not.
+    """
+    if batch_size % world.size:
+        raise ConfigError(
+            f"--batch-size {batch_size} cannot be split evenly over {world.size} processes",
+            f"make it a multiple of {world.size}",
+        )

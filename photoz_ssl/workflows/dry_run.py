@@ -1,0 +1,300 @@
+"""What a training would be: every constant and its source, and whether it could run at all."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor
+
+from photoz_ssl.config import FinetuneConfig, PretrainConfig, TrainingConfig
+from photoz_ssl.networks.checkpoint import load_checkpoint
+from photoz_ssl.networks.encoder import Encoder, EncoderConfig, encoder_config
+from photoz_ssl.networks.runtimes import choose_device
+from photoz_ssl.recipes import RECIPES, departures
+from photoz_ssl.redshift.grid import RedshiftGrid
+from photoz_ssl.spec import ImageSpec
+from photoz_ssl.survey.archive import open_archive
+from photoz_ssl.survey.bands import R_SF11
+from photoz_ssl.training.contrastive import measure_band_mad
+from photoz_ssl.training.run_folder import check_run_folder, identity_of
+from photoz_ssl.training.schedule import STEP_FACTOR, STEP_FRACTIONS
+from photoz_ssl.workflows.finetune import labelled_rows
+from photoz_ssl.workflows.pretrain import (
+    is_file,
+    load_encoder,
+    usable_batch_size,
+    uses_bfloat16,
+)
+
+__all__ = [
+    "DryRunReport",
+    "RunConstant",
+    "dry_run_finetune",
+    "dry_run_pretrain",
+    "recipe_departures",
+]
+
+NOT_CONSTANTS = ("archive", "output", "recipe", "resume", "overwrite")
+"""Fields that say what is read and written, and change nothing of the method."""
+
+
+@dataclass(frozen=True)
+class RunConstant:
+    """A line of the table.
+
+    Parameters
+    ----------
+    name, value, source : str
+        The config's field or what it is, its value in this run, and where that is from.
+    """
+
+    name: str
+    value: str
+    source: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class DryRunReport:
+    """What a run would be.
+
+    Parameters
+    ----------
+    command : str
+        ``pretrain`` or ``finetune``.
+    output : Path
+        The run folder, which was not touched.
+    recipe : str, optional
+        The recipe that the run is by, or departs from.
+    constants : tuple of RunConstant
+        All of them.
+    n_galaxies, n_steps : int
+        Galaxies that it would learn from, and steps in all.
+    departures : tuple of str
+        What the run has otherwise than its recipe.
+    """
+
+    command: str
+    output: Path
+    recipe: str | None
+    constants: tuple[RunConstant, ...]
+    n_galaxies: int
+    n_steps: int
+    departures: tuple[str, ...]
+
+    def summary(self) -> str:
+        """One line for a person."""
+        return (
+            f"dry run: {self.command} would take {self.n_steps} steps on {self.n_galaxies}"
+            f" galaxies → {self.output}; nothing was written"
+        )
+
+
+def dry_run_pretrain(
+    config: PretrainConfig, *, given: Mapping[str, str] | None = None
+) -> DryRunReport:
+    """Check what `photoz_ssl.workflows.pretrain.pretrain` needs, and list its constants.
+
+    Parameters
+    ----------
+    config : PretrainConfig
+        Of the run.
+    given : mapping of str to str, optional
+        Where the values of some fields are from, such as ``flag``.
+
+    Raises
+    ------
+    photoz_ssl.errors.PhotozError
+        That the run itself would raise.
+    """
+    archive = open_archive(config.archive)
+    rows = archive.rows(split="train")
+    batch_size = usable_batch_size(config, len(rows))
+    encoder = _checked_encoder(config, archive.spec)
+    check_run_folder(config, "pretrain", identity_of(archive, rows))
+    constants = [
+        *_fields(config, "pretrain", given or {}, batch_size),
+        RunConstant("schedule", "cosine to 0", "[field] Chen et al. 2020 (MoCo v2)"),
+        *_network(encoder, config.encoder),
+        RunConstant(
+            "projector",
+            f"linear {encoder.feature_size}, ReLU, linear {config.projection_size}",
+            "[field] Chen et al. 2020 (MoCo v2)",
+        ),
+        RunConstant("loss", "InfoNCE", "[paper] van den Oord et al. 2018, He et al. 2020"),
+        *_views(archive.spec),
+        _noise(measure_band_mad(archive, rows), archive.path.name),
+    ]
+    return DryRunReport(
+        command="pretrain",
+        output=config.output,
+        recipe=config.recipe,
+        constants=tuple(constants),
+        n_galaxies=len(rows),
+        n_steps=config.epochs * (len(rows) // batch_size),
+        departures=recipe_departures(config, "pretrain"),
+    )
+
+
+def dry_run_finetune(
+    config: FinetuneConfig, *, given: Mapping[str, str] | None = None
+) -> DryRunReport:
+    """Check what `photoz_ssl.workflows.finetune.finetune` needs, and list its constants.
+
+    As `dry_run_pretrain`.
+    """
+    archive = open_archive(config.archive)
+    rows, valid = labelled_rows(archive, config)
+    encoder = _checked_encoder(config, archive.spec)
+    check_run_folder(config, "finetune", identity_of(archive, rows))
+    batch_size, grid = min(config.batch_size, len(rows)), RedshiftGrid()
+    constants = [
+        *_fields(config, "finetune", given or {}, batch_size),
+        *_network(encoder, config.encoder),
+        _rate_steps(config),
+        RunConstant("head", f"linear {encoder.feature_size} to {grid.n_bins}", "[code]"),
+        RunConstant("redshift_bins", f"{grid.n_bins} over 0 to {grid.z_max:g}", "[code]"),
+        RunConstant("loss", "cross-entropy", "[code]"),
+        RunConstant("point_estimate", "mean over bin centres", "[code]"),
+        *_views(archive.spec),
+        RunConstant("calibration", f"one temperature, {len(valid)} galaxies", "Guo et al. 2017"),
+    ]
+    return DryRunReport(
+        command="finetune",
+        output=config.output,
+        recipe=config.recipe,
+        constants=tuple(constants),
+        n_galaxies=len(rows),
+        n_steps=config.epochs * (len(rows) // batch_size),
+        departures=recipe_departures(config, "finetune"),
+    )
+
+
+def recipe_departures(config: PretrainConfig | FinetuneConfig, command: str) -> tuple[str, ...]:
+    """What a run has otherwise than its recipe, a sentence each; nothing without a recipe.
+
+    An encoder file does not depart from a recipe if its network is the recipe's.
+
+    Raises
+    ------
+    photoz_ssl.errors.PhotozError
+        If the encoder cannot be read.
+    """
+    if config.recipe is None:
+        return ()
+    changed = departures(config.recipe, command, vars(config))
+    if "encoder" in changed and _network_of(config.encoder) == encoder_config(
+        changed["encoder"].value
+    ):
+        del changed["encoder"]
+    return tuple(
+        f"{_flag(name)} is {_text(getattr(config, name))}, not {_text(wanted.value)} as in"
+        f" {config.recipe} {wanted.source}"
+        for name, wanted in changed.items()
+    )
+
+
+def _checked_encoder(config: PretrainConfig | FinetuneConfig, spec: ImageSpec) -> Encoder:
+    choose_device(config.device)
+    return load_encoder(config.encoder, spec, str(config.archive), seed=config.seed)
+
+
+def _network_of(encoder: str) -> EncoderConfig:
+    return load_checkpoint(Path(encoder)).encoder if is_file(encoder) else encoder_config(encoder)
+
+
+def _fields(
+    config: PretrainConfig | FinetuneConfig,
+    command: str,
+    given: Mapping[str, str],
+    batch_size: int,
+) -> list[RunConstant]:
+    """The config's own constants, as they will be in effect."""
+    in_effect = _in_effect(config, batch_size)
+    found = []
+    for field in dataclasses.fields(config):
+        if field.name in NOT_CONSTANTS:
+            continue
+        value, source = getattr(config, field.name), _source(config, command, field, given)
+        effective, reason = in_effect.get(field.name, (value, ""))
+        if effective != value:
+            source = f"{_text(value)} ({source}); {reason}"
+        found.append(RunConstant(field.name, _text(effective), source))
+    return found
+
+
+def _in_effect(
+    config: PretrainConfig | FinetuneConfig, batch_size: int
+) -> dict[str, tuple[Any, str]]:
+    """What becomes of some fields in this run, and why."""
+    device = choose_device(config.device)
+    precision = "bf16" if uses_bfloat16(config.precision, device) else "fp32"
+    found: dict[str, tuple[Any, str]] = {
+        "batch_size": (batch_size, "the archive has no more galaxies for it"),
+        "device": (device.type, "of this machine"),
+        "precision": (precision, "on this device"),
+    }
+    if isinstance(config, FinetuneConfig) and not is_file(config.encoder):
+        found["encoder_rate"] = (1.0, "an encoder from scratch learns at the head's rate")
+    return found
+
+
+def _source(
+    config: TrainingConfig, command: str, field: dataclasses.Field[Any], given: Mapping[str, str]
+) -> str:
+    value = getattr(config, field.name)
+    if config.recipe is not None:
+        constant = RECIPES[config.recipe][command].get(field.name)
+        if constant is not None and constant.value == value:
+            return f"{config.recipe} {constant.source}"
+    return given.get(field.name, "default" if value == field.default else "given")
+
+
+def _network(encoder: Encoder, name: str) -> list[RunConstant]:
+    config, source = encoder.config, f"encoder {name}"
+    pooling = "max-pool" if config.max_pool else "no max-pool"
+    shape = f"{config.architecture}, width {config.width:g}, stem stride {config.stem_stride}"
+    flux = "raw flux" if config.softening is None else f"arcsinh(flux / {config.softening})"
+    n_parameters = sum(weights.numel() for weights in encoder.parameters())
+    return [
+        RunConstant("network", f"{shape}, {pooling}", source),
+        RunConstant("network_input", f"{config.in_channels} bands, {flux}", source),
+        RunConstant("network_parameters", f"{n_parameters:,}", source),
+    ]
+
+
+def _rate_steps(config: FinetuneConfig) -> RunConstant:
+    if config.schedule == "cosine":
+        return RunConstant("rate_steps", "cosine to 0", "Loshchilov & Hutter 2017")
+    epochs = " and ".join(f"{fraction * config.epochs:g}" for fraction in STEP_FRACTIONS)
+    return RunConstant(
+        "rate_steps", f"x{STEP_FACTOR:g} at epochs {epochs}", "[code] at 60 and 90 of 100"
+    )
+
+
+def _views(spec: ImageSpec) -> list[RunConstant]:
+    dust = "already dereddened" if spec.dereddened else _text(tuple(R_SF11.tolist()))
+    crop = f"{spec.network_size} of {spec.size} pixels"
+    return [
+        RunConstant("dust_coefficients", dust, "[code] Schlafly & Finkbeiner 2011, R_V = 3.1"),
+        RunConstant("rotation", "0 to 360 degrees, bilinear, zeros outside", "[code]"),
+        RunConstant("crop", crop, "[code]; the archive's stamps"),
+    ]
+
+
+def _noise(mad: Tensor, archive: str) -> RunConstant:
+    values = ", ".join(f"{value:.4g}" for value in mad.tolist())
+    return RunConstant("band_mad", values, f"measured on {archive}, nanomaggies")
+
+
+def _flag(name: str) -> str:
+    return "--" + name.replace("_", "-")
+
+
+def _text(value: Any) -> str:
+    if isinstance(value, tuple):
+        return ", ".join(_text(part) for part in value)
+    return f"{value:g}" if isinstance(value, float) else str(value)

@@ -1,0 +1,160 @@
+"""``--recipe`` and ``--dry-run``: what wins, what is told, and that nothing is written."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from photoz_ssl.cli.main import main
+from photoz_ssl.networks.checkpoint import Checkpoint, save_checkpoint
+from photoz_ssl.networks.encoder import PRESETS, build_encoder
+from photoz_ssl.spec import ImageSpec
+
+Run = Callable[..., tuple[int, str, str]]
+
+
+@pytest.fixture
+def run(capsys: pytest.CaptureFixture[str]) -> Run:
+    def run_main(*arguments: object) -> tuple[int, str, str]:
+        with pytest.raises(SystemExit) as stop:
+            main([str(argument) for argument in arguments])
+        captured = capsys.readouterr()
+        return int(stop.value.code or 0), captured.out, captured.err
+
+    return run_main
+
+
+def constants(table: str) -> dict[str, tuple[str, str]]:
+    """Name to value and source, of a table on stdout."""
+    rows = [line.split("  ", 1) for line in map(str.strip, table.splitlines()) if "  " in line]
+    cells = {name: [cell for cell in rest.split("  ") if cell.strip()] for name, rest in rows}
+    return {name: (cell[0].strip(), cell[-1].strip()) for name, cell in cells.items()}
+
+
+def test_a_dry_run_lists_every_constant_with_its_source(
+    tiny_archive: Path, tmp_path: Path, run: Run
+) -> None:
+    code, out, err = run(
+        "pretrain", tiny_archive, "-o", tmp_path / "run", "--dry-run", "--recipe", "hayat2020",
+        *("--batchnorm-groups", 2),
+    )  # fmt: skip
+    table = constants(out)
+    assert code == 0
+    assert table["queue_size"] == ("65536", "hayat2020 [field] He et al. 2020 (MoCo), section 4")
+    assert table["max_reddening"][1].startswith("hayat2020 [code]")
+    assert table["seed"] == ("0", "default")
+    assert table["network_parameters"][0] == "23,514,304"
+    assert table["batch_size"][0] == "12"
+    assert table["batchnorm_groups"] == ("2", "flag")
+    assert err.splitlines()[0].startswith("Note: --batchnorm-groups is 2, not 8 as in hayat2020")
+    assert "nothing was written" in err
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_finetune_lists_the_supervised_baseline(
+    tiny_archive: Path, tmp_path: Path, run: Run
+) -> None:
+    code, out, err = run(
+        "finetune", tiny_archive, "-o", tmp_path / "run", "--dry-run", "--recipe", "hayat2020"
+    )
+    table = constants(out)
+    assert code == 0
+    assert table["learning_rate"] == ("0.004", "hayat2020 [code] the supervised baseline")
+    assert table["rate_steps"][0] == "x0.1 at epochs 60 and 90"
+    assert table["encoder_rate"][0] == "1"
+    assert table["redshift_bins"][0] == "180 over 0 to 0.4"
+    assert "Note" not in err
+
+
+def test_a_flag_beats_a_file_beats_a_recipe_beats_a_default(
+    tiny_archive: Path, tmp_path: Path, run: Run
+) -> None:
+    path = tmp_path / "c.toml"
+    path.write_text(
+        "[finetune]\nrecipe = 'hayat2020'\nepochs = 50\nlearning_rate = 0.1\nmirror = true\n"
+    )
+    arguments = ("finetune", tiny_archive, "-o", tmp_path / "run", "--dry-run")
+    for order in (("--config", path, "--epochs", 30), ("--epochs", 30, "--config", path)):
+        code, out, err = run(*arguments, *order)
+        table = constants(out)
+        assert code == 0
+        assert table["epochs"] == ("30", "flag")
+        assert table["learning_rate"] == ("0.1", str(path))
+        assert table["mirror"] == ("True", str(path))
+        assert table["momentum"][1].startswith("hayat2020")
+        assert table["label_fraction"] == ("1", "default")
+        assert [line.split()[1] for line in err.splitlines() if line.startswith("Note")] == [
+            "--epochs",
+            "--learning-rate",
+            "--mirror",
+        ]
+
+
+def save_encoder(path: Path, preset: str, width: float = 1.0) -> Path:
+    config = replace(PRESETS[preset], width=width)
+    state = build_encoder(config).state_dict()
+    save_checkpoint(path, Checkpoint(kind="encoder", spec=ImageSpec(), encoder=config, state=state))
+    return path
+
+
+@pytest.mark.parametrize(("width", "notes"), [(1.0, 0), (0.125, 1)])
+def test_an_encoder_file_departs_only_if_its_network_does(
+    tiny_archive: Path, tmp_path: Path, run: Run, width: float, notes: int
+) -> None:
+    encoder = save_encoder(tmp_path / "encoder.safetensors", "resnet50", width)
+    code, out, err = run(
+        "finetune", tiny_archive, "-o", tmp_path / "run", "--dry-run",
+        *("--recipe", "hayat2020", "--encoder", encoder),
+    )  # fmt: skip
+    assert code == 0
+    assert constants(out)["encoder_rate"][0] == "0.1"
+    assert err.count("Note: --encoder") == notes
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (("no-such.h5",), "there is no archive"),
+        (("--encoder", "resnet99"), "neither an encoder file nor a preset"),
+        (("--device", "cuda"), "no GPU is visible"),
+        (("-o", "occupied"), "exists already"),
+        (("-o", "occupied/notes.txt/run"), "is a file"),
+    ],
+)
+def test_a_dry_run_fails_where_the_run_would(
+    tiny_archive: Path,
+    tmp_path: Path,
+    run: Run,
+    monkeypatch: pytest.MonkeyPatch,
+    change: tuple[str, ...],
+    words: str,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
+    (tmp_path / "occupied").mkdir()
+    (tmp_path / "occupied" / "notes.txt").write_text("mine")
+    archive = () if change[0].endswith(".h5") else (tiny_archive,)
+    usual = ("-o", "run", "--dry-run", "--encoder", "resnet18-compact")
+    for command in (("pretrain", "--batchnorm-groups", "2"), ("finetune",)):
+        code, out, err = run(*command, *archive, *usual, *change)
+        assert (code, out) == (1, "")
+        assert words in err
+    assert [path.name for path in tmp_path.iterdir()] == ["occupied"]
+
+
+def test_a_run_says_where_it_is_no_longer_the_recipes(
+    tiny_archive: Path, tmp_path: Path, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(PRESETS, "tiny", replace(PRESETS["resnet18-compact"], width=0.125))
+    code, out, err = run(
+        "finetune", tiny_archive, "-o", tmp_path / "run", "--recipe", "hayat2020",
+        *("--encoder", "tiny", "--epochs", 1),
+    )  # fmt: skip
+    assert (code, out) == (0, "")
+    notes = [line for line in err.splitlines() if line.startswith("Note")]
+    assert len(notes) == 2
+    assert "--encoder is tiny, not resnet50" in notes[-1] + notes[0]
+    assert "recipe" in (tmp_path / "run" / "config.toml").read_text()

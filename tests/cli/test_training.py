@@ -1,0 +1,89 @@
+"""Training from the command line, and the signals that stop it."""
+
+from __future__ import annotations
+
+import os
+import signal
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from photoz_ssl.cli import console
+from photoz_ssl.cli.main import main
+from photoz_ssl.cli.training import stop_on_signals
+from photoz_ssl.networks.encoder import PRESETS
+
+
+@pytest.fixture(autouse=True)
+def tiny_preset(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(PRESETS, "tiny", replace(PRESETS["resnet18-compact"], width=0.125))
+
+
+def run(*arguments: object) -> int:
+    with pytest.raises(SystemExit) as stop:
+        main([str(argument) for argument in arguments])
+    return int(stop.value.code or 0)
+
+
+def signal_at(number: int, images: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have this process send itself a signal while it trains."""
+
+    def send(self: object, stage: str, done: int, total: int, /, **figures: Any) -> None:
+        if done == images:
+            os.kill(os.getpid(), number)
+
+    monkeypatch.setattr(console._Lines, "__call__", send)
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGUSR1])
+def test_a_signal_is_noted_and_its_handler_put_back(number: int) -> None:
+    before = signal.getsignal(number)
+    with stop_on_signals() as stop:
+        assert not stop()
+        os.kill(os.getpid(), number)
+        assert stop()
+    assert signal.getsignal(number) is before
+
+
+@pytest.mark.parametrize(
+    ("command", "number", "model"),
+    [
+        ("pretrain", signal.SIGTERM, "encoder.safetensors"),
+        ("finetune", signal.SIGUSR1, "photoz.safetensors"),
+    ],
+)
+def test_a_signal_stops_with_a_state_a_line_and_exit_code_0(
+    command: str,
+    number: int,
+    model: str,
+    tiny_archive: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    options = [command, tiny_archive, "--encoder", "tiny", "--batch-size", 4, "--epochs", 2]
+    options += ["--queue-size", 16, "--batchnorm-groups", 2] if command == "pretrain" else []
+    assert run(*options, "-o", tmp_path / "whole") == 0
+    with monkeypatch.context() as patch:
+        signal_at(number, 8, patch)
+        capsys.readouterr()
+        assert run(*options, "-o", tmp_path / "cut") == 0
+    told = capsys.readouterr()
+    assert told.err == (
+        "stopped after step 2 of 6, as asked; the same command with --resume goes on from there\n"
+    )
+    assert told.out == ""
+    assert not (tmp_path / "cut" / model).exists()
+    assert run(*options, "-o", tmp_path / "cut", "--resume") == 0
+    runs = [(tmp_path / name / model).read_bytes() for name in ("whole", "cut")]
+    assert runs[0] == runs[1]
+
+
+def test_ctrl_c_still_exits_with_130(
+    tiny_archive: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    signal_at(signal.SIGINT, 4, monkeypatch)
+    options = ["--encoder", "tiny", "--batch-size", 4, "-o", tmp_path / "run"]
+    assert run("finetune", tiny_archive, *options) == 130

@@ -1,0 +1,279 @@
+"""Several processes train as one does: who they are, what each sees, and how they end."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from photoz_ssl.config import PretrainConfig
+from photoz_ssl.errors import ArchiveError, ConfigError
+from photoz_ssl.networks.checkpoint import load_checkpoint, shipped_model_path
+from photoz_ssl.networks.ranks import ALONE, World
+from photoz_ssl.training.distributed import Launch, join_world, launched, require_equal_parts
+from photoz_ssl.workflows.pretrain import usable_batch_size
+
+TRAINING = """
+import sys
+from dataclasses import replace
+from pathlib import Path
+import torch
+from photoz_ssl.config import PretrainConfig
+from photoz_ssl.networks.encoder import PRESETS
+from photoz_ssl.networks.moco import MomentumContrast
+from photoz_ssl.training import loop
+from photoz_ssl.workflows import pretrain
+
+archive, output, saved = map(Path, sys.argv[1:])
+PRESETS["tiny"] = replace(PRESETS["resnet18-compact"], width=0.125)
+seen = {"rows": [], "loss": []}
+
+def noting(archive, batches, read_ahead=loop.read_ahead):
+    return read_ahead(archive, (seen["rows"].append(rows) or rows for rows in batches))
+
+class Queries(MomentumContrast):  # which alone would see other BatchNorm groups
+    def train(self, mode=True):
+        super().train(mode)
+        self.query_network.eval()
+        seen["network"] = self
+        return self
+
+def progress(stage, done, total, /, loss, **figures):
+    seen["loss"].append(loss)
+
+loop.read_ahead, pretrain.MomentumContrast = noting, Queries
+config = PretrainConfig(archive=archive, output=output, encoder="tiny", device="cpu", epochs=2,
+                        batch_size=4, batchnorm_groups=2, queue_size=32)
+pretrain.pretrain(config, progress=progress)
+seen["network"] = seen["network"].state_dict()
+seen["rows"] = [rows.tolist() for rows in seen["rows"]]
+torch.save(seen, saved)
+"""
+
+COMMAND_LINE = """
+import sys
+from dataclasses import replace
+from photoz_ssl.cli import main
+from photoz_ssl.networks.encoder import PRESETS
+
+PRESETS["tiny"] = replace(PRESETS["resnet18-compact"], width=0.125)
+main(sys.argv[1:])
+"""
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def start(program: str, *arguments: object, **environ: object) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [sys.executable, "-c", program, *map(str, arguments)],
+        env={**os.environ, "OMP_NUM_THREADS": "1", **{k: str(v) for k, v in environ.items()}},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def start_two(program: str, *arguments: object) -> list[subprocess.Popen[str]]:
+    """Two processes as torchrun would start them; ``{rank}`` in an argument is the rank."""
+    meeting = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": free_port(), "WORLD_SIZE": 2}
+    return [
+        start(program, *(str(a).format(rank=rank) for a in arguments), RANK=rank, **meeting)
+        for rank in (0, 1)
+    ]
+
+
+def ended(*processes: subprocess.Popen[str]) -> list[tuple[int, str]]:
+    """Exit codes, and what was told on stderr."""
+    told = [process.communicate(timeout=120)[1] for process in processes]
+    return [(process.returncode, text) for process, text in zip(processes, told, strict=True)]
+
+
+@pytest.fixture(scope="module")
+def runs(
+    tiny_archive: Path, tmp_path_factory: pytest.TempPathFactory
+) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+    """What one process saw of a pretraining, and what each of two saw."""
+    folder = tmp_path_factory.mktemp("runs")
+    one = start(TRAINING, tiny_archive, folder / "one", folder / "one.pt")
+    two = start_two(TRAINING, tiny_archive, folder / "two", folder / "two{rank}.pt")
+    for code, told in ended(one, *two):
+        assert (code, told) == (0, "")
+    saved = [torch.load(folder / f"{name}.pt") for name in ("one", "two0", "two1")]
+    return saved[0], saved[1:]
+
+
+Runs = tuple[dict[str, Any], list[dict[str, Any]]]
+
+
+def test_the_order_of_the_data_is_that_of_one_process(runs: Runs) -> None:
+    one, two = runs
+    parts = zip(*(run["rows"] for run in two), strict=True)
+    assert [first + second for first, second in parts] == one["rows"]
+    assert len(one["rows"]) == 6
+
+
+def test_the_loss_is_that_of_one_process(runs: Runs) -> None:
+    one, two = runs
+    for run in two:
+        np.testing.assert_allclose(run["loss"], one["loss"], rtol=1e-5)
+
+
+def test_weights_keys_and_queue_are_those_of_one_process(runs: Runs) -> None:
+    one, two = runs
+    for name, expected in one["network"].items():
+        if "running" in name or "num_batches" in name:
+            continue  # each process has its own, of its part of the keys
+        assert torch.equal(two[0]["network"][name], two[1]["network"][name]), name
+        torch.testing.assert_close(two[0]["network"][name], expected, rtol=0, atol=1e-6)
+
+
+def small(command: str, archive: object, output: Path, *more: object) -> list[object]:
+    options = [command, archive, "-o", output, "--encoder", "tiny", "--device", "cpu"]
+    return [*options, "--batch-size", 4, "--epochs", 4, *more]
+
+
+def test_torchrun_finetunes_as_one_process_does(tiny_archive: Path, tmp_path: Path) -> None:
+    """With a frozen encoder, whose BatchNorm does not look at batches."""
+    encoder = shipped_model_path("photoz")
+    options = ["finetune", tiny_archive, "--encoder", encoder, "--encoder-rate", 0, "--epochs", 2]
+    options += ["--batch-size", 4, "--device", "cpu", "-o"]
+    one = start("from photoz_ssl.cli import main; main()", *options, tmp_path / "one")
+    assert ended(one)[0][0] == 0
+    torchrun = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2"]
+    torchrun += ["--master-port", str(free_port()), "-m", "photoz_ssl"]
+    done = subprocess.run(
+        [*torchrun, *map(str, options), str(tmp_path / "two")], capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stderr.count("fine-tuned 2 epochs") == 1
+    models = [load_checkpoint(tmp_path / run / "photoz.safetensors") for run in ("one", "two")]
+    for name, weights in models[0].state.items():
+        torch.testing.assert_close(models[1].state[name], weights, rtol=0, atol=1e-5)
+    lines = [(tmp_path / run / "metrics.jsonl").read_text().splitlines() for run in ("one", "two")]
+    for first, second in zip(*lines, strict=True):
+        assert json.loads(second) == pytest.approx(json.loads(first), rel=1e-4)
+
+
+def test_a_signal_to_one_process_stops_all_at_the_same_step(
+    tiny_archive: Path, tmp_path: Path
+) -> None:
+    options = ["--queue-size", 16, "--batchnorm-groups", 2, "--epochs", 12]
+    whole, cut = (
+        small("pretrain", tiny_archive, tmp_path / name, *options) for name in ("whole", "cut")
+    )
+    assert [code for code, _ in ended(*start_two(COMMAND_LINE, *whole))] == [0, 0]
+    processes = start_two(COMMAND_LINE, *cut)
+    wait_for(tmp_path / "cut" / "metrics.jsonl")
+    processes[1].send_signal(signal.SIGTERM)
+    leading, other = ended(*processes)
+    assert leading[0] == other[0] == 0
+    assert "stopped after step " in leading[1]
+    assert other[1] == ""
+    assert not (tmp_path / "cut" / "encoder.safetensors").exists()
+    assert [code for code, _ in ended(*start_two(COMMAND_LINE, *cut, "--resume"))] == [0, 0]
+    models = [(tmp_path / run / "encoder.safetensors").read_bytes() for run in ("whole", "cut")]
+    assert models[0] == models[1]
+
+
+def wait_for(path: Path) -> None:
+    for _ in range(600):
+        if path.exists():
+            return
+        time.sleep(0.1)
+    raise TimeoutError(path)
+
+
+def test_a_killed_process_ends_the_other_in_a_sentence(tiny_archive: Path, tmp_path: Path) -> None:
+    processes = start_two(
+        COMMAND_LINE, *small("finetune", tiny_archive, tmp_path, "--epochs", 10_000)
+    )
+    wait_for(tmp_path / "state.pt")
+    processes[1].kill()
+    code, told = ended(*processes)[0]
+    assert code == 1
+    assert "Error: process 0 of 2 lost the others.\nHint: " in told
+    assert "--resume" in told
+    assert "Traceback" not in told
+
+
+def test_an_error_on_one_process_ends_both_and_is_told_once(
+    tiny_archive: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "0.h5").symlink_to(tiny_archive)
+    options = small("finetune", tmp_path / "{rank}.h5", tmp_path / "run")
+    first, second = ended(*start_two(COMMAND_LINE, *options))
+    assert first == (1, "")
+    assert second[0] == 1
+    assert second[1].startswith("Error: process 1 of 2 on ")
+    assert f"there is no archive {tmp_path / '1.h5'}.\n" in second[1]
+
+
+def test_a_batch_that_does_not_split_evenly_is_refused() -> None:
+    require_equal_parts(256, World(rank=0, size=8))
+    with pytest.raises(ConfigError, match="--batch-size 256 cannot be split evenly") as refusal:
+        require_equal_parts(256, World(rank=0, size=6))
+    assert "a multiple of 6" in refusal.value.hint
+
+
+def test_groups_and_processes_divide_the_batch(tmp_path: Path) -> None:
+    config = PretrainConfig(archive=tmp_path, output=tmp_path, batchnorm_groups=8)
+    assert usable_batch_size(config, 1000) == usable_batch_size(config, 1000, 4) == 256
+    assert usable_batch_size(config, 100) == 96
+    assert usable_batch_size(config, 100, 16) == 96
+    with pytest.raises(ArchiveError, match="16 BatchNorm groups on 16 processes"):
+        usable_batch_size(config, 31, 16)
+
+
+def test_who_is_launched_by_torchrun_and_by_srun() -> None:
+    torchrun = {"RANK": "3", "WORLD_SIZE": "8", "LOCAL_RANK": "1"}
+    torchrun |= {"MASTER_ADDR": "host", "MASTER_PORT": "29500"}
+    srun = {"SLURM_PROCID": "5", "SLURM_NTASKS": "8", "SLURM_LOCALID": "1", "SLURM_JOB_ID": "77"}
+    nodes = {"SLURM_STEP_NODELIST": "gpu[003-005,7],login1", "SLURM_STEP_ID": "2"}
+    assert launched({}) == Launch()
+    assert launched(torchrun) == Launch(3, 8, 1, "env://")
+    assert launched(torchrun | srun) == Launch(3, 8, 1, "env://")
+    assert launched(srun | nodes) == Launch(5, 8, 1, "tcp://gpu003:22389")
+    named = {"MASTER_ADDR": "here", "MASTER_PORT": "1234"}
+    assert launched(srun | nodes | named) == Launch(5, 8, 1, "tcp://here:1234")
+    # A batch script knows the number of tasks, and is none of them.
+    assert launched(srun | {"ENVIRONMENT": "BATCH"}) == Launch()
+    assert launched(srun | nodes | {"ENVIRONMENT": "BATCH"}).size == 8
+    assert launched(srun | {"SLURM_STEP_NODELIST": "rack1n[01-20]x"}).meeting.startswith(
+        "tcp://rack1n01x:"
+    )
+
+
+def test_one_process_is_a_world_that_does_nothing() -> None:
+    tensor = torch.arange(6)
+    assert ALONE.leads
+    assert ALONE.gather(tensor) is tensor
+    assert torch.equal(tensor[ALONE.part(6)], tensor)
+    assert ALONE.any(False, True) == (False, True)
+    assert ALONE.agree(3, 4)
+    with pytest.raises(KeyError), ALONE.together():
+        raise KeyError
+    with pytest.raises(RuntimeError), ALONE.peers():
+        raise RuntimeError
+    with join_world("cpu") as world:
+        assert world == ALONE
+
+
+@pytest.mark.parametrize("size", [1, 2, 4])
+def test_the_parts_of_a_batch_are_the_batch(size: int) -> None:
+    batch = np.arange(32)
+    parts = [batch[World(rank, size).part(32)] for rank in range(size)]
+    np.testing.assert_array_equal(np.concatenate(parts), batch)

@@ -1,0 +1,112 @@
+"""Run folders that meet a full disk, another archive, or what a killed process left."""
+
+from __future__ import annotations
+
+import resource
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+import pytest
+
+from photoz_ssl.config import FinetuneConfig
+from photoz_ssl.errors import CheckpointError, OutputError
+from photoz_ssl.files import is_leftover
+from photoz_ssl.networks.encoder import PRESETS
+from photoz_ssl.survey.archive import open_archive
+from photoz_ssl.workflows.finetune import finetune
+
+
+@pytest.fixture(autouse=True)
+def tiny_preset(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(PRESETS, "tiny", replace(PRESETS["resnet18-compact"], width=0.125))
+
+
+def finetuning(archive: Path, output: Path, **change: Any) -> FinetuneConfig:
+    settings = {"epochs": 2, "batch_size": 4, "encoder": "tiny", **change}
+    return FinetuneConfig(archive=archive, output=output, **settings)
+
+
+@contextmanager
+def files_no_larger_than(size: int) -> Iterator[None]:
+    """The disk is full for whatever grows beyond this."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+
+@pytest.mark.parametrize(("size", "written"), [(300, "metrics.jsonl"), (100_000, "state.pt")])
+def test_a_full_disk_is_told_and_nothing_is_lost(
+    size: int, written: str, tiny_archive: Path, tmp_path: Path
+) -> None:
+    whole = finetune(finetuning(tiny_archive, tmp_path / "whole")).model
+    config = finetuning(tiny_archive, tmp_path / "cut")
+
+    def fill_the_disk(stage: str, done: int, total: int | None, /, **figures: float) -> None:
+        if done == 24:  # the last step: an epoch's state and metrics are there
+            resource.setrlimit(resource.RLIMIT_FSIZE, (size, resource.RLIM_INFINITY))
+
+    with files_no_larger_than(resource.RLIM_INFINITY), pytest.raises(OutputError) as full:
+        finetune(config, progress=fill_the_disk)
+    assert f"no space left on the disk while writing {config.output / written}" in str(full.value)
+    resumed = finetune(replace(config, resume=True)).model
+    assert resumed.read_bytes() == whole.read_bytes()
+    lines = [(tmp_path / run / "metrics.jsonl").read_text() for run in ("whole", "cut")]
+    assert lines[0] == lines[1]
+
+
+def test_a_full_disk_is_told_when_the_model_is_written(tiny_archive: Path, tmp_path: Path) -> None:
+    config = finetuning(tiny_archive, tmp_path / "run")
+    model = finetune(config).model
+    before = model.read_bytes()
+    with files_no_larger_than(100_000), pytest.raises(OutputError, match=r"photoz\.safetensors"):
+        finetune(replace(config, resume=True))
+    assert model.read_bytes() == before
+
+
+@pytest.mark.parametrize("column", ["images", "specz_redshift", "ObjID"])
+def test_a_changed_archive_is_told(column: str, tiny_archive: Path, tmp_path: Path) -> None:
+    config = finetuning(tmp_path / "survey.h5", tmp_path / "run", epochs=1)
+    shutil.copy(tiny_archive, config.archive)
+    model = finetune(config).model.read_bytes()
+    with h5py.File(config.archive, "r+") as file:
+        file[column][...] = file[column][()][::-1]
+    with pytest.raises(CheckpointError, match="the archive is no longer what"):
+        finetune(replace(config, resume=True))
+    shutil.copy(tiny_archive, config.archive)
+    assert finetune(replace(config, resume=True)).model.read_bytes() == model
+
+
+def test_the_fingerprint_is_of_what_training_depends_on(tiny_archive: Path) -> None:
+    archive = open_archive(tiny_archive)
+    assert open_archive(tiny_archive).fingerprint() == archive.fingerprint()
+    for change in (
+        {"object_id": archive.object_id + 1},
+        {"ebv": archive.ebv + 1},
+        {"split": np.roll(archive.split, 1)},
+        {"spec": replace(archive.spec, dereddened=True)},
+    ):
+        assert replace(archive, **change).fingerprint() != archive.fingerprint()
+
+
+def test_what_a_killed_process_left_is_removed(tiny_archive: Path, tmp_path: Path) -> None:
+    config = finetuning(tiny_archive, tmp_path / "run", epochs=1)
+    config.output.mkdir()
+    leftovers = [config.output / name for name in (".state.0123abcd.part.pt", ".x.0123abcd.part")]
+    kept = config.output / ".part.of-a-thesis"
+    for path in leftovers:
+        path.write_text("half of it")
+    finetune(config)  # a folder with leftovers alone counts as empty
+    kept.touch()
+    leftovers[0].write_text("half of it")
+    finetune(replace(config, resume=True))
+    assert not any(is_leftover(path) for path in config.output.iterdir())
+    assert kept.exists()
