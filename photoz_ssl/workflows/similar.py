@@ -132,7 +132,7 @@ def similar(
     """
     _claim_outputs(config)
     with open_source(config.queries, config, size=NETWORK_SIZE, workers=config.workers) as source:
-        predictor = load_model(config.model, config.device)
+        predictor = load_model(config)
         source.spec.require_usable_by(
             predictor.spec, here=config.queries, there=f"the model {predictor.name}"
         )
