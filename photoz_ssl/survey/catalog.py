@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from photoz_ssl.errors import CatalogError
+from photoz_ssl.files import temporary_errors
 
 __all__ = ["Catalog", "open_catalog"]
 
@@ -172,9 +173,11 @@ def open_catalog(path: str) -> Iterator[Catalog]:
         If it is missing, damaged, truncated, holds no table, or has no rows.
     """
     if path == STDIN or path.startswith(f"{STDIN}["):
-        with _spooled_stdin() as spooled, _opened(path, spooled + path[1:], Path()) as catalog:
+        shown = f"the table on standard input{path[1:]}"
+        with _spooled_stdin() as spooled, _opened(shown, spooled + path[1:], Path()) as catalog:
             yield catalog
     else:
+        path = _with_brackets(path)
         folder = Path(_file_name(path)).parent if "://" not in path else Path()
         with _opened(path, path, folder) as catalog:
             yield catalog
@@ -185,7 +188,10 @@ def _spooled_stdin() -> Iterator[str]:
     """Copy standard input to a temporary file, as CFITSIO has to seek in it."""
     if sys.stdin is None or sys.stdin.isatty():
         raise CatalogError("there is no FITS table on standard input", "pipe one in or name a file")
-    with tempfile.NamedTemporaryFile(suffix=".fits") as file:
+    with (
+        temporary_errors("for the table on standard input"),
+        tempfile.NamedTemporaryFile(suffix=".fits") as file,
+    ):
         shutil.copyfileobj(sys.stdin.buffer, file, 1 << 20)
         file.flush()
         yield file.name
@@ -198,15 +204,16 @@ def _opened(shown: str, path: str, folder: Path) -> Iterator[Catalog]:
         file = fitsio.FITS(path)
     except (OSError, ValueError) as error:
         raise CatalogError(
-            f"{shown} cannot be read: {_reason(error)}",
-            "check the HDU and the selection in its brackets" if "[" in path else "",
+            f"{shown} cannot be read: {_reason(error, path)}",
+            "check the HDU and the selection in its brackets" if "[" in path else "copy it again",
         ) from error
     with file:
         hdu = _table_hdu(shown, path, file)
         n_rows = int(hdu.get_nrows())
         if n_rows == 0:
-            selected = " selected by its brackets" if "[" in path else ""
-            raise CatalogError(f"{shown} has no rows{selected}", "name a table with galaxies")
+            if "[" in path:
+                raise CatalogError(f"{shown} selects no rows", "check what its brackets ask for")
+            raise CatalogError(f"{shown} has no rows", "name a table with galaxies")
         yield Catalog(shown, folder, n_rows, _dtype(shown, hdu), _cards(hdu), hdu)
 
 
@@ -214,10 +221,26 @@ def _file_name(path: str) -> str:
     return path.partition("[")[0]
 
 
-def _reason(error: Exception) -> str:
-    """The last line of CFITSIO's stack of messages, which says most."""
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    return lines[-1].rstrip(".:") if lines else type(error).__name__
+def _with_brackets(path: str) -> str:
+    """``cat.fits+1``, CFITSIO's other way of naming an HDU, as ``cat.fits[1]``."""
+    match = re.fullmatch(r"([^\[]+)\+(\d+)(\[.*)?", path, re.DOTALL)
+    if match is None or Path(_file_name(path)).exists() or not Path(match[1]).exists():
+        return path
+    return f"{match[1]}[{match[2]}]{match[3] or ''}"
+
+
+def _reason(error: Exception, path: str) -> str:
+    """The first of CFITSIO's messages that is not about itself or the file's name."""
+    if isinstance(error, UnicodeDecodeError):
+        return "a header has letters that are not ASCII"
+    text = re.sub(r",\s*\n\s*", ", ", str(error))
+    first, *others = [line.strip() for line in text.splitlines() if line.strip()] or [""]
+    names = (path, _file_name(path))
+    telling = (
+        line for line in others if not (line.endswith(":") or "ffopen" in line or line in names)
+    )
+    reason = next(telling, first.partition(": ")[2] or first or type(error).__name__)
+    return re.sub(r"^ff\w+ ", "", reason).rstrip(".")
 
 
 def _refuse_damage(shown: str, path: str) -> None:
@@ -225,6 +248,8 @@ def _refuse_damage(shown: str, path: str) -> None:
     if "://" in path:
         return
     name = Path(_file_name(path))
+    if not _file_name(path).strip():
+        raise CatalogError("no catalogue is named", "name a FITS table, or - for standard input")
     if not name.exists():
         raise CatalogError(f"there is no catalogue {_file_name(shown)}", "check the path")
     if name.is_dir():
@@ -250,7 +275,7 @@ def _refuse_truncated(shown: str, name: Path) -> None:
             promised = max(int(hdu.get_offsets()["data_end"]) for hdu in file)
     except (OSError, ValueError) as error:
         raise CatalogError(
-            f"{shown} is damaged: {_reason(error)}", "copy or make it again"
+            f"{shown} is damaged: {_reason(error, str(name))}", "copy or make it again"
         ) from error
     if promised > size:
         raise CatalogError(
@@ -264,14 +289,17 @@ def _table_hdu(shown: str, path: str, file: Any) -> Any:
     try:
         tables = [hdu for hdu in file if hdu.get_exttype() != "IMAGE_HDU"]
     except (OSError, ValueError) as error:
-        raise CatalogError(f"{shown} is damaged: {_reason(error)}", "copy it again") from error
+        raise CatalogError(
+            f"{shown} is damaged: {_reason(error, path)}", "copy it again"
+        ) from error
     bracket = re.match(r"[^\[]*\[\s*([^\]]*?)\s*\]", path)
     if bracket and re.fullmatch(r"\d+|[A-Za-z_]\w*(\s*,\s*\d+)?", bracket[1]):
         wanted = bracket[1].partition(",")[0].strip()
         index = int(wanted) if wanted.isdigit() else wanted.upper()
         tables = [hdu for hdu in tables if index in (hdu.get_extnum(), hdu.get_extname().upper())]
     if not tables:
-        raise CatalogError(f"{shown} holds no table there", "name a FITS file with a table HDU")
+        there = " in that HDU" if bracket else ""
+        raise CatalogError(f"{shown} holds no table{there}", "name a FITS file with a table HDU")
     return tables[0]
 
 

@@ -198,7 +198,10 @@ def _template_fields(template: str, catalog: Catalog) -> dict[str, str | None]:
     try:
         parsed = [field for field in string.Formatter().parse(template) if field[1] is not None]
     except ValueError as error:
-        raise CutoutError(f"the template {template!r} is malformed: {error}") from error
+        raise CutoutError(
+            f"the template {template!r} is malformed: {error}",
+            "write column names in braces, such as 'stamps/{OBJID}.fits'",
+        ) from error
     fields: dict[str, str | None] = {}
     for _, name, spec, _ in parsed:
         fields[str(name)] = None if name == "band" else catalog.find((str(name),))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import warnings
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -136,7 +137,9 @@ def write_cutout(
         for hdu in hdus:
             hdu.add_datasum(when="data unit checksum")
             hdu.add_checksum(when="HDU checksum", override_datasum=True)
-        hdus.writeto(path, checksum=False)
+        content = io.BytesIO()
+        hdus.writeto(content, checksum=False)
+    path.write_bytes(content.getvalue())
 
 
 def _cutout_header(row: np.void, size: int) -> fits.Header:
