@@ -32,6 +32,11 @@ CARDS = ("TUNIT", "TUCD", "TDISP", "TCOMM", "TNULL")
 DEGREES = {"rad": 180 / np.pi, "radian": 180 / np.pi, "h": 15.0, "hour": 15.0, "hourangle": 15.0}
 """Degrees in the units of angle, other than degrees, that a position may have."""
 
+INTEGER_FORM = re.compile(r"\d*([BIJK])(?![0-9])")
+"""TFORM of a binary table's column that is stored as integers."""
+
+INTEGER_BYTES = {"B": 1, "I": 2, "J": 4, "K": 8}
+
 COMPRESSED = (".gz", ".z", ".bz2", ".zip")
 STDIN = "-"
 
@@ -74,13 +79,7 @@ class Catalog:
         CatalogError
             If the file cannot be read there.
         """
-        try:
-            rows = self.hdu[start:stop]
-        except (OSError, ValueError) as error:
-            raise CatalogError(
-                f"rows {start + 1} to {stop} of {self.path} cannot be read",
-                "the file is damaged; copy or make it again",
-            ) from error
+        rows = _read_rows(self.hdu, start, stop, self.path)
         table = np.empty(len(rows), self.dtype)
         for name in self.names:
             values = rows[name]
@@ -303,19 +302,47 @@ def _table_hdu(shown: str, path: str, file: Any) -> Any:
     return tables[0]
 
 
+def _read_rows(hdu: Any, start: int, stop: int, shown: str) -> NDArray[np.void]:
+    try:
+        return np.asarray(hdu[start:stop])
+    except UnicodeDecodeError as error:
+        raise CatalogError(
+            f"rows {start + 1} to {stop} of {shown} have text that is not ASCII",
+            "leave its column out with brackets such as [1][col -NAME]",
+        ) from error
+    except (OSError, ValueError) as error:
+        raise CatalogError(
+            f"rows {start + 1} to {stop} of {shown} cannot be read",
+            "the file is damaged; copy or make it again",
+        ) from error
+
+
 def _dtype(shown: str, hdu: Any) -> np.dtype[Any]:
     """The columns' kinds, as a row that is read has them."""
-    try:
-        row = hdu[0:1]
-    except (OSError, ValueError) as error:
-        raise CatalogError(f"the first row of {shown} cannot be read", "copy it again") from error
+    row = _read_rows(hdu, 0, 1, shown)
+    header = hdu.read_header()
     fields = []
-    for name in row.dtype.names:
+    for number, name in enumerate(row.dtype.names or (), start=1):
         kind, shape = row.dtype[name].base, row.dtype[name].shape
+        if _is_scaled(str(header[f"TFORM{number}"]), kind):
+            raise CatalogError(
+                f"the column {name} of {shown} holds scaled integers (TSCAL, TZERO), which are not"
+                " read",
+                "store plain numbers, for example with: stilts tpipe in=NAME.fits out=plain.fits",
+            )
         if kind.kind == "U":
             kind = np.dtype(f"S{max(kind.itemsize // 4, 1)}")
         fields.append((name, kind.newbyteorder("="), shape))
     return np.dtype(fields)
+
+
+def _is_scaled(form: str, kind: np.dtype[Any]) -> bool:
+    """Whether integers, of a TFORM, stand for other numbers, not just unsigned ones.
+
+    Fitsio misreads them, and the columns after them.
+    """
+    match = INTEGER_FORM.match(form)
+    return match is not None and (kind.kind == "f" or kind.itemsize != INTEGER_BYTES[match[1]])
 
 
 def _cards(hdu: Any) -> dict[str, dict[str, str]]:
