@@ -30,7 +30,7 @@ __all__ = ["Degrees", "StampColumn", "StampFiles", "Stamps", "file_column", "ima
 IMAGE_COLUMNS = ("IMAGE", "CUTOUT", "IMAGES", "STAMP")
 FILE_COLUMNS = ("CUTOUT", "FILENAME", "FILE")
 
-FORMAT_SPEC = re.compile(r"[<>^=]?0?\d{0,2}(\.\d{1,2})?[a-zA-Z]?")
+FORMAT_SPEC = re.compile(r"[<>^=]?[-+ ]?0?\d{0,2}(\.\d{1,2})?[a-zA-Z]?")
 """What may follow the colon of a template's field, such as ``06d``."""
 
 Degrees = NDArray[np.float64]
