@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 from dataclasses import asdict, dataclass
-
-import numpy as np
-from numpy.typing import NDArray
+from typing import TYPE_CHECKING
 
 from photoz_ssl.errors import SpecMismatchError
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
 
 __all__ = ["NETWORK_SIZE", "STAMP_SIZE", "ImageSpec"]
 
@@ -54,6 +56,8 @@ class ImageSpec:
         ebv : ndarray, shape (n,)
             E(B-V) of SFD towards the galaxies, magnitudes.
         """
+        import numpy as np  # the configs import this module, and --help is to be quick
+
         return np.zeros(len(ebv), np.float32) if self.dereddened else np.array(ebv, np.float32)
 
     def to_json(self) -> str:

@@ -59,7 +59,7 @@ CATALOG_COLUMNS: tuple[TableColumn, ...] = (
     TableColumn("EBV", "mag", "phot.color.excess", "E(B-V) of SFD at the position", "F7.4"),
     *_magnitude_columns(),
     TableColumn("SPLIT", "", "meta.code", "train, valid or test, by source galaxy", "A5"),
-    TableColumn("CUTOUT", "", "meta.file", "image, relative to this catalogue", "A40"),
+    TableColumn("CUTOUT", "", "meta.id;meta.file", "image, relative to this catalogue", "A40"),
 )
 
 CATALOG_DTYPE = np.dtype(
