@@ -26,13 +26,15 @@ class PhotozError(Exception):
     message : str
         What went wrong and where, as one sentence without the final full stop.
     hint : str
-        What to do next; may be empty.
+        What to do next; where it is empty, what to do about any error of this kind.
     """
+
+    usual_hint = ""
 
     def __init__(self, message: str, hint: str = "") -> None:
         super().__init__(message, hint)
         self.message = message
-        self.hint = hint
+        self.hint = hint or self.usual_hint
 
     def __str__(self) -> str:
         return f"{self.message}; {self.hint}" if self.hint else self.message
@@ -40,6 +42,8 @@ class PhotozError(Exception):
 
 class ConfigError(PhotozError):
     """An option has a value that cannot be used."""
+
+    usual_hint = "photoz-ssl COMMAND --help tells what each option takes"
 
 
 class CatalogError(PhotozError):
@@ -57,13 +61,19 @@ class DustError(PhotozError):
 class ArchiveError(PhotozError):
     """An HDF5 archive or atlas is missing, damaged or not one of ours."""
 
+    usual_hint = "copy or make it again"
+
 
 class CheckpointError(PhotozError):
     """A model file is missing, damaged, unsafe or not one of ours."""
 
+    usual_hint = "copy it again, or name another model"
+
 
 class SpecMismatchError(PhotozError):
     """Two files describe images that cannot be used together."""
+
+    usual_hint = "use images and a model of the same kind"
 
 
 class OutputError(PhotozError):

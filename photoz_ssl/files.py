@@ -4,23 +4,31 @@ from __future__ import annotations
 
 import errno
 import hashlib
+import io
 import os
 import re
 import secrets
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from types import TracebackType
+from typing import Any
 
 from photoz_ssl.errors import OutputError
 
 __all__ = [
+    "DeferredWrites",
     "atomic_output",
     "claim_output",
     "is_leftover",
     "output_errors",
     "remove_leftovers",
     "sha256_of",
+    "temporary_errors",
 ]
+
+NO_SPACE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 def claim_output(path: Path, *, overwrite: bool) -> None:
@@ -77,7 +85,7 @@ def output_errors(path: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+        if error.errno in NO_SPACE:
             raise OutputError(
                 f"no space left on the disk while writing {path}",
                 "free some space or choose another --output",
@@ -87,6 +95,72 @@ def output_errors(path: Path) -> Iterator[None]:
                 f"no permission to write {path}", "choose another --output"
             ) from error
         raise
+
+
+@contextmanager
+def temporary_errors(purpose: str) -> Iterator[None]:
+    """Tell of a temporary folder without space for something, such as "to unpack images"."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in NO_SPACE:
+            raise
+        raise OutputError(
+            f"no space left in {tempfile.gettempdir()} {purpose}",
+            "free some space or set TMPDIR to a larger folder",
+        ) from error
+
+
+class DeferredWrites(io.FileIO):
+    """A new file whose failed writes are told when asked, and not where they happen.
+
+    HDF5 does not survive a write that fails: it cannot close the file any more, and the
+    process crashes as it ends. Here the first failure is kept, what is written after it is
+    dropped, and `check`, or leaving the block, raises it.
+
+    Parameters
+    ----------
+    path : Path
+        The file; it must not exist.
+    """
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(path, "x+")
+        self._failure: OSError | None = None
+
+    def write(self, content: Any) -> int:
+        """Write all of some bytes, or remember why that failed."""
+        left = memoryview(content).cast("B")
+        size = left.nbytes
+        try:
+            while left.nbytes and self._failure is None:
+                left = left[super().write(left) :]
+        except OSError as error:
+            self._failure = error
+        return size
+
+    def truncate(self, size: int | None = None) -> int:
+        """Set the file's length, or remember why that failed."""
+        try:
+            return super().truncate(size)
+        except OSError as error:
+            self._failure = self._failure or error
+            return size or 0
+
+    def check(self) -> None:
+        """Raise the first failure, if there was one."""
+        if self._failure is not None:
+            raise self._failure
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        super().__exit__(kind, error, trace)
+        if error is None:
+            self.check()
 
 
 def _mode_of_new_files(path: Path) -> int:

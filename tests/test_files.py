@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import errno
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from pathlib import Path
 
+import h5py
+import numpy as np
 import pytest
 
 from photoz_ssl.errors import OutputError
-from photoz_ssl.files import atomic_output, sha256_of
+from photoz_ssl.files import DeferredWrites, atomic_output, sha256_of, temporary_errors
 
 
 def test_a_finished_output_appears_under_its_name(tmp_path: Path) -> None:
@@ -84,3 +88,51 @@ def test_sha256_of_known_bytes(tmp_path: Path) -> None:
     path = tmp_path / "abc"
     path.write_bytes(b"abc")
     assert sha256_of(path).startswith("ba7816bf8f01cfea")
+
+
+def test_deferred_writes_are_ordinary_ones_where_there_is_room(tmp_path: Path) -> None:
+    path = tmp_path / "file"
+    with DeferredWrites(path) as file:
+        file.write(np.arange(5, dtype="<i4"))
+        file.seek(4)
+        file.write(b"abcd")
+        file.check()
+    assert path.read_bytes()[4:8] == b"abcd"
+    np.testing.assert_array_equal(np.fromfile(path, "<i4")[[0, 2, 3, 4]], [0, 2, 3, 4])
+
+
+def test_a_failed_write_is_told_once_the_writer_is_done(
+    tmp_path: Path, full_disk: Callable[[int], AbstractContextManager[None]]
+) -> None:
+    def write() -> None:
+        with full_disk(10), DeferredWrites(tmp_path / "file") as file:
+            assert file.write(b"12345678") == 8
+            assert file.write(b"12345678") == 8
+            assert file.write(b"12345678") == 8
+            assert file.truncate(100) == 100
+
+    with pytest.raises(OSError, match="File too large"):
+        write()
+    assert (tmp_path / "file").read_bytes() == b"1234567812"
+
+
+def test_hdf5_survives_a_full_disk(
+    tmp_path: Path, full_disk: Callable[[int], AbstractContextManager[None]]
+) -> None:
+    def write() -> None:
+        with full_disk(8000), DeferredWrites(tmp_path / "file") as disk:
+            with h5py.File(disk, "w") as file:
+                file.create_dataset("x", data=np.arange(1000.0), chunks=(10,), compression="gzip")
+                file["x"].attrs["unit"] = "nanomaggy"
+            disk.check()
+
+    with pytest.raises(OSError, match="File too large"):
+        write()
+
+
+def test_a_temporary_folder_without_room_is_named() -> None:
+    words = r"no space left in .* to unpack images.*TMPDIR"
+    with pytest.raises(OutputError, match=words), temporary_errors("to unpack images"):
+        raise OSError(errno.ENOSPC, "full")
+    with pytest.raises(OSError, match="gone"), temporary_errors("to unpack images"):
+        raise OSError(errno.ENOENT, "gone")

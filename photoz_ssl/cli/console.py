@@ -78,29 +78,48 @@ class _Bars:
             self.tasks[stage],
             completed=done,
             total=total,
-            rate=f"{self.rates[stage](done):.0f}/s",
+            rate=_spell_rate(self.rates[stage](done)),
             figures=_spell(figures),
         )
 
 
 class _Lines:
-    """A line every few seconds, and one when a stage is finished."""
+    """A line every few seconds, and one at the end of a stage that has had any.
+
+    What is over sooner needs none: its command says what it did.
+    """
 
     def __init__(self) -> None:
-        self.said: dict[str, float] = {}
+        self.last: dict[str, float] = {}
+        self.told: set[str] = set()
         self.rates: dict[str, _Rate] = {}
 
     def __call__(self, stage: str, done: int, total: int | None, /, **figures: float) -> None:
         now = time.monotonic()
-        rate = self.rates.setdefault(stage, _Rate(done))(done)
+        rate = self.rates.setdefault(stage, _Rate(done))
         finished = total is not None and done >= total
-        if not finished and now - self.said.get(stage, now - 1e9) < SECONDS_BETWEEN_LINES:
+        due = now - self.last.setdefault(stage, now) >= SECONDS_BETWEEN_LINES
+        if not due and not (finished and stage in self.told):
             return
-        self.said[stage] = now
+        self.last[stage] = now
+        self.told.add(stage)
         of_total = "" if total is None else f" of {total}"
-        left = f", {(total - done) / rate:.0f} s left" if total and rate and not finished else ""
         spelled = f", {_spell(figures)}" if figures else ""
-        click.echo(f"{stage}: {done}{of_total}{spelled}, {rate:.0f}/s{left}", err=True)
+        click.echo(f"{stage}: {done}{of_total}{spelled}{_pace(rate(done), done, total)}", err=True)
+
+
+def _pace(rate: float, done: int, total: int | None) -> str:
+    """The rate and the time left, as the end of a line; nothing where they are not known yet."""
+    if not rate:
+        return ""
+    left = f", {(total - done) / rate:.0f} s left" if total is not None and done < total else ""
+    return f", {_spell_rate(rate)}{left}"
+
+
+def _spell_rate(rate: float) -> str:
+    if not rate:
+        return ""
+    return f"{rate:.0f}/s" if rate >= 10 else f"{rate:.2g}/s"
 
 
 class _Rate:

@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from photoz_ssl.errors import ArchiveError, SpecMismatchError
-from photoz_ssl.files import atomic_output
+from photoz_ssl.files import DeferredWrites, atomic_output
 from photoz_ssl.spec import ImageSpec
 
 __all__ = ["Atlas", "AtlasHeader", "AtlasWriter", "create_atlas", "is_atlas", "read_atlas"]
@@ -224,8 +224,9 @@ def _map_representations(path: Path, dataset: object) -> NDArray[np.float32]:
 class AtlasWriter:
     """Appends galaxies to an atlas whose length is known; see `create_atlas`."""
 
-    def __init__(self, file: h5py.File, n_galaxies: int) -> None:
+    def __init__(self, file: h5py.File, disk: DeferredWrites, n_galaxies: int) -> None:
         self._file = file
+        self._disk = disk
         self._n_galaxies = n_galaxies
         self._n_written = 0
         for name, kind in COLUMNS.items():
@@ -259,6 +260,7 @@ class AtlasWriter:
         if thumbnails is not None:
             self._rows_of("thumbnails", thumbnails, "u1")[rows] = thumbnails
         self._n_written = rows.stop
+        self._disk.check()
 
     def _rows_of(self, name: str, values: NDArray[Any], kind: str) -> Any:
         """The dataset of that name, created when its first rows come."""
@@ -293,7 +295,11 @@ def create_atlas(
     photoz_ssl.errors.OutputError
         If it exists already or cannot be written.
     """
-    with atomic_output(path, overwrite=overwrite) as temporary, h5py.File(temporary, "w") as file:
+    with (
+        atomic_output(path, overwrite=overwrite) as temporary,
+        DeferredWrites(temporary) as disk,
+        h5py.File(disk, "w") as file,
+    ):
         file.attrs["format"] = FORMAT
         file.attrs["format_version"] = FORMAT_VERSION
         file.attrs["spec"] = header.spec.to_json()
@@ -301,4 +307,4 @@ def create_atlas(
         file.attrs["model_sha256"] = header.model_sha256
         file.attrs["catalog"] = header.catalog
         file.attrs["has_ids"] = header.has_ids
-        yield AtlasWriter(file, n_galaxies)
+        yield AtlasWriter(file, disk, n_galaxies)

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from photoz_ssl.config import SPLITS
 from photoz_ssl.errors import ArchiveError
-from photoz_ssl.files import atomic_output
+from photoz_ssl.files import DeferredWrites, atomic_output
 from photoz_ssl.spec import ImageSpec
 from photoz_ssl.survey.bands import R_DR12, ebv_from_extinction, extinction_from_ebv
 from photoz_ssl.survey.blocks import GalaxyBlock
@@ -172,7 +172,7 @@ def open_archive(path: Path) -> Archive:
     except (OSError, RuntimeError, KeyError, TypeError, ValueError) as error:
         raise ArchiveError(
             f"{path} is not a readable HDF5 archive of galaxies",
-            "it may be truncated or of another kind; make it again with photoz-ssl prepare",
+            "it may be truncated or of another kind; copy it, or make it, again",
         ) from error
 
 
@@ -255,8 +255,11 @@ def _map_images(path: Path, dataset: object) -> NDArray[np.float32]:
 class ArchiveWriter:
     """Writes blocks of galaxies into an archive whose length is known; see `create_archive`."""
 
-    def __init__(self, file: h5py.File, spec: ImageSpec, n_galaxies: int) -> None:
+    def __init__(
+        self, file: h5py.File, disk: DeferredWrites, spec: ImageSpec, n_galaxies: int
+    ) -> None:
         self._file = file
+        self._disk = disk
         self._n_galaxies = n_galaxies
         shape = (n_galaxies, len(spec.bands), spec.size, spec.size)
         file.attrs["format"] = "photoz-ssl archive"
@@ -309,6 +312,7 @@ class ArchiveWriter:
                 kind = values.dtype.newbyteorder("<")
                 self._file.create_dataset(key, shape=(self._n_galaxies,), dtype=kind)
             self._file[key][rows] = values
+        self._disk.check()
 
 
 @contextmanager
@@ -333,5 +337,9 @@ def create_archive(
     photoz_ssl.errors.OutputError
         If it exists already or cannot be written.
     """
-    with atomic_output(path, overwrite=overwrite) as temporary, h5py.File(temporary, "w") as file:
-        yield ArchiveWriter(file, spec, n_galaxies)
+    with (
+        atomic_output(path, overwrite=overwrite) as temporary,
+        DeferredWrites(temporary) as disk,
+        h5py.File(disk, "w") as file,
+    ):
+        yield ArchiveWriter(file, disk, spec, n_galaxies)

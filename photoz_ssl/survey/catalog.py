@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from photoz_ssl.errors import CatalogError
+from photoz_ssl.files import temporary_errors
 
 __all__ = ["Catalog", "open_catalog"]
 
@@ -30,6 +31,11 @@ SPLIT_NAMES = ("SPLIT",)
 CARDS = ("TUNIT", "TUCD", "TDISP", "TCOMM", "TNULL")
 DEGREES = {"rad": 180 / np.pi, "radian": 180 / np.pi, "h": 15.0, "hour": 15.0, "hourangle": 15.0}
 """Degrees in the units of angle, other than degrees, that a position may have."""
+
+INTEGER_FORM = re.compile(r"\d*([BIJK])(?![0-9])")
+"""TFORM of a binary table's column that is stored as integers."""
+
+INTEGER_BYTES = {"B": 1, "I": 2, "J": 4, "K": 8}
 
 COMPRESSED = (".gz", ".z", ".bz2", ".zip")
 STDIN = "-"
@@ -73,13 +79,7 @@ class Catalog:
         CatalogError
             If the file cannot be read there.
         """
-        try:
-            rows = self.hdu[start:stop]
-        except (OSError, ValueError) as error:
-            raise CatalogError(
-                f"rows {start + 1} to {stop} of {self.path} cannot be read",
-                "the file is damaged; copy or make it again",
-            ) from error
+        rows = _read_rows(self.hdu, start, stop, self.path)
         table = np.empty(len(rows), self.dtype)
         for name in self.names:
             values = rows[name]
@@ -172,9 +172,11 @@ def open_catalog(path: str) -> Iterator[Catalog]:
         If it is missing, damaged, truncated, holds no table, or has no rows.
     """
     if path == STDIN or path.startswith(f"{STDIN}["):
-        with _spooled_stdin() as spooled, _opened(path, spooled + path[1:], Path()) as catalog:
+        shown = f"the table on standard input{path[1:]}"
+        with _spooled_stdin() as spooled, _opened(shown, spooled + path[1:], Path()) as catalog:
             yield catalog
     else:
+        path = _with_brackets(path)
         folder = Path(_file_name(path)).parent if "://" not in path else Path()
         with _opened(path, path, folder) as catalog:
             yield catalog
@@ -185,7 +187,10 @@ def _spooled_stdin() -> Iterator[str]:
     """Copy standard input to a temporary file, as CFITSIO has to seek in it."""
     if sys.stdin is None or sys.stdin.isatty():
         raise CatalogError("there is no FITS table on standard input", "pipe one in or name a file")
-    with tempfile.NamedTemporaryFile(suffix=".fits") as file:
+    with (
+        temporary_errors("for the table on standard input"),
+        tempfile.NamedTemporaryFile(suffix=".fits") as file,
+    ):
         shutil.copyfileobj(sys.stdin.buffer, file, 1 << 20)
         file.flush()
         yield file.name
@@ -198,15 +203,16 @@ def _opened(shown: str, path: str, folder: Path) -> Iterator[Catalog]:
         file = fitsio.FITS(path)
     except (OSError, ValueError) as error:
         raise CatalogError(
-            f"{shown} cannot be read: {_reason(error)}",
-            "check the HDU and the selection in its brackets" if "[" in path else "",
+            f"{shown} cannot be read: {_reason(error, path)}",
+            "check the HDU and the selection in its brackets" if "[" in path else "copy it again",
         ) from error
     with file:
         hdu = _table_hdu(shown, path, file)
         n_rows = int(hdu.get_nrows())
         if n_rows == 0:
-            selected = " selected by its brackets" if "[" in path else ""
-            raise CatalogError(f"{shown} has no rows{selected}", "name a table with galaxies")
+            if "[" in path:
+                raise CatalogError(f"{shown} selects no rows", "check what its brackets ask for")
+            raise CatalogError(f"{shown} has no rows", "name a table with galaxies")
         yield Catalog(shown, folder, n_rows, _dtype(shown, hdu), _cards(hdu), hdu)
 
 
@@ -214,10 +220,26 @@ def _file_name(path: str) -> str:
     return path.partition("[")[0]
 
 
-def _reason(error: Exception) -> str:
-    """The last line of CFITSIO's stack of messages, which says most."""
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    return lines[-1].rstrip(".:") if lines else type(error).__name__
+def _with_brackets(path: str) -> str:
+    """``cat.fits+1``, CFITSIO's other way of naming an HDU, as ``cat.fits[1]``."""
+    match = re.fullmatch(r"([^\[]+)\+(\d+)(\[.*)?", path, re.DOTALL)
+    if match is None or Path(_file_name(path)).exists() or not Path(match[1]).exists():
+        return path
+    return f"{match[1]}[{match[2]}]{match[3] or ''}"
+
+
+def _reason(error: Exception, path: str) -> str:
+    """The first of CFITSIO's messages that is not about itself or the file's name."""
+    if isinstance(error, UnicodeDecodeError):
+        return "a header has letters that are not ASCII"
+    text = re.sub(r",\s*\n\s*", ", ", str(error))
+    first, *others = [line.strip() for line in text.splitlines() if line.strip()] or [""]
+    names = (path, _file_name(path))
+    telling = (
+        line for line in others if not (line.endswith(":") or "ffopen" in line or line in names)
+    )
+    reason = next(telling, first.partition(": ")[2] or first or type(error).__name__)
+    return re.sub(r"^ff\w+ ", "", reason).rstrip(".")
 
 
 def _refuse_damage(shown: str, path: str) -> None:
@@ -225,6 +247,8 @@ def _refuse_damage(shown: str, path: str) -> None:
     if "://" in path:
         return
     name = Path(_file_name(path))
+    if not _file_name(path).strip():
+        raise CatalogError("no catalogue is named", "name a FITS table, or - for standard input")
     if not name.exists():
         raise CatalogError(f"there is no catalogue {_file_name(shown)}", "check the path")
     if name.is_dir():
@@ -250,7 +274,7 @@ def _refuse_truncated(shown: str, name: Path) -> None:
             promised = max(int(hdu.get_offsets()["data_end"]) for hdu in file)
     except (OSError, ValueError) as error:
         raise CatalogError(
-            f"{shown} is damaged: {_reason(error)}", "copy or make it again"
+            f"{shown} is damaged: {_reason(error, str(name))}", "copy or make it again"
         ) from error
     if promised > size:
         raise CatalogError(
@@ -264,30 +288,61 @@ def _table_hdu(shown: str, path: str, file: Any) -> Any:
     try:
         tables = [hdu for hdu in file if hdu.get_exttype() != "IMAGE_HDU"]
     except (OSError, ValueError) as error:
-        raise CatalogError(f"{shown} is damaged: {_reason(error)}", "copy it again") from error
+        raise CatalogError(
+            f"{shown} is damaged: {_reason(error, path)}", "copy it again"
+        ) from error
     bracket = re.match(r"[^\[]*\[\s*([^\]]*?)\s*\]", path)
     if bracket and re.fullmatch(r"\d+|[A-Za-z_]\w*(\s*,\s*\d+)?", bracket[1]):
         wanted = bracket[1].partition(",")[0].strip()
         index = int(wanted) if wanted.isdigit() else wanted.upper()
         tables = [hdu for hdu in tables if index in (hdu.get_extnum(), hdu.get_extname().upper())]
     if not tables:
-        raise CatalogError(f"{shown} holds no table there", "name a FITS file with a table HDU")
+        there = " in that HDU" if bracket else ""
+        raise CatalogError(f"{shown} holds no table{there}", "name a FITS file with a table HDU")
     return tables[0]
+
+
+def _read_rows(hdu: Any, start: int, stop: int, shown: str) -> NDArray[np.void]:
+    try:
+        return np.asarray(hdu[start:stop])
+    except UnicodeDecodeError as error:
+        raise CatalogError(
+            f"rows {start + 1} to {stop} of {shown} have text that is not ASCII",
+            "leave its column out with brackets such as [1][col -NAME]",
+        ) from error
+    except (OSError, ValueError) as error:
+        raise CatalogError(
+            f"rows {start + 1} to {stop} of {shown} cannot be read",
+            "the file is damaged; copy or make it again",
+        ) from error
 
 
 def _dtype(shown: str, hdu: Any) -> np.dtype[Any]:
     """The columns' kinds, as a row that is read has them."""
-    try:
-        row = hdu[0:1]
-    except (OSError, ValueError) as error:
-        raise CatalogError(f"the first row of {shown} cannot be read", "copy it again") from error
+    row = _read_rows(hdu, 0, 1, shown)
+    header = hdu.read_header()
     fields = []
-    for name in row.dtype.names:
+    for number, name in enumerate(row.dtype.names or (), start=1):
         kind, shape = row.dtype[name].base, row.dtype[name].shape
+        if _is_scaled(str(header[f"TFORM{number}"]), kind):
+            raise CatalogError(
+                f"the column {name} of {shown} holds scaled integers (TSCAL, TZERO), which are not"
+                " read",
+                "store plain numbers, for example with: stilts tpipe in=NAME.fits out=plain.fits",
+            )
         if kind.kind == "U":
             kind = np.dtype(f"S{max(kind.itemsize // 4, 1)}")
         fields.append((name, kind.newbyteorder("="), shape))
     return np.dtype(fields)
+
+
+def _is_scaled(form: str, kind: np.dtype[Any]) -> bool:
+    """Whether integers, of a TFORM, stand for other numbers, not just unsigned ones.
+
+    Fitsio misreads them, and the columns after them.
+    """
+    match = INTEGER_FORM.match(form)
+    return match is not None and (kind.kind == "f" or kind.itemsize != INTEGER_BYTES[match[1]])
 
 
 def _cards(hdu: Any) -> dict[str, dict[str, str]]:

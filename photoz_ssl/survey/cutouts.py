@@ -30,7 +30,7 @@ __all__ = ["Degrees", "StampColumn", "StampFiles", "Stamps", "file_column", "ima
 IMAGE_COLUMNS = ("IMAGE", "CUTOUT", "IMAGES", "STAMP")
 FILE_COLUMNS = ("CUTOUT", "FILENAME", "FILE")
 
-FORMAT_SPEC = re.compile(r"[<>^=]?0?\d{0,2}(\.\d{1,2})?[a-zA-Z]?")
+FORMAT_SPEC = re.compile(r"[<>^=]?[-+ ]?0?\d{0,2}(\.\d{1,2})?[a-zA-Z]?")
 """What may follow the colon of a template's field, such as ``06d``."""
 
 Degrees = NDArray[np.float64]
@@ -198,7 +198,10 @@ def _template_fields(template: str, catalog: Catalog) -> dict[str, str | None]:
     try:
         parsed = [field for field in string.Formatter().parse(template) if field[1] is not None]
     except ValueError as error:
-        raise CutoutError(f"the template {template!r} is malformed: {error}") from error
+        raise CutoutError(
+            f"the template {template!r} is malformed: {error}",
+            "write column names in braces, such as 'stamps/{OBJID}.fits'",
+        ) from error
     fields: dict[str, str | None] = {}
     for _, name, spec, _ in parsed:
         fields[str(name)] = None if name == "band" else catalog.find((str(name),))

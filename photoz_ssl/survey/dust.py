@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 from astropy.coordinates import SkyCoord
+from astropy.io import fits
 from numpy.typing import NDArray
 
 from photoz_ssl.errors import DustError
@@ -202,14 +203,25 @@ def find_sfd_folder(dust_dir: Path | None = None) -> Path | None:
 def _full_map(folder: Path) -> DustMap:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        from dustmaps.sfd import SFDQuery
-    try:
-        query = SFDQuery(map_dir=str(folder))
-    except (OSError, ValueError, TypeError) as error:
-        raise DustError(
-            f"the dust map in {folder} cannot be read", "put its two files there again"
-        ) from error
+        try:
+            for name in SFD_FILES:
+                _refuse_other_files(folder / name)
+            from dustmaps.sfd import SFDQuery
+
+            query = SFDQuery(map_dir=str(folder))
+        except (OSError, ValueError, TypeError) as error:
+            raise DustError(
+                f"the dust map in {folder} cannot be read", "put its two files there again"
+            ) from error
     return lambda ra, dec: np.asarray(query(SkyCoord(ra, dec, unit="deg")))
+
+
+def _refuse_other_files(path: Path) -> None:
+    """Raise where a file is no whole map of a hemisphere: dustmaps prints, or finds out late."""
+    with fits.open(path) as hdus:
+        header, image = hdus[0].header, hdus[0].data
+        if image is None or image.ndim != 2 or not str(header.get("CTYPE1")).startswith("GLON"):
+            raise ValueError(f"{path} is no map in Galactic coordinates")
 
 
 def _coarse_map(ra: Degrees, dec: Degrees) -> NDArray[np.float64]:

@@ -313,12 +313,18 @@ def _choose_columns(
     if redshift is not None:
         found_redshift = catalog.require(redshift, "of redshifts")
         if not catalog.is_number(found_redshift):
-            raise CatalogError(f"the column {found_redshift} of {catalog.path} is not a number")
+            raise CatalogError(
+                f"the column {found_redshift} of {catalog.path} does not hold one number a row",
+                "name another with --redshift-column",
+            )
     found_split = catalog.split_column()
     if split is not None:
         found_split = catalog.require(split, "of splits")
         if catalog.dtype[found_split].kind != "S":
-            raise CatalogError(f"the column {found_split} of {catalog.path} is not text")
+            raise CatalogError(
+                f"the column {found_split} of {catalog.path} is not text",
+                f"its words are {', '.join(SPLITS)}",
+            )
     return Columns(
         object_id=catalog.require(images.id_column, "of ids")
         if images.id_column

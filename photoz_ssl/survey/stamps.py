@@ -33,6 +33,8 @@ MOST_BYTES = 1 << 29
 MOST_TILE_PIXELS = 1 << 26
 """In a tile of a compressed image, which CFITSIO holds in memory whole."""
 
+INTEGER_CARDS = ("BITPIX", "ZBITPIX", "BLANK", "BSCALE", "BZERO")
+
 WCS_CARD = re.compile(
     r"(CTYPE|CRPIX|CRVAL|CDELT|CUNIT|CROTA)[12]$|(CD|PC)[12]_[12]$|(EQUINOX|RADESYS|LONPOLE|LATPOLE)$"
 )
@@ -197,8 +199,19 @@ def _read_image(
     shape = hdu.get_dims()
     rows, columns = _window(shape, size, name, _pixel_of(header, ra, dec))
     part = hdu[0 : shape[0], rows, columns] if len(shape) == 3 else hdu[rows, columns]
-    image = np.asarray(part, np.float32).reshape(-1, size, size)
+    image = np.array(part, np.float32).reshape(-1, size, size)
+    image[_blank(part, header).reshape(image.shape)] = np.nan
     return image if factor == 1 else image * np.float32(factor)
+
+
+def _blank(pixels: NDArray[Any], header: Header) -> NDArray[np.bool_]:
+    """Which pixels of an image of integers have no value, by BLANK; CFITSIO leaves that to us."""
+    number = {key: float(header[key]["value"]) for key in INTEGER_CARDS if key in header}
+    if "BLANK" not in number or number.get("ZBITPIX", number.get("BITPIX", 0)) < 0:
+        return np.zeros(pixels.shape, bool)
+    step = number.get("BSCALE", 1.0)
+    value = number["BLANK"] * step + number.get("BZERO", 0.0)
+    return np.asarray(np.abs(pixels.astype(np.float64) - value) < abs(step) / 2)
 
 
 def crop(image: NDArray[Any], size: int, name: str) -> NDArray[Any]:

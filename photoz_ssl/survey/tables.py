@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import gzip
 import os
 import re
@@ -206,7 +207,7 @@ def write_tables(path: str, *, overwrite: bool = False) -> Iterator[TableFile]:
     """Write a FITS file of several tables, as `write_table` does one."""
     claim_table(path, overwrite=overwrite)
     if path == STDOUT:
-        with _staged(Path("standard output"), None) as staged:
+        with _staged(Path(tempfile.gettempdir(), "standard-output.fits"), None) as staged:
             with _fits_file(staged) as file:
                 yield file
             with staged.open("rb") as finished:
@@ -285,6 +286,8 @@ def _fits_file(path: Path) -> Iterator[TableFile]:
             offsets = file.offsets()
         finally:
             fits.close()
+    if path.stat().st_size < offsets[-1][-1]:  # CFITSIO does not always tell of a full disk
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
     write_checksums(path, offsets)
 
 

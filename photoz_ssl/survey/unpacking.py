@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import bz2
-import errno
 import gzip
 import re
 import tempfile
@@ -13,7 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO
 
-from photoz_ssl.errors import OutputError
+from photoz_ssl.files import temporary_errors
 
 __all__ = ["UNPACKING_ERRORS", "is_packed", "open_unpacked", "plain_file", "unpack"]
 
@@ -45,11 +44,16 @@ def plain_file(path: Path, *, most_bytes: int) -> Iterator[str]:
     ------
     UNPACKING_ERRORS
         If the file is damaged, or unpacks to more than ``most_bytes``.
+    OutputError
+        If there is no room for the copy.
     """
     if not (is_packed(path) or READ_DIFFERENTLY.search(str(path))):
         yield str(path)
         return
-    with tempfile.NamedTemporaryFile(suffix=".fits") as copy:
+    with (
+        temporary_errors("to unpack images"),
+        tempfile.NamedTemporaryFile(suffix=".fits") as copy,
+    ):
         unpack(path, copy, most_bytes=most_bytes)
         copy.flush()
         yield copy.name
@@ -62,8 +66,6 @@ def unpack(path: Path, target: IO[bytes], *, most_bytes: int) -> None:
     ------
     UNPACKING_ERRORS
         If the file is damaged, or unpacks to more than ``most_bytes``.
-    OutputError
-        If there is no room for it.
     """
     written = 0
     with open_unpacked(path) as stream:
@@ -71,19 +73,7 @@ def unpack(path: Path, target: IO[bytes], *, most_bytes: int) -> None:
             written += len(chunk)
             if written > most_bytes:
                 raise ValueError(f"unpacks to more than {most_bytes} bytes")
-            _write(target, chunk)
-
-
-def _write(target: IO[bytes], chunk: bytes) -> None:
-    try:
-        target.write(chunk)
-    except OSError as error:
-        if error.errno != errno.ENOSPC:
-            raise
-        raise OutputError(
-            f"no space left in {tempfile.gettempdir()} to unpack images",
-            "free some space or set TMPDIR to a larger folder",
-        ) from error
+            target.write(chunk)
 
 
 def open_unpacked(path: Path) -> IO[bytes]:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from photoz_ssl.config import EmbedConfig
+from photoz_ssl.config import EmbedConfig, SimilarConfig
 from photoz_ssl.errors import CatalogError, CutoutError
 from photoz_ssl.files import claim_output
 from photoz_ssl.neighbours.atlas import AtlasHeader, create_atlas
@@ -88,17 +88,17 @@ def embed(config: EmbedConfig, *, progress: Progress = silent) -> EmbedReport:
     """
     claim_output(config.output, overwrite=config.overwrite)
     with open_source(config.catalog, config, size=NETWORK_SIZE, workers=config.workers) as source:
-        return write_atlas(source, load_model(config.model, config.device), config, progress)
+        return write_atlas(source, load_model(config), config, progress)
 
 
-def load_model(path: Path | None, device: str) -> Predictor:
-    """Load a model, by default the one that ships.
+def load_model(config: EmbedConfig | SimilarConfig) -> Predictor:
+    """Load the model of a config, by default the one that ships.
 
     Torch takes seconds to import, so not before the input is known.
     """
     from photoz_ssl.workflows.inference import Predictor
 
-    return Predictor.load(path, device)
+    return Predictor.load(config.model, config.device, batch_size=config.batch_size)
 
 
 def has_ids(source: GalaxySource) -> bool:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import math
-from dataclasses import dataclass
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -160,20 +161,23 @@ def evaluate(config: EvaluateConfig) -> EvaluateReport:
     quality = _quality(predictions, everything, config.seed)
     notices = (*_dropped(predictions), *predictions.notices)
     if quality.point.n_galaxies == 0:
-        raise CatalogError(f"{config.predictions} has nothing to compare: {notices[0]}")
+        raise CatalogError(
+            f"{config.predictions} has nothing to compare: {notices[0]}",
+            "name the column of spectroscopic redshifts with --redshift-column",
+        )
     report = EvaluateReport(
         predictions=config.predictions,
         n_rows=predictions.n_rows,
         quality=quality,
         in_bins=_in_bins(predictions, config.seed),
         pit_histogram=_pit_histogram(predictions),
-        figures=_draw(predictions, quality, config),
         notices=notices,
     )
-    if config.json is not None and config.json != STDOUT:
-        with atomic_output(config.json, overwrite=config.overwrite) as temporary:
-            temporary.write_text(report.to_json(), encoding="utf-8")
-    return report
+    with ExitStack() as outputs:
+        if config.json is not None and config.json != STDOUT:
+            file = outputs.enter_context(atomic_output(config.json, overwrite=config.overwrite))
+            file.write_text(report.to_json(), encoding="utf-8")
+        return replace(report, figures=_draw(predictions, quality, config))
 
 
 def _quality(predictions: Predictions, rows: NDArray[np.bool_], seed: int) -> Quality:

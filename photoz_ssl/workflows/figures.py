@@ -6,7 +6,8 @@ the same redshifts. Matplotlib is an extra, imported when a figure is drawn.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ from numpy.typing import NDArray
 
 from photoz_ssl.errors import OutputError
 from photoz_ssl.extras import import_extra
-from photoz_ssl.files import atomic_output, claim_output
+from photoz_ssl.files import atomic_output, claim_output, output_errors
 from photoz_ssl.redshift.metrics import OUTLIER_THRESHOLD, PointMetrics, normalised_residual
 
 __all__ = ["draw_figures", "require_matplotlib", "save_figure"]
@@ -113,39 +114,57 @@ def draw_figures(
     if pit is not None and np.isfinite(pit).any():
         drawings["pit"] = lambda: _pit(pit[np.isfinite(pit)])
     targets = {name: [folder / f"{name}.{kind}" for kind in ("png", "pdf")] for name in drawings}
-    _claim(folder, [path for paths in targets.values() for path in paths], overwrite=overwrite)
-    for name, draw in drawings.items():
-        with require_matplotlib().rc_context(STYLE):
+    with _made(folder), ExitStack() as files, require_matplotlib().rc_context(STYLE):
+        for path in (path for paths in targets.values() for path in paths):
+            claim_output(path, overwrite=overwrite)
+        for name, draw in drawings.items():
             figure = draw()
             for path in targets[name]:
-                save_figure(figure, path, overwrite=overwrite)
+                temporary = files.enter_context(atomic_output(path, overwrite=overwrite))
+                save_figure(figure, temporary, shown=path)
     return tuple(path for paths in targets.values() for path in paths)
 
 
-def _claim(folder: Path, paths: list[Path], *, overwrite: bool) -> None:
+@contextmanager
+def _made(folder: Path) -> Iterator[None]:
+    """Make a folder if need be, and take it away again if nothing comes into it."""
+    was_there = folder.is_dir()
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise OutputError(
             f"the folder {folder} cannot be made: {error.strerror}", "name another with --plot"
         ) from error
-    for path in paths:
-        claim_output(path, overwrite=overwrite)
+    try:
+        yield
+    finally:
+        if not was_there:
+            with suppress(OSError):
+                folder.rmdir()
 
 
-def save_figure(figure: Any, path: Path, *, overwrite: bool, dpi: int = DOTS_PER_INCH) -> None:
+def save_figure(figure: Any, path: Path, *, shown: Path, dpi: int = DOTS_PER_INCH) -> None:
     """Write a figure, in the format of its suffix, without a date inside.
+
+    Parameters
+    ----------
+    figure : matplotlib Figure
+        The figure.
+    path : Path
+        File to write; its suffix is that of a format of figures.
+    shown : Path
+        Its name in an error, as ``path`` may be a passing one.
+    dpi : int
+        Pixels an inch.
 
     Raises
     ------
     OutputError
-        If it exists already, cannot be written, or its suffix is no format of figures.
+        If it cannot be written.
     """
     suffix = path.suffix.lower().lstrip(".")
-    if suffix not in figure.canvas.get_supported_filetypes():
-        raise OutputError(f"{path} has no suffix of a picture", "name it .png or .pdf")
-    with atomic_output(path, overwrite=overwrite) as temporary:
-        figure.savefig(temporary, dpi=dpi, metadata=NO_DATES.get(suffix))
+    with output_errors(shown):
+        figure.savefig(path, dpi=dpi, metadata=NO_DATES.get(suffix))
 
 
 def _new_figure(height: float, *, bar: bool) -> tuple[Any, Any]:

@@ -22,7 +22,6 @@ from photoz_ssl.spec import ImageSpec
 
 __all__ = ["Predictor"]
 
-BATCH_SIZE = 256
 Value = TypeVar("Value", bound=np.floating)
 
 
@@ -40,15 +39,25 @@ class Predictor:
         Its network on a device.
     sha256 : str
         Of the file.
+    batch_size : int
+        Most galaxies that the network is given at a time.
     """
 
     path: Path
     checkpoint: Checkpoint
     runtime: EagerRuntime
     sha256: str
+    batch_size: int = 256
 
     @classmethod
-    def load(cls, path: Path | None, device: str = "auto", *, kind: str = "photoz") -> Predictor:
+    def load(
+        cls,
+        path: Path | None,
+        device: str = "auto",
+        *,
+        kind: str = "photoz",
+        batch_size: int = batch_size,
+    ) -> Predictor:
         """Load a model file, or the one of a kind that ships.
 
         Parameters
@@ -59,6 +68,8 @@ class Predictor:
             Where to run it.
         kind : {'photoz', 'encoder'}
             Which of those that ship: for redshifts, or for representations.
+        batch_size : int
+            Most galaxies that the network is given at a time.
 
         Raises
         ------
@@ -71,7 +82,8 @@ class Predictor:
                 "this installation has no model of its own", "name one with --model"
             )
         checkpoint = load_checkpoint(chosen)
-        return cls(chosen, checkpoint, open_runtime(checkpoint, device), sha256_of(chosen))
+        runtime = open_runtime(checkpoint, device)
+        return cls(chosen, checkpoint, runtime, sha256_of(chosen), batch_size)
 
     @property
     def name(self) -> str:
@@ -136,8 +148,8 @@ class Predictor:
         ebv: NDArray[np.floating],
     ) -> Iterator[NDArray[Value]]:
         """Apply a function to the prediction views of a batch at a time."""
-        for start in range(0, len(images), BATCH_SIZE):
-            batch = slice(start, start + BATCH_SIZE)
+        for start in range(0, len(images), self.batch_size):
+            batch = slice(start, start + self.batch_size)
             stamps = torch.from_numpy(np.ascontiguousarray(images[batch], np.float32))
             reddening = torch.from_numpy(self.spec.reddening(ebv[batch]))
             yield function(prediction_view(stamps, reddening))

@@ -220,7 +220,7 @@ def _load_predictor(config: PredictConfig) -> Predictor:
     """Load the model; torch takes seconds to import, so not before the input is known."""
     from photoz_ssl.workflows.inference import Predictor
 
-    return Predictor.load(config.model, config.device)
+    return Predictor.load(config.model, config.device, batch_size=config.batch_size)
 
 
 def _trained_on(predictor: Predictor) -> str:

@@ -10,10 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from photoz_ssl.config import SPLITS, PrepareConfig
-from photoz_ssl.errors import CutoutError
+from photoz_ssl.errors import CutoutError, OutputError
 from photoz_ssl.files import claim_output
 from photoz_ssl.progress import Progress, silent
-from photoz_ssl.survey.archive import create_archive
+from photoz_ssl.survey.archive import create_archive, is_archive
 from photoz_ssl.survey.blocks import GalaxyBlock, RowProblem
 from photoz_ssl.survey.sources import GalaxySource, open_source
 
@@ -74,9 +74,14 @@ def prepare(config: PrepareConfig, *, progress: Progress = silent) -> PrepareRep
     Raises
     ------
     PhotozError
-        If the output exists, the input cannot be read, not one row has a usable image, or,
-        with ``strict``, one row has none. Nothing is written then.
+        If the output exists or is not named ``*.h5``, the input cannot be read, not one row
+        has a usable image, or, with ``strict``, one row has none. Nothing is written then.
     """
+    if not is_archive(config.output):
+        raise OutputError(
+            f"the archive {config.output} is not named *.h5, by which it is known later",
+            "name it so",
+        )
     claim_output(config.output, overwrite=config.overwrite)
     with open_source(
         config.catalog,

@@ -14,9 +14,9 @@ from numpy.typing import NDArray
 
 from photoz_ssl import __version__
 from photoz_ssl.config import EmbedConfig, SimilarConfig
-from photoz_ssl.errors import ConfigError
+from photoz_ssl.errors import ConfigError, OutputError
 from photoz_ssl.extras import import_extra
-from photoz_ssl.files import claim_output
+from photoz_ssl.files import atomic_output, claim_output
 from photoz_ssl.neighbours.atlas import Atlas, is_atlas, read_atlas
 from photoz_ssl.neighbours.query import Neighbours, find_neighbours
 from photoz_ssl.progress import Progress, silent
@@ -132,14 +132,12 @@ def similar(
     """
     _claim_outputs(config)
     with open_source(config.queries, config, size=NETWORK_SIZE, workers=config.workers) as source:
-        predictor = load_model(config.model, config.device)
+        predictor = load_model(config)
         source.spec.require_usable_by(
             predictor.spec, here=config.queries, there=f"the model {predictor.name}"
         )
         with _atlas(config, predictor, progress) as atlas:
             search = _search(source, predictor, atlas, config, command_line, progress)
-            if config.mosaic is not None:
-                draw_mosaic(config.mosaic, search.mosaic, overwrite=config.overwrite)
             return SimilarReport(
                 output=config.output,
                 n_queries=search.n_queries,
@@ -160,6 +158,8 @@ def _claim_outputs(config: SimilarConfig) -> None:
         if config.mosaic.suffix.lower() != ".png":
             raise ConfigError(f"the mosaic {config.mosaic} is not named *.png", "name it so")
         claim_output(config.mosaic, overwrite=config.overwrite)
+        if config.mosaic.absolute() == Path(config.output).absolute():
+            raise ConfigError("--mosaic and --output are the same file", "name two files")
 
 
 @contextmanager
@@ -183,9 +183,21 @@ def _atlas(config: SimilarConfig, predictor: Predictor, progress: Progress) -> I
             id_column=config.id_column,
         )
         images = open_source(str(among), embedding, size=NETWORK_SIZE, workers=config.workers)
-        with images as source:
+        with images as source, _no_room_for_atlas(among):
             write_atlas(source, predictor, embedding, progress)
         yield read_atlas(embedding.output)
+
+
+@contextmanager
+def _no_room_for_atlas(among: Path) -> Iterator[None]:
+    """Say which folder is full: the user did not name it."""
+    try:
+        yield
+    except OutputError as error:
+        raise OutputError(
+            f"no space left in {tempfile.gettempdir()} for a passing atlas of {among}",
+            "set TMPDIR to a larger folder, or make the atlas first with photoz-ssl embed",
+        ) from error
 
 
 def _search(
@@ -207,14 +219,15 @@ def _search(
     ]
     search = _Search()
     own_ids = has_ids(source)
-    with write_table(
+    table_file = write_table(
         config.output,
         extname=EXTNAME,
         columns=COLUMNS,
         dtype=DTYPE,
         cards=cards,
         overwrite=config.overwrite,
-    ) as table:
+    )
+    with _mosaic_file(config) as mosaic, table_file as table:
         for block, representations in represented(source, predictor, config.batch_size):
             ids = block.object_id if own_ids else None
             found = find_neighbours(representations, ids, atlas, config.n_neighbours)
@@ -232,7 +245,19 @@ def _search(
             progress("searching for neighbours", search.n_queries, source.n_rows)
         if search.n_queries == search.n_without:
             raise no_image(config.queries, search.first_problem)
+        if mosaic is not None and config.mosaic is not None:
+            draw_mosaic(mosaic, search.mosaic, shown=config.mosaic)
     return search
+
+
+@contextmanager
+def _mosaic_file(config: SimilarConfig) -> Iterator[Path | None]:
+    """A passing name for the picture, which appears after the table has."""
+    if config.mosaic is None:
+        yield None
+        return
+    with atomic_output(config.mosaic, overwrite=config.overwrite) as temporary:
+        yield temporary
 
 
 def _rows(block: GalaxyBlock, found: Neighbours, atlas: Atlas) -> NDArray[np.void]:

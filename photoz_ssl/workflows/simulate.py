@@ -45,7 +45,10 @@ class SimulateReport:
     def summary(self) -> str:
         """One line for a person."""
         rate = self.n_galaxies / max(self.seconds, 1e-3)
-        return f"simulated {self.n_galaxies} galaxies ({rate:.0f}/s) → {self.output}"
+        return (
+            f"photoz-ssl: {self.n_galaxies} galaxies simulated → {self.output};"
+            f" {rate:.0f} galaxies/s"
+        )
 
 
 def simulate(config: SimulateConfig, *, progress: Progress = silent) -> SimulateReport:
@@ -119,5 +122,8 @@ def _new_folder(path: Path, *, overwrite: bool) -> Iterator[Path]:
             if path.exists():
                 shutil.rmtree(path)
             temporary.replace(path)
+    except OutputError as error:
+        named = error.message.replace(str(temporary), str(path))
+        raise OutputError(named, error.hint) from error
     finally:
         shutil.rmtree(temporary, ignore_errors=True)

@@ -77,22 +77,22 @@ class MosaicRow:
     captions: Sequence[str]
 
 
-def draw_mosaic(path: Path, rows: Sequence[MosaicRow], *, overwrite: bool) -> None:
+def draw_mosaic(path: Path, rows: Sequence[MosaicRow], *, shown: Path) -> None:
     """Draw a row of pictures for each query: itself, then its neighbours.
 
     Parameters
     ----------
     path : Path
-        PNG file.
+        PNG file to write.
     rows : sequence of MosaicRow
         At least one; they may differ in length.
-    overwrite : bool
-        Whether an existing file may be replaced.
+    shown : Path
+        Its name in an error, as ``path`` may be a passing one.
 
     Raises
     ------
     photoz_ssl.errors.PhotozError
-        If matplotlib is not installed, or the file exists or cannot be written.
+        If matplotlib is not installed, or the file cannot be written.
     """
     n_columns = max(len(row.pictures) for row in rows)
     module = import_extra("matplotlib.figure", extra="plot", purpose="drawing a mosaic")
@@ -102,12 +102,12 @@ def draw_mosaic(path: Path, rows: Sequence[MosaicRow], *, overwrite: bool) -> No
     for tile in tiles.flat:
         tile.set_axis_off()
     for line, row in zip(tiles, rows, strict=True):
-        shown = zip(line[: len(row.pictures)], row.pictures, row.captions, strict=True)
-        for tile, picture, caption in shown:
+        pairs = zip(line[: len(row.pictures)], row.pictures, row.captions, strict=True)
+        for tile, picture, caption in pairs:
             tile.imshow(picture, origin="lower", interpolation="nearest")
             tile.set_title(caption, fontsize=CAPTION_POINTS, pad=2)
         _frame(line[0])
-    save_figure(figure, path, overwrite=overwrite)
+    save_figure(figure, path, shown=shown)
 
 
 def _frame(tile: Any) -> None:

@@ -2,22 +2,60 @@
 
 from __future__ import annotations
 
+import time
+
 import pytest
 
 from photoz_ssl.cli.console import say, show_progress
 from photoz_ssl.progress import silent
 
 
-def test_plain_lines_where_there_is_no_terminal(capsys: pytest.CaptureFixture[str]) -> None:
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    """The time, in its only element."""
+    now = [100.0]
+    monkeypatch.setattr(time, "monotonic", lambda: now[0])
+    return now
+
+
+def test_plain_lines_where_there_is_no_terminal(
+    capsys: pytest.CaptureFixture[str], clock: list[float]
+) -> None:
     with show_progress() as progress:
-        progress("galaxies", 0, 10)
-        progress("galaxies", 5, 10, loss=1.23456)
-        progress("galaxies", 10, 10, loss=1.0)
+        for done in range(0, 101, 5):
+            progress("galaxies", done, 100, loss=1.23456 - done / 100)
+            clock[0] += 1
     captured = capsys.readouterr()
     first, last = captured.err.splitlines()
-    assert first.startswith("galaxies: 0 of 10")
-    assert last.startswith("galaxies: 10 of 10, loss 1")
+    assert first == "galaxies: 50 of 100, loss 0.7346, 5/s, 10 s left"
+    assert last == "galaxies: 100 of 100, loss 0.2346, 5/s"
     assert captured.out == ""
+
+
+def test_what_is_over_soon_needs_no_line(
+    capsys: pytest.CaptureFixture[str], clock: list[float]
+) -> None:
+    with show_progress() as progress:
+        progress("galaxies", 5, 10)
+        clock[0] += 2
+        progress("galaxies", 10, 10)
+        progress("pictures", 1, 1)
+    assert capsys.readouterr().err == ""
+
+
+def test_a_rate_that_is_not_known_is_not_told(
+    capsys: pytest.CaptureFixture[str], clock: list[float]
+) -> None:
+    with show_progress() as progress:
+        progress("galaxies", 5, 10)
+        clock[0] += 60
+        progress("galaxies", 5, 10)
+        clock[0] += 20
+        progress("galaxies", 6, None)
+    assert capsys.readouterr().err.splitlines() == [
+        "galaxies: 5 of 10",
+        "galaxies: 6, 0.013/s",
+    ]
 
 
 def test_quiet_is_silent(capsys: pytest.CaptureFixture[str]) -> None:

@@ -14,16 +14,9 @@ from pathlib import Path
 import fitsio
 import numpy as np
 import pytest
-import torch
 from numpy.typing import NDArray
 
 from photoz_ssl.cli import main
-from photoz_ssl.networks.checkpoint import Checkpoint, save_checkpoint
-from photoz_ssl.networks.encoder import EncoderConfig, build_encoder
-from photoz_ssl.networks.redshift_head import RedshiftNetwork
-from photoz_ssl.redshift.calibration import Calibration
-from photoz_ssl.redshift.grid import RedshiftGrid
-from photoz_ssl.spec import ImageSpec
 from photoz_ssl.survey.flags import RowFlag
 
 N_GALAXIES = 12
@@ -40,29 +33,6 @@ CATALOG_DTYPE = np.dtype(
     ]
 )
 UNITS = ["", "deg", "deg", "mag", "", ""]
-
-
-@pytest.fixture(scope="session")
-def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A tiny network with random weights."""
-    torch.manual_seed(0)
-    encoder = EncoderConfig(architecture="resnet18", width=0.125, stem_stride=2, max_pool=True)
-    network = RedshiftNetwork(build_encoder(encoder), 180)
-    path = tmp_path_factory.mktemp("model") / "toy.safetensors"
-    save_checkpoint(
-        path,
-        Checkpoint(
-            kind="photoz",
-            spec=ImageSpec(),
-            encoder=encoder,
-            state=network.state_dict(),
-            grid=RedshiftGrid(),
-            calibration=Calibration(0.2),
-            provenance={"trained_on": "simulations: none at all", "name": "toy 1"},
-        ),
-        overwrite=False,
-    )
-    return path
 
 
 def write_cutout(path: Path, *, bands: int = 5, unit: str = "nanomaggy", seed: int = 0) -> None:

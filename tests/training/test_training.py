@@ -205,6 +205,20 @@ def test_a_predictor_takes_raw_stamps_of_any_size(tiny_archive: Path, tmp_path: 
     assert predictor.represent(images, ebv).shape == (3, 64)
 
 
+@pytest.mark.parametrize(("batch_size", "expected"), [(2, [2, 2, 1]), (5, [5]), (400, [5])])
+def test_a_predictor_gives_the_network_batches_of_the_size_asked_for(
+    batch_size: int, expected: list[int], tiny_archive: Path, tmp_path: Path
+) -> None:
+    model = finetune(finetuning(tiny_archive, tmp_path / "run", epochs=1)).model
+    predictor = Predictor.load(model, "cpu", batch_size=batch_size)
+    seen: list[int] = []
+    network = predictor.runtime.network
+    assert network is not None
+    network.register_forward_pre_hook(lambda module, images: seen.append(len(images[0])))
+    predictor.pdf(np.zeros((5, 5, 64, 64), np.float32), np.zeros(5))
+    assert seen == expected
+
+
 def test_too_few_galaxies_and_no_labels_are_told(tiny_archive: Path, tmp_path: Path) -> None:
     with pytest.raises(ArchiveError, match="too few"):
         pretrain(pretraining(tiny_archive, tmp_path / "a", batch_size=32, batchnorm_groups=16))

@@ -16,12 +16,13 @@ import pytest
 from astropy.io import fits
 from numpy.typing import NDArray
 
-from photoz_ssl.config import PredictConfig
+from photoz_ssl.config import EmbedConfig, PredictConfig
 from photoz_ssl.errors import CatalogError, CutoutError, OutputError, SpecMismatchError
 from photoz_ssl.redshift.grid import RedshiftGrid
 from photoz_ssl.spec import ImageSpec
 from photoz_ssl.survey.blocks import GalaxyBlock, RowProblem
 from photoz_ssl.survey.flags import FLAG_MEANINGS, RowFlag
+from photoz_ssl.workflows import embed, inference
 from photoz_ssl.workflows import predict as module
 from photoz_ssl.workflows.predict import default_output, predict
 
@@ -122,6 +123,17 @@ class Stage:
 @pytest.fixture
 def stage(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Stage:
     return Stage(monkeypatch, tmp_path)
+
+
+def test_the_network_is_given_the_batches_that_were_asked_for(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    asked: dict[str, object] = {}
+    monkeypatch.setattr(inference.Predictor, "load", lambda *args, **options: asked.update(options))
+    module._load_predictor(PredictConfig(catalog="cat.fits", batch_size=1000))
+    assert asked == {"batch_size": 1000}
+    embed.load_model(EmbedConfig(catalog="cat.fits", output=tmp_path / "a.h5", batch_size=999))
+    assert asked == {"batch_size": 999}
 
 
 @pytest.mark.parametrize("batch_size", [1, 7, 50, 1000])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import warnings
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -58,7 +59,7 @@ CATALOG_COLUMNS: tuple[TableColumn, ...] = (
     TableColumn("EBV", "mag", "phot.color.excess", "E(B-V) of SFD at the position", "F7.4"),
     *_magnitude_columns(),
     TableColumn("SPLIT", "", "meta.code", "train, valid or test, by source galaxy", "A5"),
-    TableColumn("CUTOUT", "", "meta.file", "image, relative to this catalogue", "A40"),
+    TableColumn("CUTOUT", "", "meta.id;meta.file", "image, relative to this catalogue", "A40"),
 )
 
 CATALOG_DTYPE = np.dtype(
@@ -136,7 +137,9 @@ def write_cutout(
         for hdu in hdus:
             hdu.add_datasum(when="data unit checksum")
             hdu.add_checksum(when="HDU checksum", override_datasum=True)
-        hdus.writeto(path, checksum=False)
+        content = io.BytesIO()
+        hdus.writeto(content, checksum=False)
+    path.write_bytes(content.getvalue())
 
 
 def _cutout_header(row: np.void, size: int) -> fits.Header:

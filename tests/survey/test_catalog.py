@@ -1,0 +1,325 @@
+"""Catalogues: CFITSIO's names for parts of files, what columns are, and files that are damaged."""
+
+from __future__ import annotations
+
+import bz2
+import gzip
+import io
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import fitsio
+import numpy as np
+import pytest
+from astropy.io import fits
+from numpy.typing import NDArray
+
+from photoz_ssl.errors import CatalogError
+from photoz_ssl.survey.catalog import Catalog, open_catalog
+
+N = 30
+
+
+def galaxies(n: int = N) -> NDArray[np.void]:
+    kinds = [("OBJID", "i8"), ("RA", "f8"), ("DEC", "f8"), ("R", "f4"), ("NAME", "S8")]
+    rows = np.zeros(n, kinds)
+    rows["OBJID"], rows["RA"], rows["DEC"] = 100 + np.arange(n), np.linspace(0, 29, n), -5
+    rows["R"] = 15 + 0.1 * np.arange(n)
+    rows["NAME"] = [f"g{number}" for number in range(n)]
+    return rows
+
+
+def write(path: Path, *tables: NDArray[np.void], names: tuple[str, ...] = ()) -> Path:
+    with fitsio.FITS(str(path), "rw", clobber=True) as file:
+        for number, table in enumerate(tables):
+            file.write(table, extname=names[number] if names else f"T{number}")
+    return path
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    """Two tables, the second with every other galaxy."""
+    return write(tmp_path / "cat.fits", galaxies(), galaxies()[::2], names=("ALL", "EVEN"))
+
+
+def read_all(path: object) -> NDArray[np.void]:
+    with open_catalog(str(path)) as catalog:
+        return catalog.read(0, catalog.n_rows)
+
+
+def columns(**arrays: object) -> NDArray[np.void]:
+    made = {name: np.asarray(values) for name, values in arrays.items()}
+    table = np.zeros(len(next(iter(made.values()))), [(n, v.dtype) for n, v in made.items()])
+    for name, values in made.items():
+        table[name] = values
+    return table
+
+
+def described(tmp_path: Path, names: list[str], **cards: str) -> Path:
+    """A catalogue of one row with columns of these names, and cards such as TUCD1."""
+    path = write(tmp_path / "described.fits", columns(**{name: [1.0] for name in names}))
+    with fitsio.FITS(str(path), "rw") as file:
+        for keyword, value in cards.items():
+            file[1].write_key(keyword, value)
+    return path
+
+
+# CFITSIO's syntax
+
+
+def test_the_first_table_is_read_where_none_is_named(path: Path) -> None:
+    np.testing.assert_array_equal(read_all(path), galaxies())
+
+
+@pytest.mark.parametrize("part", ["[2]", "[EVEN]", "[even]", "[ 2 ]", "[EVEN,1]", "+2"])
+def test_a_table_is_named_by_number_or_extname(path: Path, part: str) -> None:
+    np.testing.assert_array_equal(read_all(f"{path}{part}"), galaxies()[::2])
+
+
+@pytest.mark.parametrize(
+    ("part", "expected"),
+    [
+        ("[1][OBJID > 109]", slice(10, None)),
+        ("[OBJID > 109]", slice(10, None)),
+        ("[2][OBJID > 109]", slice(10, None, 2)),
+        ("+2[OBJID > 109]", slice(10, None, 2)),
+        ("[1][#row <= 6]", slice(6)),
+        ("[1][OBJID > 103 && OBJID < 107]", slice(4, 7)),
+        ("[ALL][NAME == 'g3']", slice(3, 4)),
+    ],
+)
+def test_rows_are_chosen_by_expressions(path: Path, part: str, expected: slice) -> None:
+    np.testing.assert_array_equal(read_all(f"{path}{part}"), galaxies()[expected])
+
+
+def test_columns_are_chosen_and_made(path: Path) -> None:
+    table = read_all(f"{path}[1][col OBJID; TWICE = 2 * RA][OBJID < 103]")
+    assert table.dtype.names == ("OBJID", "TWICE")
+    np.testing.assert_array_equal(table["TWICE"], 2 * galaxies()["RA"][:3])
+
+
+@pytest.mark.parametrize("name", ["a (1).fits", "a+1.fits", "a b.fits", "a@b,c;d.fits", "ä.fits"])
+def test_other_signs_in_a_name_are_part_of_it(tmp_path: Path, name: str) -> None:
+    path = write(tmp_path / "plain.fits", galaxies()).rename(tmp_path / name)
+    np.testing.assert_array_equal(read_all(path), galaxies())
+    np.testing.assert_array_equal(read_all(f"{path}[1][#row < 4]"), galaxies()[:3])
+    assert [found.name for found in tmp_path.iterdir()] == [name]
+
+
+@pytest.mark.parametrize(("suffix", "pack"), [(".gz", gzip.compress), (".bz2", bz2.compress)])
+def test_packed_files_are_read_as_they_are(
+    path: Path, suffix: str, pack: Callable[[bytes], bytes]
+) -> None:
+    packed = path.with_name(path.name + suffix)
+    packed.write_bytes(pack(path.read_bytes()))
+    np.testing.assert_array_equal(read_all(packed), galaxies())
+    np.testing.assert_array_equal(read_all(f"{packed}[2][#row < 3]"), galaxies()[:4:2])
+
+
+@pytest.mark.parametrize("name", ["-", "-[1]", "-[1][OBJID < 103]"])
+def test_a_table_on_standard_input(path: Path, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(path.read_bytes())))
+    expected = galaxies()[:3] if "OBJID" in name else galaxies()
+    np.testing.assert_array_equal(read_all(name), expected)
+
+
+def test_a_terminal_is_no_table(monkeypatch: pytest.MonkeyPatch) -> None:
+    terminal = io.TextIOWrapper(io.BytesIO())
+    monkeypatch.setattr(terminal, "isatty", lambda: True)
+    monkeypatch.setattr(sys, "stdin", terminal)
+    with pytest.raises(CatalogError, match="no FITS table on standard input"):
+        read_all("-")
+
+
+# rows
+
+
+@pytest.mark.parametrize("size", [1, 7, 30, 100])
+def test_blocks_make_up_the_whole(path: Path, size: int) -> None:
+    with open_catalog(str(path)) as catalog:
+        assert catalog.n_rows == N
+        blocks = [catalog.read(k, min(k + size, N)) for k in range(0, N, size)]
+        np.testing.assert_array_equal(np.concatenate(blocks), galaxies())
+        assert all(block.dtype == catalog.dtype for block in blocks)
+
+
+def test_every_kind_of_column_arrives_as_it_was(tmp_path: Path) -> None:
+    table = columns(
+        LOGICAL=np.arange(4) % 2 == 0,
+        BYTE=np.arange(4, dtype="u1"),
+        SHORT=np.arange(4, dtype="i2") - 2,
+        UNSIGNED=np.arange(4, dtype="u2") + 65_530,
+        LONG=np.arange(4, dtype="i8") * 2**40,
+        COMPLEX=np.arange(4) + 1j,
+        TEXT=np.array([b"a", b"", b"abc", b"x y"]),
+    )
+    vectors = np.zeros(4, [*table.dtype.descr, ("VECTOR", "f4", (5,)), ("CUBE", "f4", (2, 3, 4))])
+    for name in table.dtype.names or ():
+        vectors[name] = table[name]
+    vectors["CUBE"] = np.random.default_rng(0).normal(size=(4, 2, 3, 4))
+    found = read_all(write(tmp_path / "kinds.fits", vectors))
+    for name in vectors.dtype.names or ():
+        np.testing.assert_array_equal(found[name], vectors[name], err_msg=name)
+        assert found.dtype[name].shape == vectors.dtype[name].shape
+
+
+def scaled_table(path: Path, **cards: float) -> Path:
+    table = fits.BinTableHDU.from_columns(
+        [
+            fits.Column("OBJID", "K", array=np.arange(6)),
+            fits.Column("S", "I", array=np.arange(6, dtype="i2")),
+            fits.Column("RA", "D", array=np.arange(6) + 0.5),
+        ]
+    )
+    fits.HDUList([fits.PrimaryHDU(), table]).writeto(path)
+    content = path.read_bytes()
+    end = content.index(b"END" + b" " * 77, 2880)
+    extra = b"".join(f"{key:<8}= {value:>20}".ljust(80).encode() for key, value in cards.items())
+    padding = content[end + 80 + len(extra) :]
+    path.write_bytes(content[:end] + extra + content[end : end + 80] + padding)
+    return path
+
+
+@pytest.mark.parametrize("cards", [{"TSCAL2": 0.01}, {"TZERO2": 3.0}])
+def test_scaled_integers_are_refused_rather_than_misread(
+    tmp_path: Path, cards: dict[str, float]
+) -> None:
+    path = scaled_table(tmp_path / "scaled.fits", **cards)
+    with pytest.raises(CatalogError, match=r"column S .* scaled integers") as caught:
+        read_all(path)
+    assert "stilts" in caught.value.hint
+
+
+@pytest.mark.parametrize("cards", [{"TZERO2": 32768}, {"TSCAL2": 1.0, "TZERO2": 0.0}])
+def test_unsigned_integers_and_idle_scales_are_read(
+    tmp_path: Path, cards: dict[str, float]
+) -> None:
+    found = read_all(scaled_table(tmp_path / "unsigned.fits", **cards))
+    np.testing.assert_array_equal(found["S"], np.arange(6) + int(cards["TZERO2"]))
+    np.testing.assert_array_equal(found["RA"], np.arange(6) + 0.5)
+
+
+def test_text_that_is_not_ascii_is_told(tmp_path: Path) -> None:
+    path = write(tmp_path / "letters.fits", galaxies())
+    path.write_bytes(path.read_bytes().replace(b"g20\0", b"g\xe4\xdf\0"))
+    with pytest.raises(CatalogError, match="not ASCII") as caught:
+        read_all(path)
+    assert "[1][col -NAME]" in caught.value.hint
+    assert len(read_all(f"{path}[1][col -NAME]")) == N
+
+
+# what columns are
+
+
+@pytest.mark.parametrize("name", ["OBJID", "ObjID", "objid", "SOURCE_ID", "TARGETID", "id"])
+def test_ids_are_known_by_name(tmp_path: Path, name: str) -> None:
+    with open_catalog(str(described(tmp_path, ["MAG", name]))) as catalog:
+        assert catalog.id_column() == name
+
+
+def test_ids_and_positions_are_known_by_ucd(tmp_path: Path) -> None:
+    path = described(
+        tmp_path,
+        ["NUMBER", "ALPHA", "BETA", "ZED"],
+        TUCD1="meta.id;meta.main",
+        TUCD2="pos.eq.ra;meta.main",
+        TUCD3="POS.EQ.DEC",
+        TUCD4="src.redshift",
+    )
+    with open_catalog(str(path)) as catalog:
+        assert catalog.id_column() == "NUMBER"
+        assert catalog.position_columns() == ("ALPHA", "BETA")
+        assert catalog.redshift_columns() == ("ZED", None)
+
+
+@pytest.mark.parametrize(
+    "names", [("RA", "DEC"), ("ra", "dec"), ("RAJ2000", "DEJ2000"), ("ALPHA_J2000", "DELTA_J2000")]
+)
+def test_positions_are_known_by_name(tmp_path: Path, names: tuple[str, str]) -> None:
+    with open_catalog(str(described(tmp_path, [*names, "MAG"]))) as catalog:
+        assert catalog.position_columns() == names
+
+
+def test_half_a_position_or_one_in_words_is_none(tmp_path: Path) -> None:
+    with open_catalog(str(described(tmp_path, ["RA", "MAG"]))) as catalog:
+        assert catalog.position_columns() == (None, None)
+    words = columns(RA=np.array([b"12:30:00"]), DEC=np.array([b"-5:00:00"]))
+    with open_catalog(str(write(tmp_path / "words.fits", words))) as catalog:
+        assert catalog.position_columns() == (None, None)
+
+
+@pytest.mark.parametrize(
+    ("unit", "degrees"), [("", 1), ("deg", 1), ("hourangle", 15), ("h", 15), ("rad", 180 / np.pi)]
+)
+def test_positions_come_in_degrees(tmp_path: Path, unit: str, degrees: float) -> None:
+    cards = {"TUNIT1": unit} if unit else {}
+    with open_catalog(str(described(tmp_path, ["RA", "DEC"], **cards))) as catalog:
+        rows = catalog.read(0, 1)
+        assert catalog.degrees(rows, "RA")[0] == pytest.approx(degrees)
+        assert catalog.degrees(rows, "DEC")[0] == 1
+
+
+@pytest.mark.parametrize(
+    ("names", "expected"),
+    [
+        (["Z_SPEC", "Z_SPEC_ERR"], ("Z_SPEC", "Z_SPEC_ERR")),
+        (["z", "zErr"], ("z", None)),
+        (["z", "z_err"], ("z", "z_err")),
+        (["g", "r", "z"], (None, None)),
+        (["Z", "REDSHIFT"], ("REDSHIFT", None)),
+        (["MAG"], (None, None)),
+    ],
+)
+def test_redshifts_are_known_by_name_and_magnitudes_are_not_taken_for_them(
+    tmp_path: Path, names: list[str], expected: tuple[str | None, str | None]
+) -> None:
+    with open_catalog(str(described(tmp_path, names))) as catalog:
+        assert catalog.redshift_columns() == expected
+
+
+def test_what_columns_say_of_themselves_is_kept(tmp_path: Path) -> None:
+    path = described(
+        tmp_path, ["RA", "MAG"], TUNIT2="mag", TUCD2="phot.mag", TCOMM2="r", TDISP2="F7.3"
+    )
+    with open_catalog(str(path)) as catalog:
+        assert catalog.cards["RA"] == {}
+        assert catalog.cards["MAG"] == {
+            "TUNIT": "mag",
+            "TUCD": "phot.mag",
+            "TCOMM": "r",
+            "TDISP": "F7.3",
+        }
+
+
+def test_a_column_that_is_demanded_is_found_or_those_there_are_named(path: Path) -> None:
+    with open_catalog(str(path)) as catalog:
+        assert catalog.require("objid", "of ids") == "OBJID"
+        with pytest.raises(CatalogError, match="no column COLOUR of hues") as caught:
+            catalog.require("COLOUR", "of hues")
+    assert "OBJID, RA, DEC" in caught.value.hint
+
+
+# damage
+
+
+@pytest.mark.parametrize("length", [0, 100, 1500, 2880, 4000, 5760, 6000, 8000])
+def test_a_file_that_was_cut_is_refused(tmp_path: Path, length: int) -> None:
+    path = write(tmp_path / "cut.fits", galaxies())
+    content = path.read_bytes()
+    assert length < len(content)
+    path.write_bytes(content[:length])
+    with pytest.raises(CatalogError, match=r"truncated|damaged|empty|no table") as caught:
+        read_all(path)
+    assert caught.value.hint
+
+
+def test_the_folder_is_that_of_the_file(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def folder(catalog: Catalog) -> Path:
+        return catalog.folder
+
+    with open_catalog(f"{path}[1]") as catalog:
+        assert folder(catalog) == path.parent
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(path.read_bytes())))
+    with open_catalog("-") as catalog:
+        assert folder(catalog) == Path()
