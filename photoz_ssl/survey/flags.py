@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from enum import IntFlag
 
-__all__ = ["FLAG_MEANINGS", "UNUSABLE", "RowFlag"]
+__all__ = ["FLAG_MEANINGS", "HIGH_EBV", "UNUSABLE", "RowFlag"]
 
 
 class RowFlag(IntFlag):
@@ -20,6 +20,7 @@ class RowFlag(IntFlag):
     COARSE_DUST_MAP = 128
     NO_POSITION = 256
     AT_GRID_EDGE = 512
+    HIGH_REDDENING = 1024
 
 
 UNUSABLE = (
@@ -44,4 +45,8 @@ FLAG_MEANINGS: dict[RowFlag, str] = {
     RowFlag.COARSE_DUST_MAP: "E(B-V) is from the coarse nside-64 map",
     RowFlag.NO_POSITION: "RA or Dec is missing",
     RowFlag.AT_GRID_EDGE: "the PDF peaks at an end of the redshift grid",
+    RowFlag.HIGH_REDDENING: "E(B-V) is above 0.5, more than models are shown",
 }
+
+HIGH_EBV = 0.5
+"""E(B-V) beyond which a row is flagged: the most that a view is reddened by (method section 3)."""

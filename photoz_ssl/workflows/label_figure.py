@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from photoz_ssl.extras import import_extra
+from photoz_ssl.files import atomic_output
 from photoz_ssl.workflows.figures import (
     BLUE,
     COLUMN_WIDTH,
@@ -55,7 +56,9 @@ def draw_label_efficiency(folder: Path, curves: Sequence[Curve]) -> None:
         above.yaxis.set_minor_formatter("{x:g}")
         above.legend(loc="upper right")
         for suffix in ("png", "pdf"):
-            save_figure(figure, folder / f"label_efficiency.{suffix}", overwrite=True)
+            path = folder / f"label_efficiency.{suffix}"
+            with atomic_output(path, overwrite=True) as temporary:
+                save_figure(figure, temporary, shown=path)
 
 
 def _draw(

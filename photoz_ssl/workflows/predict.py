@@ -19,7 +19,7 @@ from photoz_ssl.redshift.estimates import summarise
 from photoz_ssl.spec import NETWORK_SIZE
 from photoz_ssl.survey.blocks import GalaxyBlock, RowProblem
 from photoz_ssl.survey.ensembles import PdfSpool, spool_pdfs
-from photoz_ssl.survey.flags import FLAG_MEANINGS, UNUSABLE, RowFlag
+from photoz_ssl.survey.flags import FLAG_MEANINGS, HIGH_EBV, UNUSABLE, RowFlag
 from photoz_ssl.survey.sources import GalaxySource, open_source
 from photoz_ssl.survey.tables import STDOUT, TableFile, TableWriter, claim_table, write_tables
 from photoz_ssl.workflows.redshift_table import (
@@ -275,9 +275,10 @@ def _predict_block(
     estimates = summarise(pdf, grid)
     found = np.isfinite(estimates.mean)
     at_edge = np.isin(grid.bin_of(estimates.mode), (0, grid.n_bins - 1))
-    flags = block.flags | np.where(at_edge, int(RowFlag.AT_GRID_EDGE), 0)
-    flags |= np.where(usable & ~found, int(RowFlag.NOT_FINITE), 0)
-    flags = flags.astype(np.int32)
+    flags = block.flags.astype(np.int32)
+    flags[at_edge] |= int(RowFlag.AT_GRID_EDGE)
+    flags[usable & ~found] |= int(RowFlag.NOT_FINITE)
+    flags[block.ebv > HIGH_EBV] |= int(RowFlag.HIGH_REDDENING)
     table.append(layout.rows(block, estimates, flags))
     if pdfs is not None:
         pdfs.append(pdf, estimates.mode, flags)

@@ -169,6 +169,22 @@ def test_a_peak_at_an_end_of_the_grid_is_flagged(stage: Stage) -> None:
     np.testing.assert_array_equal(np.flatnonzero(edges), [0, GRID.n_bins - 1])
 
 
+def test_more_dust_than_models_are_shown_is_flagged(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plain = stage.source._block
+
+    def dusty(start: int, n: int) -> GalaxyBlock:
+        block = plain(start, n)
+        return dataclasses.replace(block, ebv=(block.table["OBJID"] / 200).astype(np.float32))
+
+    monkeypatch.setattr(stage.source, "_block", dusty)
+    stage.source.n_rows = 20
+    flagged = stage.run()["FLAGS"] & int(RowFlag.HIGH_REDDENING) != 0
+    np.testing.assert_array_equal(flagged, 100 + np.arange(20) > 100)
+    assert stage.report.n_flagged == 20
+
+
 def test_a_network_that_gives_nan_is_flagged(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
     plain = stage.predictor.pdf
     monkeypatch.setattr(
