@@ -19,6 +19,7 @@ __all__ = [
     "DEVICES",
     "SPLITS",
     "CatalogImages",
+    "ConvertConfig",
     "EmbedConfig",
     "EvaluateConfig",
     "FinetuneConfig",
@@ -150,6 +151,20 @@ class PrepareConfig(CatalogImages):
 
 
 @dataclass(frozen=True, kw_only=True)
+class ConvertConfig:
+    """Options of ``photoz-ssl convert``."""
+
+    checkpoint: Path = argument("Published checkpoint, NAME.pth.tar.")
+    output: Path = _output("Model NAME.safetensors")
+    overwrite: bool = _overwrite()
+
+    def __post_init__(self) -> None:
+        _refuse_unless(
+            self.output.suffix == ".safetensors", "--output must be named NAME.safetensors"
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
 class TrainingConfig:
     """What both ways of training have in common."""
 
@@ -270,7 +285,9 @@ class PredictConfig(CatalogImages):
     output: str | None = option(
         None, "Table to write, - for stdout [default: NAME.photoz.fits].", flags=("-o", "--output")
     )
-    model: Path | None = option(None, "Model file [default: the one that ships].")
+    model: Path | None = option(
+        None, "Model file, or published NAME.pth.tar [default: the one that ships]."
+    )
     pdf: bool = option(False, "Add the PDFs as HDUs in the layout of qp.")
     keep_columns: str = option("all", "Input columns to carry over: all, none, or A,B,C.")
     batch_size: int = option(256, "Galaxies a batch.")

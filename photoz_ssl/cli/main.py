@@ -24,6 +24,7 @@ COMMANDS = (
     "embed",
     "similar",
     "evaluate",
+    "convert",
     "experiment",
 )
 

@@ -85,8 +85,7 @@ class Checkpoint:
         CheckpointError
             On the first that is wrong.
         """
-        with torch.device("meta"):
-            expected = self._untrained().state_dict()
+        expected = self.expected_state()
         wrong = [
             name
             for name in sorted(expected.keys() | self.state.keys())
@@ -101,6 +100,11 @@ class Checkpoint:
                 f" {wrong[0]} is missing, unknown, of another shape or not finite",
                 "the file is damaged or of another version; copy or train it again",
             )
+
+    def expected_state(self) -> dict[str, Tensor]:
+        """The names, shapes and types of the network's weights, as tensors without storage."""
+        with torch.device("meta"):
+            return dict(self._untrained().state_dict())
 
     def _untrained(self) -> RedshiftNetwork | Encoder:
         encoder = build_encoder(self.encoder)

@@ -11,8 +11,8 @@ from typing import Any
 from torch import Tensor
 
 from photoz_ssl.config import FinetuneConfig, PretrainConfig, TrainingConfig
-from photoz_ssl.networks.checkpoint import load_checkpoint
 from photoz_ssl.networks.encoder import Encoder, EncoderConfig, encoder_config
+from photoz_ssl.networks.published import read_model
 from photoz_ssl.networks.runtimes import choose_device
 from photoz_ssl.recipes import RECIPES, departures
 from photoz_ssl.redshift.grid import RedshiftGrid
@@ -203,7 +203,7 @@ def _checked_encoder(config: PretrainConfig | FinetuneConfig, spec: ImageSpec) -
 
 
 def _network_of(encoder: str) -> EncoderConfig:
-    return load_checkpoint(Path(encoder)).encoder if is_file(encoder) else encoder_config(encoder)
+    return read_model(Path(encoder)).encoder if is_file(encoder) else encoder_config(encoder)
 
 
 def _fields(

@@ -14,8 +14,9 @@ from photoz_ssl import __version__
 from photoz_ssl.config import FinetuneConfig
 from photoz_ssl.datasets.galaxies import Rows
 from photoz_ssl.errors import ArchiveError
-from photoz_ssl.networks.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
+from photoz_ssl.networks.checkpoint import Checkpoint, save_checkpoint
 from photoz_ssl.networks.encoder import Encoder
+from photoz_ssl.networks.published import read_model
 from photoz_ssl.networks.ranks import World
 from photoz_ssl.networks.redshift_head import RedshiftNetwork
 from photoz_ssl.progress import Progress, Stop, never, silent
@@ -217,7 +218,7 @@ def _save(
         return path, metrics
     history: list[Any] = []
     if is_file(config.encoder):
-        history = list(load_checkpoint(Path(config.encoder)).provenance.get("history", []))
+        history = list(read_model(Path(config.encoder)).provenance.get("history", []))
     provenance = {
         "program": f"photoz-ssl {__version__}",
         "trained_on": f"{n_labels} labels of {archive.path.name}",

@@ -15,7 +15,8 @@ from torch import Tensor
 from photoz_ssl.datasets.augment import prediction_view
 from photoz_ssl.errors import CheckpointError
 from photoz_ssl.files import sha256_of
-from photoz_ssl.networks.checkpoint import Checkpoint, load_checkpoint, shipped_model_path
+from photoz_ssl.networks.checkpoint import Checkpoint, shipped_model_path
+from photoz_ssl.networks.published import read_model
 from photoz_ssl.networks.runtimes import EagerRuntime, open_runtime
 from photoz_ssl.redshift.grid import RedshiftGrid
 from photoz_ssl.spec import ImageSpec
@@ -63,7 +64,7 @@ class Predictor:
         Parameters
         ----------
         path : Path, optional
-            Model file; None for the one that ships.
+            Model file, ours or a published ``.pth.tar``; None for the one that ships.
         device : {'auto', 'cpu', 'cuda'}
             Where to run it.
         kind : {'photoz', 'encoder'}
@@ -74,14 +75,14 @@ class Predictor:
         Raises
         ------
         CheckpointError
-            If the file is missing, damaged or not one of ours.
+            If the file is missing, damaged or neither ours nor a published one.
         """
         chosen = shipped_model_path(kind) if path is None else path
         if path is None and not chosen.exists():
             raise CheckpointError(
                 "this installation has no model of its own", "name one with --model"
             )
-        checkpoint = load_checkpoint(chosen)
+        checkpoint = read_model(chosen)
         runtime = open_runtime(checkpoint, device)
         return cls(chosen, checkpoint, runtime, sha256_of(chosen), batch_size)
 

@@ -16,8 +16,8 @@ from photoz_ssl.config import FinetuneConfig, LabelEfficiencyConfig
 from photoz_ssl.datasets.galaxies import Rows, consecutive_rows
 from photoz_ssl.errors import ArchiveError, CheckpointError, ConfigError
 from photoz_ssl.files import atomic_output, sha256_of
-from photoz_ssl.networks.checkpoint import load_checkpoint
 from photoz_ssl.networks.encoder import PRESETS
+from photoz_ssl.networks.published import read_model
 from photoz_ssl.progress import Progress, silent
 from photoz_ssl.redshift.label_efficiency import labels_saved
 from photoz_ssl.redshift.metrics import normalised_residual, outlier_fraction, sigma_mad
@@ -168,7 +168,7 @@ def label_efficiency(
 
 def _preset_of(encoder: Path) -> str:
     """The preset that builds the same network as an encoder file, from scratch."""
-    description = load_checkpoint(encoder).encoder
+    description = read_model(encoder).encoder
     for name, preset in PRESETS.items():
         if preset == description:
             return name

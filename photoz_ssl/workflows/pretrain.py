@@ -14,9 +14,10 @@ from photoz_ssl import __version__
 from photoz_ssl.config import PretrainConfig
 from photoz_ssl.datasets.galaxies import Rows
 from photoz_ssl.errors import ArchiveError
-from photoz_ssl.networks.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
+from photoz_ssl.networks.checkpoint import Checkpoint, save_checkpoint
 from photoz_ssl.networks.encoder import Encoder, build_encoder, encoder_config
 from photoz_ssl.networks.moco import MomentumContrast
+from photoz_ssl.networks.published import is_published, read_model
 from photoz_ssl.networks.ranks import World
 from photoz_ssl.progress import Progress, Stop, never, silent
 from photoz_ssl.spec import ImageSpec
@@ -178,7 +179,7 @@ def load_encoder(name: str, spec: ImageSpec, archive: str, *, seed: int) -> Enco
     Parameters
     ----------
     name : str
-        An encoder or redshift model file, or a preset.
+        An encoder or redshift model file, ours or a published one, or a preset.
     spec : ImageSpec
         Of the archive's images.
     archive : str
@@ -188,7 +189,7 @@ def load_encoder(name: str, spec: ImageSpec, archive: str, *, seed: int) -> Enco
     """
     if not is_file(name):
         return build_encoder(encoder_config(name), seed=seed)
-    checkpoint = load_checkpoint(Path(name))
+    checkpoint = read_model(Path(name))
     spec.require_usable_by(checkpoint.spec, here=archive, there=name)
     network = checkpoint.network()
     encoder = network if isinstance(network, Encoder) else network.encoder
@@ -198,7 +199,7 @@ def load_encoder(name: str, spec: ImageSpec, archive: str, *, seed: int) -> Enco
 
 def is_file(encoder: str) -> bool:
     """Whether ``--encoder`` names a file and not a preset."""
-    return encoder.endswith(".safetensors") or Path(encoder).is_file()
+    return encoder.endswith(".safetensors") or is_published(encoder) or Path(encoder).is_file()
 
 
 def _save(

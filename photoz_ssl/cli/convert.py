@@ -1,0 +1,33 @@
+"""``photoz-ssl convert``: take in published checkpoints."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from photoz_ssl.cli.console import say
+from photoz_ssl.cli.options import command, config_from
+from photoz_ssl.config import ConvertConfig
+
+EXAMPLES = "\n".join(
+    (
+        "photoz-ssl convert photoz.pth.tar -o photoz.safetensors",
+        "photoz-ssl predict catalog.fits --model photoz.safetensors",
+        "photoz-ssl convert moco.pth.tar -o encoder.safetensors",
+        "photoz-ssl finetune survey.h5 --encoder encoder.safetensors -o finetuned",
+    )
+)
+
+
+@command(ConvertConfig, examples=EXAMPLES)
+def convert(quiet: bool, verbose: bool, **options: Any) -> None:
+    """Take in a published checkpoint.
+
+    CHECKPOINT is a redshift model or an encoder pretrained by momentum contrast, as the authors
+    of the method publish them. Nothing in it is run, and each of its tensors is checked.
+    """
+    from photoz_ssl.workflows.convert import convert as run
+
+    report = run(config_from(ConvertConfig, options))
+    for notice in report.notices:
+        say(f"Note: {notice}.", quiet=quiet)
+    say(report.summary(), quiet=quiet)

@@ -1,0 +1,102 @@
+"""Take in published checkpoints as model files of our own."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from photoz_ssl import __version__
+from photoz_ssl.config import ConvertConfig
+from photoz_ssl.errors import CheckpointError
+from photoz_ssl.files import claim_output
+from photoz_ssl.networks.checkpoint import Checkpoint, save_checkpoint
+from photoz_ssl.networks.published import read_published
+
+__all__ = ["ConvertReport", "convert"]
+
+DATA_SUFFIXES = {
+    ".npz": "read it with photoz-ssl prepare",
+    ".h5": "the published HDF5 needs no conversion; name it where an archive is asked for",
+    ".safetensors": "it is in photoz-ssl's own format already",
+}
+"""Files that are no checkpoints, and what to do with them."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ConvertReport:
+    """What `convert` did.
+
+    Parameters
+    ----------
+    output : Path
+        The model file.
+    description : str
+        The network, in a few words.
+    n_parameters : int
+        Of the network.
+    notices : tuple of str
+        What a user should know.
+    """
+
+    output: Path
+    description: str
+    n_parameters: int
+    notices: tuple[str, ...] = ()
+
+    def summary(self) -> str:
+        """One line for a person."""
+        return f"photoz-ssl: {self.description}, {self.n_parameters:,} parameters → {self.output}"
+
+
+def convert(config: ConvertConfig) -> ConvertReport:
+    """Write a published checkpoint as a model file that describes itself.
+
+    Parameters
+    ----------
+    config : ConvertConfig
+        The checkpoint and the file to write.
+
+    Raises
+    ------
+    photoz_ssl.errors.PhotozError
+        If the output exists, or the checkpoint is damaged, unsafe or of another network.
+        Nothing is written then.
+    """
+    claim_output(config.output, overwrite=config.overwrite)
+    suffix = config.checkpoint.suffix.lower()
+    if suffix in DATA_SUFFIXES:
+        raise CheckpointError(f"{config.checkpoint} is no checkpoint", DATA_SUFFIXES[suffix])
+    checkpoint = read_published(config.checkpoint)
+    provenance = {**checkpoint.provenance, "program": f"photoz-ssl {__version__}"}
+    save_checkpoint(
+        config.output, replace(checkpoint, provenance=provenance), overwrite=config.overwrite
+    )
+    return ConvertReport(
+        output=config.output,
+        description=_describe(checkpoint),
+        n_parameters=_count_parameters(checkpoint),
+        notices=_notices(checkpoint),
+    )
+
+
+def _describe(checkpoint: Checkpoint) -> str:
+    grid, architecture = checkpoint.grid, checkpoint.encoder.architecture
+    if grid is None:
+        return f"encoder {architecture}"
+    return f"redshift model {architecture} with {grid.n_bins} bins over [0, {grid.z_max:g}]"
+
+
+def _count_parameters(checkpoint: Checkpoint) -> int:
+    """Numbers that training changes; BatchNorm's statistics are not among them."""
+    return sum(parameter.numel() for parameter in checkpoint.network().parameters())
+
+
+def _notices(checkpoint: Checkpoint) -> tuple[str, ...]:
+    grid = "" if checkpoint.grid is None else ", the redshift grid"
+    notices = [
+        "what the file does not hold is the paper's: the stem of stride 1 without a max-pool"
+        f"{grid}, and 64-pixel ugriz images in nanomaggies"
+    ]
+    if left_out := checkpoint.provenance["left_out"]:
+        notices.append(f"left out, as only momentum contrast needs it: {', '.join(left_out)}")
+    return tuple(notices)
