@@ -121,7 +121,7 @@ class SimulateConfig:
 class PrepareConfig(CatalogImages):
     """Options of ``photoz-ssl prepare``."""
 
-    catalog: str = argument("FITS table of galaxies; CFITSIO's file-name syntax works.")
+    catalog: str = argument("FITS table of galaxies, or the published sdss.npz.")
     output: Path = _output("Archive")
     size: int = option(STAMP_SIZE, "Side of the stored stamps in pixels.")
     redshift_column: str | None = option(
@@ -134,6 +134,9 @@ class PrepareConfig(CatalogImages):
         None, "Fractions of train,valid,test to draw by object instead, e.g. 0.8,0.1,0.1."
     )
     seed: int = option(0, "Seed of the drawn splits.")
+    mgs_cut: bool = option(
+        False, "Of sdss.npz only dered_petro_r <= 17.8 & z <= 0.4 & primtarget >= 64."
+    )
     strict: bool = option(False, "Stop at the first row without a usable image.")
     workers: int = option(0, "Processes that read images [default: one a core].")
     overwrite: bool = _overwrite()

@@ -16,6 +16,7 @@ EXAMPLES = "\n".join(
         "photoz-ssl prepare survey/catalog.fits -o survey.h5",
         "photoz-ssl prepare galaxies.fits --frames frames/ -o survey.h5",
         "photoz-ssl prepare cat.fits --cutouts 'stamps/{OBJID}.fits' --split 0.8,0.1,0.1 -o s.h5",
+        "photoz-ssl prepare sdss.npz --mgs-cut --split 0.8,0.1,0.1 -o sdss.h5",
     )
 )
 
@@ -27,6 +28,8 @@ def prepare(quiet: bool, verbose: bool, **options: Any) -> None:
     """Gather cutouts and a catalogue into one archive.
 
     Each row of CATALOG has its row in the archive; one without a usable image is flagged.
+    CFITSIO's file-name syntax works. CATALOG may be the published sdss.npz of Pasquet et al.
+    (2019), which is read in bounded memory and keeps its 64-pixel stamps.
     """
     from photoz_ssl.workflows.prepare import prepare as run
 

@@ -25,11 +25,21 @@ from photoz_ssl.survey.bands import R_DR12, ebv_from_extinction, extinction_from
 from photoz_ssl.survey.blocks import GalaxyBlock
 from photoz_ssl.survey.flags import UNUSABLE
 
-__all__ = ["Archive", "ArchiveWriter", "create_archive", "is_archive", "open_archive"]
+__all__ = [
+    "Archive",
+    "ArchiveWriter",
+    "create_archive",
+    "is_archive",
+    "open_archive",
+    "spectrum_id_column",
+]
 
 FORMAT_VERSION = 1
 COLUMNS_GROUP = "columns"
 """Group of the catalogue's further numeric columns, one 1-D dataset each."""
+
+SPECTRUM_ID = "SPECOBJID"
+"""The further column that the published key ``specObjID`` stands for; 0 where there is none."""
 
 HDF5_SUFFIXES = (".h5", ".hdf5")
 
@@ -39,6 +49,12 @@ FINGERPRINT_STAMPS = 16
 def is_archive(path: str | Path) -> bool:
     """Whether a path names an HDF5 file, by its suffix."""
     return str(path).lower().endswith(HDF5_SUFFIXES)
+
+
+def spectrum_id_column(table: np.dtype[Any]) -> str | None:
+    """The column of a table that holds the ids of spectra, whatever its case."""
+    names = (name for name in table.names or () if name.upper() == SPECTRUM_ID)
+    return next((name for name in names if table[name].kind in "iu"), None)
 
 
 @dataclass(frozen=True)
@@ -206,11 +222,20 @@ def _read(path: Path, file: h5py.File) -> Archive:
         redshift_error=column("specz_redshift_err", np.nan, np.float32),
         flags=column("flags", 0, np.int32),
         split=np.array([*SPLITS, ""])[np.where(known_split, split, len(SPLITS))],
-        columns={
-            name: _column(path, values, (n_galaxies,))
-            for name, values in file.get(COLUMNS_GROUP, {}).items()
-        },
+        columns=_further_columns(path, file, n_galaxies),
     )
+
+
+def _further_columns(path: Path, file: h5py.File, n_galaxies: int) -> dict[str, NDArray[Any]]:
+    columns = {
+        name: _column(path, values, (n_galaxies,))
+        for name, values in file.get(COLUMNS_GROUP, {}).items()
+    }
+    if "specObjID" in file:
+        spectrum_id = _column(path, file["specObjID"], (n_galaxies,))
+        if spectrum_id.dtype.kind in "iu" and spectrum_id.any():
+            columns.setdefault(SPECTRUM_ID, spectrum_id)
+    return columns
 
 
 def _column(path: Path, dataset: object, shape: tuple[int, ...]) -> NDArray[Any]:
@@ -245,7 +270,8 @@ def _map_images(path: Path, dataset: object) -> NDArray[np.float32]:
     if offset is None or dataset.dtype != np.dtype("<f4"):
         raise ArchiveError(
             f"'images' in {path} is compressed, chunked or not float32",
-            "store it contiguous as little-endian float32",
+            "store it contiguous as little-endian float32; h5repack -l images:CONTI -f images:NONE"
+            " unpacks it",
         )
     if path.stat().st_size < offset + dataset.size * dataset.dtype.itemsize:
         raise ArchiveError(f"{path} is truncated", "copy or make it again")
@@ -268,6 +294,7 @@ class ArchiveWriter:
         file.create_dataset("images", shape=shape, dtype="<f4")
         for name, dtype in (
             ("ObjID", "<i8"),
+            ("specObjID", "<i8"),
             ("ra", "<f8"),
             ("dec", "<f8"),
             ("ebv", "<f4"),
@@ -295,6 +322,7 @@ class ArchiveWriter:
         for name, values in (
             ("images", block.images),
             ("ObjID", block.object_id),
+            ("specObjID", _spectrum_ids(block)),
             ("ra", block.ra),
             ("dec", block.dec),
             ("ebv", block.ebv),
@@ -313,6 +341,13 @@ class ArchiveWriter:
                 self._file.create_dataset(key, shape=(self._n_galaxies,), dtype=kind)
             self._file[key][rows] = values
         self._disk.check()
+
+
+def _spectrum_ids(block: GalaxyBlock) -> NDArray[np.int64]:
+    name = spectrum_id_column(block.table.dtype)
+    if name is None:
+        return np.zeros(len(block), np.int64)
+    return np.asarray(block.table[name]).astype(np.int64)
 
 
 @contextmanager

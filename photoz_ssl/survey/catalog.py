@@ -21,7 +21,10 @@ from photoz_ssl.files import temporary_errors
 
 __all__ = ["Catalog", "open_catalog"]
 
-ID_NAMES = ("OBJID", "OBJ_ID", "OBJECTID", "OBJECT_ID", "ID", "SOURCE_ID", "SPECOBJID", "TARGETID")
+ID_NAMES = (
+    *("OBJID", "OBJ_ID", "OBJECTID", "OBJECT_ID", "ID", "SOURCE_ID"),
+    *("BESTOBJID", "SPECOBJID", "TARGETID"),
+)
 RA_NAMES = ("RA", "RAJ2000", "_RAJ2000", "RA_ICRS", "RADEG", "ALPHA_J2000", "RA_J2000")
 DEC_NAMES = ("DEC", "DEJ2000", "_DEJ2000", "DE_ICRS", "DEDEG", "DELTA_J2000", "DEC_J2000", "DECL")
 REDSHIFT_NAMES = ("Z_SPEC", "SPECZ_REDSHIFT", "ZSPEC", "SPECZ", "SPEC_Z", "REDSHIFT", "Z")

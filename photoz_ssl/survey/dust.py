@@ -20,7 +20,7 @@ from photoz_ssl.survey.flags import RowFlag
 __all__ = ["DUST_DIR_VARIABLE", "Reddening", "find_sfd_folder", "recognise_extinction"]
 
 DUST_DIR_VARIABLE = "PHOTOZ_SSL_DUST_DIR"
-EBV_NAMES = ("EBV", "E_BV", "EBV_SFD", "SFD_EBV")
+EBV_NAMES = ("EBV", "E_BV", "EBV_SFD", "E_BV_SFD", "SFD_EBV")
 EXTINCTION_PREFIXES = ("EXTINCTION_", "A_")
 SFD_FILES = ("SFD_dust_4096_ngp.fits", "SFD_dust_4096_sgp.fits")
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from photoz_ssl.config import SPLITS, CatalogImages
 from photoz_ssl.errors import CatalogError, CutoutError
-from photoz_ssl.spec import ImageSpec
+from photoz_ssl.spec import NETWORK_SIZE, ImageSpec
 from photoz_ssl.survey.archive import Archive, is_archive, open_archive
 from photoz_ssl.survey.blocks import GalaxyBlock, RowProblem
 from photoz_ssl.survey.catalog import Catalog, open_catalog
@@ -29,12 +29,16 @@ from photoz_ssl.survey.cutouts import (
 from photoz_ssl.survey.dust import Reddening
 from photoz_ssl.survey.flags import RowFlag
 from photoz_ssl.survey.frames import Frames
+from photoz_ssl.survey.npz import is_npz
+from photoz_ssl.survey.pasquet import open_pasquet
 from photoz_ssl.survey.stamps import Stamp, StampProblem
 
 __all__ = ["GalaxySource", "open_source"]
 
 SAMPLE_ROWS = 1000
-"""Rows that the conventions of a table are recognised by."""
+"""Rows that the conventions of a table are recognised by, fewer if images make them long."""
+
+SAMPLE_BYTES = 1 << 24
 
 MOST_READERS = 8
 LOWEST_REDSHIFT = -0.02
@@ -95,17 +99,20 @@ def open_source(
     redshift_column: str | None = None,
     split_column: str | None = None,
     strict: bool = False,
+    mgs_cut: bool = False,
 ) -> Iterator[GalaxySource]:
     """Open a catalogue or an archive of galaxies.
 
     Parameters
     ----------
     path : str
-        An archive (``*.h5``), a FITS table in CFITSIO's syntax, or ``-`` for one on stdin.
+        An archive (``*.h5``), the published ``*.npz``, a FITS table in CFITSIO's syntax, or
+        ``-`` for one on stdin.
     images : CatalogImages
         Where a catalogue's images and reddening come from.
     size : int
-        Side of the stamps that a catalogue's images are cut to; an archive keeps its own.
+        Side of the stamps that a catalogue's images are cut to; an archive and the
+        published ``*.npz`` keep their own.
     spec : ImageSpec, optional
         Bands and pixels of a catalogue's images, other than SDSS's.
     workers : int
@@ -114,21 +121,25 @@ def open_source(
         Columns to use instead of those found by their names.
     strict : bool
         Whether the first row without a usable image is an error.
+    mgs_cut : bool
+        Only the Main Galaxy Sample of the published ``*.npz``.
 
     Raises
     ------
     CatalogError, ArchiveError, CutoutError, DustError
         If the input, or what is needed to find its images and reddening, is not there.
     """
-    if is_archive(path):
+    if is_archive(path) and not mgs_cut:
         yield ArchiveSource(open_archive(Path(path)))
         return
+    size = NETWORK_SIZE if is_npz(path) else size
     spec = ImageSpec(size=size) if spec is None else spec
     workers = workers or min(os.cpu_count() or 1, MOST_READERS)
-    with open_catalog(path) as catalog:
+    with _open_table(path, mgs_cut) as catalog:
         columns = _choose_columns(catalog, images, redshift_column, split_column)
         stamps = _find_stamps(catalog, images, columns, spec, size)
-        sample = catalog.read(0, min(SAMPLE_ROWS, catalog.n_rows))
+        most = max(1, min(SAMPLE_ROWS, SAMPLE_BYTES // catalog.dtype.itemsize))
+        sample = catalog.read(0, min(most, catalog.n_rows))
         reddening = Reddening(sample, has_position=columns.ra is not None, dust_dir=images.dust_dir)
         if columns.ra is None and not reddening.has_column:
             raise CatalogError(
@@ -137,6 +148,17 @@ def open_source(
             )
         with ThreadPoolExecutor(workers) as pool:
             yield CatalogSource(catalog, columns, stamps, reddening, spec, pool, strict)
+
+
+def _open_table(path: str, mgs_cut: bool) -> AbstractContextManager[Catalog]:
+    if is_npz(path):
+        return open_pasquet(path, mgs_cut=mgs_cut)
+    if mgs_cut:
+        raise CatalogError(
+            f"{path} is not the published .npz file, which --mgs-cut is for",
+            "select from a FITS table with brackets such as [1][PETROMAG_R < 17.8]",
+        )
+    return open_catalog(path)
 
 
 class ArchiveSource:

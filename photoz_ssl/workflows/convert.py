@@ -15,7 +15,7 @@ from photoz_ssl.networks.published import read_published
 __all__ = ["ConvertReport", "convert"]
 
 DATA_SUFFIXES = {
-    ".npz": "read it with photoz-ssl prepare",
+    ".npz": "make an archive of it with photoz-ssl prepare",
     ".h5": "the published HDF5 needs no conversion; name it where an archive is asked for",
     ".safetensors": "it is in photoz-ssl's own format already",
 }

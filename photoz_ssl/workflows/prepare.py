@@ -13,7 +13,7 @@ from photoz_ssl.config import SPLITS, PrepareConfig
 from photoz_ssl.errors import CutoutError, OutputError
 from photoz_ssl.files import claim_output
 from photoz_ssl.progress import Progress, silent
-from photoz_ssl.survey.archive import create_archive, is_archive
+from photoz_ssl.survey.archive import create_archive, is_archive, spectrum_id_column
 from photoz_ssl.survey.blocks import GalaxyBlock, RowProblem
 from photoz_ssl.survey.sources import GalaxySource, open_source
 
@@ -91,6 +91,7 @@ def prepare(config: PrepareConfig, *, progress: Progress = silent) -> PrepareRep
         redshift_column=config.redshift_column,
         split_column=config.split_column,
         strict=config.strict,
+        mgs_cut=config.mgs_cut,
     ) as source:
         return _write(config, source, progress)
 
@@ -131,6 +132,7 @@ def _write(config: PrepareConfig, source: GalaxySource, progress: Progress) -> P
 def _numeric_columns(source: GalaxySource) -> tuple[str, ...]:
     """The columns of one number a row, but for those that the archive has anyway."""
     own = {*OWN_COLUMNS, source.id_column, source.ra_column, source.dec_column}
+    own.add(spectrum_id_column(source.table_dtype))
     return tuple(
         name
         for name in source.table_dtype.names or ()
