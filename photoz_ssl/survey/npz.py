@@ -6,6 +6,7 @@ memory does not grow with the array. A pickle inside is refused and never loaded
 
 from __future__ import annotations
 
+import io
 import warnings
 import zipfile
 from collections.abc import Iterator
@@ -24,6 +25,12 @@ __all__ = ["NpzArray", "is_npz", "open_npz"]
 CHUNK_BYTES = 1 << 22
 MOST_ROW_BYTES = 1 << 20
 """Of one row; a header may claim any number."""
+
+MOST_HEADER_BYTES = 1 << 16
+"""Of a header, which NumPy reads whole whatever length it claims."""
+
+COMPRESSIONS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
+"""What NumPy writes; others are unpacked by zipfile without a bound on memory."""
 
 
 def is_npz(path: str | Path) -> bool:
@@ -52,12 +59,12 @@ class NpzArray:
     def __init__(self, path: str, members: zipfile.ZipFile, name: str) -> None:
         self._path, self._members, self.name = path, members, name
         self._member = f"{name}.npy"
-        if self._member not in members.namelist():
-            found = ", ".join(members.namelist()[:10])
-            raise CatalogError(f"{path} has no array {name!r}", f"it holds {found or 'nothing'}")
+        self._require_member()
         with self._told(), members.open(self._member) as stream:
-            self.shape, fortran_order, self.dtype = _read_header(stream)
-            self._offset = stream.tell()
+            start = io.BytesIO(stream.read(MOST_HEADER_BYTES))
+        with self._told():
+            self.shape, fortran_order, self.dtype = _read_header(start)
+        self._offset = start.tell()
         self._stream: IO[bytes] | None = None
         self._next = 0
         self._row_bytes = self.dtype.itemsize
@@ -109,6 +116,19 @@ class NpzArray:
         content = _read_exactly(self._stream, (stop - first) * self._row_bytes)
         self._next = stop
         return np.frombuffer(content, self.dtype).reshape(stop - first, *self.shape[1:])
+
+    def _require_member(self) -> None:
+        found = self._members.namelist()
+        if self._member not in found:
+            listed = ", ".join(found[:10])
+            raise CatalogError(
+                f"{self._path} has no array {self.name!r}", f"it holds {listed or 'nothing'}"
+            )
+        if self._members.getinfo(self._member).compress_type not in COMPRESSIONS:
+            raise CatalogError(
+                f"{self.name!r} in {self._path} is compressed as NumPy never does",
+                "save it again with numpy.savez",
+            )
 
     def _require_rows(self, fortran_order: bool) -> None:
         """Refuse what cannot be read in rows, and a header that promises other than there is."""

@@ -131,6 +131,28 @@ def test_memory_does_not_grow_with_the_file(tmp_path: Path) -> None:
     assert peak < 90e6 < n * 64 * 64 * 5 * 4 / 2
 
 
+def test_a_packed_header_takes_no_memory(tmp_path: Path) -> None:
+    path = tmp_path / "sdss.npz"
+    claim = b"\x93NUMPY\x02\x00" + (100_000_000).to_bytes(4, "little")
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as members:
+        members.writestr("cube.npy", claim + b" " * 100_000_000)
+    tracemalloc.start()
+    with pytest.raises(CatalogError, match="damaged"), open_npz(str(path), "cube"):
+        pass
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 10e6
+
+
+@pytest.mark.parametrize("compression", [zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA])
+def test_only_what_numpy_writes_is_unpacked(tmp_path: Path, compression: int) -> None:
+    path = tmp_path / "sdss.npz"
+    with zipfile.ZipFile(path, "w", compression) as members:
+        members.writestr("cube.npy", npy(cube_of(2)))
+    with pytest.raises(CatalogError, match="compressed as NumPy never does"):
+        prepared(path)
+
+
 def test_a_damaged_pixel_is_told_by_the_checksum(tmp_path: Path) -> None:
     path = tmp_path / "sdss.npz"
     np.savez(path, cube=cube_of(), labels=labels_of())
