@@ -69,12 +69,18 @@ _HAYAT2020_FINETUNE = {
     "mirror": Constant(False, "[code] views are rotated, not mirrored"),
 }
 
+_HAYAT2020_LABEL_EFFICIENCY = {
+    name: constant for name, constant in _HAYAT2020_FINETUNE.items() if name != "encoder"
+}
+"""It fine-tunes an encoder that has to be named, and trains the same network from scratch."""
+
 RECIPES: Mapping[str, Mapping[str, Mapping[str, Constant]]] = MappingProxyType(
     {
         "hayat2020": MappingProxyType(
             {
                 "pretrain": MappingProxyType(_HAYAT2020_PRETRAIN),
                 "finetune": MappingProxyType(_HAYAT2020_FINETUNE),
+                "label-efficiency": MappingProxyType(_HAYAT2020_LABEL_EFFICIENCY),
             }
         )
     }

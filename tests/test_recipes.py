@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from photoz_ssl.cli import main
 from photoz_ssl.config import FinetuneConfig, PretrainConfig
 from photoz_ssl.recipes import RECIPES, departures, recipe_values
 
@@ -73,3 +74,15 @@ def test_a_config_takes_the_values_and_departs_where_it_is_told_to(command: str)
     assert departures("hayat2020", command, vars(config)) == {}
     other = dataclasses.replace(config, epochs=7)
     assert list(departures("hayat2020", command, vars(other))) == ["epochs"]
+
+
+def test_label_efficiency_takes_the_recipe_of_finetune(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    values = recipe_values("hayat2020", "label-efficiency")
+    assert {**values, "encoder": "resnet50"} == PUBLISHED["finetune"]
+    command = ("experiment", "label-efficiency", str(tmp_path / "none.h5"), "-o", str(tmp_path))
+    with pytest.raises(SystemExit) as stop:
+        main([*command, "--recipe", "hayat2020", "--encoder", "none.pth.tar"])
+    assert stop.value.code == 1
+    assert "there is no archive" in capsys.readouterr().err
