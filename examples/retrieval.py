@@ -89,7 +89,7 @@ def main() -> None:
     """Read the command line, measure, print."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("archive", type=Path)
-    parser.add_argument("--model", type=Path, help="default: the one that ships")
+    parser.add_argument("--model", type=Path, help="default: the encoder that ships")
     parser.add_argument("-n", "--n-galaxies", type=int, default=1000)
     parser.add_argument("--split", help="only galaxies of this split, e.g. test")
     parser.add_argument("--max-shift", type=int, default=7, help="pixels")
@@ -99,7 +99,7 @@ def main() -> None:
     options = parser.parse_args()
 
     archive = open_archive(options.archive)
-    predictor = Predictor.load(options.model, options.device)
+    predictor = Predictor.load(options.model, options.device, kind="encoder")
     rows = archive.rows(split=options.split)[: options.n_galaxies]
     if not len(rows):
         parser.error(f"{options.archive} has no usable galaxy of this kind")

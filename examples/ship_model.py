@@ -1,15 +1,13 @@
-"""Turn a fine-tuned model into the one that ships, and write its card.
+"""Turn what train_shipped_model.sh made into the two files that ship, and write their card.
 
-    python examples/ship_model.py finetuned/photoz.safetensors metrics.json \
-        --pretraining-hours 0.2 --fine-tuning-hours 0.2
-
-``metrics.json`` is what ``photoz-ssl evaluate --split test --json`` wrote.
+python examples/ship_model.py FOLDER --pretraining-hours 0.8 --fine-tuning-hours 0.3
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -22,58 +20,83 @@ from photoz_ssl.networks.checkpoint import (
 )
 
 CARD = Path(__file__).parents[1] / "docs" / "model_card.md"
-NAME = "compact-1"
+NAME = "compact-2"
 
 
-def describe(model: Checkpoint, metrics: dict[str, Any], options: argparse.Namespace) -> Checkpoint:
-    """Add what a user of the model has to know."""
+def described(
+    model: Checkpoint, name: str, metrics: Mapping[str, Any], training: Mapping[str, Any]
+) -> Checkpoint:
+    """Add what a user of a model has to know."""
     provenance = {
         **model.provenance,
-        "name": NAME,
+        "name": name,
         "trained_on": f"simulations: {model.provenance['trained_on']}",
-        "pretraining_hours": options.pretraining_hours,
-        "finetuning_hours": options.fine_tuning_hours,
-        "hardware": options.hardware,
+        **training,
     }
-    return replace(model, provenance=provenance, metrics={**model.metrics, "test": metrics})
+    return replace(model, provenance=provenance, metrics={**model.metrics, **metrics})
 
 
-def card(model: Checkpoint) -> str:
-    """The model's card as a page of the documentation."""
+def card(encoder: Checkpoint, photoz: Checkpoint) -> str:
+    """The card of both files as a page of the documentation."""
+    network, training = photoz.encoder, photoz.provenance
     lines = [
-        "# The model that ships",
-        f"`{NAME}`: {model.encoder.architecture} with {model.encoder.width:g} times the channels,"
-        f" stem stride {model.encoder.stem_stride}, arcsinh input; weights stored as float16.",
-        "**It is trained on simulations** (see [the science](science.md)), not on a real survey."
-        " Its redshifts of real galaxies have not been validated: train your own model before you"
-        " use redshifts for science.",
-        "## How it was trained",
-        f"{model.provenance['trained_on']}, on {model.provenance['hardware']}:"
-        f" {model.provenance['pretraining_hours']:g} hours of pretraining,"
-        f" {model.provenance['finetuning_hours']:g} hours of fine-tuning."
-        " `examples/train_shipped_model.sh` repeats it.",
-        "```json\n" + json.dumps(model.provenance["history"], indent=1) + "\n```",
-        "## What it reaches on the simulated test split",
-        "No galaxy's spectrum is both in this split and in those it was trained and validated on.",
-        "```json\n" + json.dumps(model.metrics["test"], indent=1) + "\n```",
+        "# The models that ship",
+        f"`{NAME}` is a {network.architecture} with {network.width:g} times the channels, stem"
+        f" stride {network.stem_stride} and arcsinh input. It comes as two files, weights stored"
+        " as float16: the **encoder** as pretraining without redshifts left it, which `embed`"
+        " and `similar` use, and the **redshift model** fine-tuned from it, which `predict` uses.",
+        "**Both are trained on simulations** (see [the science](science.md)), not on a real"
+        " survey. The redshifts of real galaxies have not been validated: train your own model"
+        " before you use redshifts for science.",
+        "## How they were trained",
+        f"On {training['hardware']}, {training['pretraining_hours']:g} hours of pretraining"
+        f" ({encoder.provenance['trained_on']}) and {training['finetuning_hours']:g} hours of"
+        f" fine-tuning ({training['trained_on']}). `examples/train_shipped_model.sh` repeats it.",
+        _json(training["history"]),
+        "## What they reach on the simulated test split",
+        "No galaxy's spectrum is both in this split and in those they were trained and validated"
+        " on. How often the encoder finds a galaxy by a mirrored, turned, shifted and noisier"
+        " copy (`examples/retrieval.py`):",
+        _json(encoder.metrics["retrieval"]),
+        "The redshifts (`photoz-ssl evaluate`, the metrics of [the science](science.md)):",
+        _json({name: value for name, value in photoz.metrics["test"].items() if name != "bins"}),
     ]
     return "\n\n".join(lines) + "\n"
 
 
+def _json(value: object) -> str:
+    return f"```json\n{json.dumps(value, indent=1)}\n```"
+
+
 def main() -> None:
-    """Write the shipped model and its card."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("model", type=Path)
-    parser.add_argument("metrics", type=Path)
+    """Write the shipped files and their card."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    parser.add_argument("folder", type=Path, help="where train_shipped_model.sh ran")
     parser.add_argument("--pretraining-hours", type=float, required=True)
     parser.add_argument("--fine-tuning-hours", type=float, required=True)
     parser.add_argument("--hardware", default="2 CPU cores")
     options = parser.parse_args()
-    metrics = json.loads(options.metrics.read_text())
-    model = describe(load_checkpoint(options.model), metrics, options)
-    shipped_model_path("photoz").parent.mkdir(exist_ok=True)
-    save_checkpoint(shipped_model_path("photoz"), model, overwrite=True, half=True)
-    CARD.write_text(card(model), encoding="utf-8")
+
+    training = {
+        "pretraining_hours": options.pretraining_hours,
+        "finetuning_hours": options.fine_tuning_hours,
+        "hardware": options.hardware,
+    }
+    reached = {
+        "encoder": {"retrieval": json.loads((options.folder / "retrieval.json").read_text())},
+        "photoz": {"test": json.loads((options.folder / "metrics.json").read_text())},
+    }
+    names = {"encoder": f"{NAME}-encoder", "photoz": NAME}
+    files = {"encoder": "pretrained/encoder.safetensors", "photoz": "finetuned/photoz.safetensors"}
+    models = {
+        kind: described(
+            load_checkpoint(options.folder / file), names[kind], reached[kind], training
+        )
+        for kind, file in files.items()
+    }
+    for kind, model in models.items():
+        save_checkpoint(shipped_model_path(kind), model, overwrite=True, half=True)
+    CARD.write_text(card(models["encoder"], models["photoz"]), encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -309,7 +309,7 @@ class EmbedConfig(CatalogImages):
 
     catalog: str = argument("FITS table or archive NAME.h5 of galaxies.")
     output: Path = _output("Atlas")
-    model: Path | None = option(None, "Model or encoder file [default: the one that ships].")
+    model: Path | None = option(None, "Encoder or model file [default: the encoder that ships].")
     thumbnails: bool = option(True, "Store a colour picture a galaxy, for mosaics.")
     batch_size: int = option(256, "Galaxies a batch.")
     device: str = _device()
@@ -332,7 +332,7 @@ class SimilarConfig(CatalogImages):
     )
     n_neighbours: int = option(10, "Neighbours a query.", flags=("-k", "--n-neighbours"))
     mosaic: Path | None = option(None, "Picture of the queries and their neighbours (PNG).")
-    model: Path | None = option(None, "Model or encoder file [default: the one that ships].")
+    model: Path | None = option(None, "Encoder or model file [default: the encoder that ships].")
     batch_size: int = option(256, "Galaxies a batch.")
     device: str = _device()
     workers: int = option(0, "Processes that read images [default: one a core].")

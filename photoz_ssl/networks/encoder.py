@@ -40,6 +40,10 @@ class EncoderConfig:
         Stride of the first convolution.
     max_pool : bool
         Whether a max-pool follows it.
+    averaged : bool
+        Whether all halvings of the maps behind the first convolution are means of 2x2 pixels,
+        in place of the max-pool and of strides. Those alias, and what they make of a galaxy
+        changes with the fraction of a pixel by which it is moved (Zhang 2019).
     in_channels : int
         Bands.
     softening : tuple of float, length in_channels, optional
@@ -50,6 +54,7 @@ class EncoderConfig:
     width: float = 1.0
     stem_stride: int = 1
     max_pool: bool = False
+    averaged: bool = False
     in_channels: int = 5
     softening: tuple[float, ...] | None = None
 
@@ -92,7 +97,12 @@ PRESETS: dict[str, EncoderConfig] = {
     "resnet18": EncoderConfig(architecture="resnet18"),
     "resnet18-fast": EncoderConfig(architecture="resnet18", max_pool=True),
     "resnet18-compact": EncoderConfig(
-        architecture="resnet18", width=0.5, stem_stride=2, softening=SKY_NOISE
+        architecture="resnet18",
+        width=0.5,
+        stem_stride=2,
+        max_pool=True,
+        averaged=True,
+        softening=SKY_NOISE,
     ),
 }
 """``resnet50`` is the paper's; ``-fast`` adds the max-pool; ``-compact`` is for small machines."""
@@ -134,16 +144,26 @@ class Encoder(ResNet):  # type: ignore[misc]  # torchvision is untyped
         self.bn1 = nn.BatchNorm2d(channels)
         if not config.max_pool:
             self.maxpool = nn.Identity()
-        if config.width != 1:
+        elif config.averaged:
+            self.maxpool = nn.AvgPool2d(2)
+        if config.width != 1 or config.averaged:
             self.layer1 = self._make_layer(block, channels, layers[0])
-            self.layer2 = self._make_layer(block, 2 * channels, layers[1], stride=2)
-            self.layer3 = self._make_layer(block, 4 * channels, layers[2], stride=2)
-            self.layer4 = self._make_layer(block, 8 * channels, layers[3], stride=2)
+            self.layer2 = self._halving_stage(block, 2 * channels, layers[1])
+            self.layer3 = self._halving_stage(block, 4 * channels, layers[2])
+            self.layer4 = self._halving_stage(block, 8 * channels, layers[3])
         self.fc = nn.Identity()
         self.feature_size = 8 * channels * block.expansion
         softening = torch.tensor(config.softening or (1.0,) * config.in_channels)
         self.register_buffer("softening", softening[:, None, None], persistent=False)
         _initialise(self)
+
+    def _halving_stage(
+        self, block: type[BasicBlock] | type[Bottleneck], channels: int, n_blocks: int
+    ) -> nn.Sequential:
+        """Blocks whose maps have half the side of those that come in."""
+        stride = 1 if self.config.averaged else 2
+        stage: nn.Sequential = self._make_layer(block, channels, n_blocks, stride=stride)
+        return nn.Sequential(nn.AvgPool2d(2), *stage) if self.config.averaged else stage
 
     def forward(self, images: Tensor) -> Tensor:
         """Representations, shape (n, feature_size), of images, shape (n, bands, y, x)."""

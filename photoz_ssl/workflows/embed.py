@@ -92,13 +92,13 @@ def embed(config: EmbedConfig, *, progress: Progress = silent) -> EmbedReport:
 
 
 def load_model(config: EmbedConfig | SimilarConfig) -> Predictor:
-    """Load the model of a config, by default the one that ships.
+    """Load the model of a config, by default the encoder that ships.
 
     Torch takes seconds to import, so not before the input is known.
     """
     from photoz_ssl.workflows.inference import Predictor
 
-    return Predictor.load(config.model, config.device, batch_size=config.batch_size)
+    return Predictor.load(config.model, config.device, batch_size=config.batch_size, kind="encoder")
 
 
 def has_ids(source: GalaxySource) -> bool:

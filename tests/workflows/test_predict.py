@@ -133,7 +133,7 @@ def test_the_network_is_given_the_batches_that_were_asked_for(
     module._load_predictor(PredictConfig(catalog="cat.fits", batch_size=1000))
     assert asked == {"batch_size": 1000}
     embed.load_model(EmbedConfig(catalog="cat.fits", output=tmp_path / "a.h5", batch_size=999))
-    assert asked == {"batch_size": 999}
+    assert asked == {"batch_size": 999, "kind": "encoder"}
 
 
 @pytest.mark.parametrize("batch_size", [1, 7, 50, 1000])
