@@ -23,9 +23,10 @@ from lightly.models.modules import MoCoProjectionHead
 from lightly.models.utils import deactivate_requires_grad, update_momentum
 from torch import Generator, Tensor, nn
 
-from photoz_ssl.config import PRECISIONS, PretrainConfig
+from photoz_ssl.config import PretrainConfig
 from photoz_ssl.datasets.augment import pretraining_views
 from photoz_ssl.datasets.galaxies import GalaxyBatch
+from photoz_ssl.fields import PRECISIONS
 from photoz_ssl.networks.encoder import PRESETS, Encoder, build_encoder
 from photoz_ssl.networks.moco import MomentumContrast
 from photoz_ssl.training.contrastive import contrastive_step

@@ -7,81 +7,42 @@ a default are the command's arguments or required options. Nothing here touches 
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-from photoz_ssl.errors import ConfigError
+from photoz_ssl.fields import (
+    PRECISIONS,
+    argument,
+    device_option,
+    option,
+    output_option,
+    overwrite_option,
+    refuse_unless,
+    required_option,
+    workers_option,
+)
 from photoz_ssl.recipes import RECIPES
 from photoz_ssl.spec import NETWORK_SIZE, STAMP_SIZE
 
 __all__ = [
-    "DEVICES",
     "SPLITS",
     "CatalogImages",
     "ConvertConfig",
     "EmbedConfig",
     "EvaluateConfig",
     "FinetuneConfig",
+    "Inference",
     "LabelEfficiencyConfig",
     "PredictConfig",
     "PrepareConfig",
     "PretrainConfig",
     "SimilarConfig",
     "SimulateConfig",
+    "SupervisedConfig",
     "TrainingConfig",
 ]
 
-DEVICES = ("auto", "cpu", "cuda")
-PRECISIONS = ("auto", "fp32", "bf16")
 SPLITS = ("train", "valid", "test")
-
-
-def option(
-    default: Any, help: str, *, flags: tuple[str, ...] = (), choices: tuple[str, ...] = ()
-) -> Any:
-    """A field with a default that the command line offers as an option.
-
-    Parameters
-    ----------
-    default
-        The option's default; a bool makes it a switch.
-    help : str
-        One sentence for ``--help``.
-    flags : tuple of str
-        The flags, where they are not just the field's name.
-    choices : tuple of str
-        The values it can take, where they are few.
-    """
-    metadata = {"help": help, "flags": flags, "choices": choices}
-    return field(default=default, metadata=metadata)
-
-
-def required_option(help: str, *, flags: tuple[str, ...] = ()) -> Any:
-    """A field without a default that the command line demands as an option."""
-    return field(metadata={"help": help, "flags": flags, "choices": (), "required": True})
-
-
-def argument(help: str) -> Any:
-    """A field that the command line takes as a positional argument."""
-    return field(metadata={"help": help, "argument": True})
-
-
-def _output(what: str) -> Any:
-    return required_option(f"{what} to write.", flags=("-o", "--output"))
-
-
-def _overwrite() -> Any:
-    return option(False, "Replace the output if it exists.")
-
-
-def _device() -> Any:
-    return option("auto", "Where the network runs.", choices=DEVICES)
-
-
-def _refuse_unless(condition: bool, message: str) -> None:
-    if not condition:
-        raise ConfigError(message)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -99,22 +60,36 @@ class CatalogImages:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Inference(CatalogImages):
+    """How the images of a catalogue go through a network."""
+
+    batch_size: int = option(256, "Galaxies a batch.")
+    device: str = device_option()
+    workers: int = workers_option()
+    overwrite: bool = overwrite_option()
+
+    def __post_init__(self) -> None:
+        refuse_unless(self.batch_size > 0, "--batch-size must be positive")
+        refuse_unless(self.workers >= 0, "--workers cannot be negative")
+
+
+@dataclass(frozen=True, kw_only=True)
 class SimulateConfig:
     """Options of ``photoz-ssl simulate``."""
 
-    output: Path = _output("Folder, or archive NAME.h5,")
+    output: Path = output_option("Folder, or archive NAME.h5,")
     n_galaxies: int = option(2000, "Number of galaxies.", flags=("-n", "--n-galaxies"))
     seed: int = option(0, "Seed of every random draw; the same seed gives the same bytes.")
     size: int = option(STAMP_SIZE, "Side of a cutout in pixels.")
     compress: bool = option(False, "Tile-compress the cutouts.")
     workers: int = option(0, "Processes [default: one a core].")
-    overwrite: bool = _overwrite()
+    overwrite: bool = overwrite_option()
 
     def __post_init__(self) -> None:
-        _refuse_unless(self.n_galaxies > 0, "--n-galaxies must be positive")
-        _refuse_unless(self.size >= NETWORK_SIZE, f"--size must be at least {NETWORK_SIZE}")
-        _refuse_unless(self.workers >= 0, "--workers cannot be negative")
-        _refuse_unless(self.seed >= 0, "--seed cannot be negative")
+        refuse_unless(self.n_galaxies > 0, "--n-galaxies must be positive")
+        refuse_unless(self.size >= NETWORK_SIZE, f"--size must be at least {NETWORK_SIZE}")
+        refuse_unless(self.workers >= 0, "--workers cannot be negative")
+        refuse_unless(self.seed >= 0, "--seed cannot be negative")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -122,7 +97,7 @@ class PrepareConfig(CatalogImages):
     """Options of ``photoz-ssl prepare``."""
 
     catalog: str = argument("FITS table of galaxies, or the published sdss.npz.")
-    output: Path = _output("Archive")
+    output: Path = output_option("Archive")
     size: int = option(STAMP_SIZE, "Side of the stored stamps in pixels.")
     redshift_column: str | None = option(
         None, "Column of spectroscopic redshifts [default: found by its name]."
@@ -138,14 +113,14 @@ class PrepareConfig(CatalogImages):
         False, "Of sdss.npz only dered_petro_r <= 17.8 & z <= 0.4 & primtarget >= 64."
     )
     strict: bool = option(False, "Stop at the first row without a usable image.")
-    workers: int = option(0, "Processes that read images [default: one a core].")
-    overwrite: bool = _overwrite()
+    workers: int = workers_option()
+    overwrite: bool = overwrite_option()
 
     def __post_init__(self) -> None:
-        _refuse_unless(self.size >= NETWORK_SIZE, f"--size must be at least {NETWORK_SIZE}")
-        _refuse_unless(self.workers >= 0, "--workers cannot be negative")
+        refuse_unless(self.size >= NETWORK_SIZE, f"--size must be at least {NETWORK_SIZE}")
+        refuse_unless(self.workers >= 0, "--workers cannot be negative")
         if self.split is not None:
-            _refuse_unless(
+            refuse_unless(
                 len(self.split) == len(SPLITS)
                 and min(self.split) >= 0
                 and abs(sum(self.split) - 1) < 1e-6,
@@ -158,11 +133,11 @@ class ConvertConfig:
     """Options of ``photoz-ssl convert``."""
 
     checkpoint: Path = argument("Published checkpoint, NAME.pth.tar.")
-    output: Path = _output("Model NAME.safetensors")
-    overwrite: bool = _overwrite()
+    output: Path = output_option("Model NAME.safetensors")
+    overwrite: bool = overwrite_option()
 
     def __post_init__(self) -> None:
-        _refuse_unless(
+        refuse_unless(
             self.output.suffix == ".safetensors", "--output must be named NAME.safetensors"
         )
 
@@ -172,7 +147,7 @@ class TrainingConfig:
     """What both ways of training have in common."""
 
     archive: Path = argument("Archive of galaxies, from prepare or simulate.")
-    output: Path = _output("Run folder")
+    output: Path = output_option("Run folder")
     recipe: str | None = option(
         None,
         "Published constants to train by; an option given beside it wins, and is told.",
@@ -184,18 +159,18 @@ class TrainingConfig:
     momentum: float = option(0.9, "Momentum of SGD.")
     mirror: bool = option(True, "Mirror half of the views: the sky has no handedness.")
     seed: int = option(0, "Seed of weights, order and views.")
-    device: str = _device()
+    device: str = device_option()
     precision: str = option(
         "auto", "Arithmetic of the network: auto is bf16 on a GPU.", choices=PRECISIONS
     )
     resume: bool = option(False, "Go on from the last checkpoint in the run folder.")
-    overwrite: bool = _overwrite()
+    overwrite: bool = overwrite_option()
 
     def __post_init__(self) -> None:
-        _refuse_unless(self.epochs > 0, "--epochs must be positive")
-        _refuse_unless(self.batch_size > 1, "--batch-size must be at least 2")
-        _refuse_unless(0 <= self.momentum < 1, "--momentum must lie in [0, 1)")
-        _refuse_unless(not (self.resume and self.overwrite), "--resume and --overwrite conflict")
+        refuse_unless(self.epochs > 0, "--epochs must be positive")
+        refuse_unless(self.batch_size > 1, "--batch-size must be at least 2")
+        refuse_unless(0 <= self.momentum < 1, "--momentum must lie in [0, 1)")
+        refuse_unless(not (self.resume and self.overwrite), "--resume and --overwrite conflict")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -219,27 +194,24 @@ class PretrainConfig(TrainingConfig):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        _refuse_unless(self.learning_rate > 0, "--learning-rate must be positive")
-        _refuse_unless(self.temperature > 0, "--temperature must be positive")
-        _refuse_unless(0 <= self.key_momentum <= 1, "--key-momentum must lie in [0, 1]")
-        _refuse_unless(self.queue_size > 0, "--queue-size must be positive")
-        _refuse_unless(
+        refuse_unless(self.learning_rate > 0, "--learning-rate must be positive")
+        refuse_unless(self.temperature > 0, "--temperature must be positive")
+        refuse_unless(0 <= self.key_momentum <= 1, "--key-momentum must lie in [0, 1]")
+        refuse_unless(self.queue_size > 0, "--queue-size must be positive")
+        refuse_unless(
             self.batch_size % self.batchnorm_groups == 0,
             "--batch-size must be a multiple of --batchnorm-groups",
         )
-        _refuse_unless(
+        refuse_unless(
             len(self.noise_range) == 2 and 0 <= self.noise_range[0] <= self.noise_range[1],
             "--noise-range takes two numbers such as 1,3",
         )
 
 
 @dataclass(frozen=True, kw_only=True)
-class FinetuneConfig(TrainingConfig):
-    """Options of ``photoz-ssl finetune`` (method section 4)."""
+class SupervisedConfig(TrainingConfig):
+    """How redshifts are learnt from labels (method section 4)."""
 
-    encoder: str = option(
-        "resnet50", "Encoder file to start from, or a preset to train from scratch."
-    )
     learning_rate: float = option(0.004, "Initial rate of the head.")
     encoder_rate: float = option(
         0.1,
@@ -249,18 +221,30 @@ class FinetuneConfig(TrainingConfig):
     schedule: str = option(
         "steps", "Steps: x0.1 at 60 % and 90 % of the epochs.", choices=("steps", "cosine")
     )
-    label_fraction: float = option(1.0, "Fraction of the training labels to use.")
     max_shift: int = option(7, "Largest shift of a view, pixels.")
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        _refuse_unless(self.learning_rate > 0, "--learning-rate must be positive")
-        _refuse_unless(self.encoder_rate >= 0, "--encoder-rate cannot be negative")
-        _refuse_unless(0 < self.label_fraction <= 1, "--label-fraction must lie in (0, 1]")
+        refuse_unless(self.learning_rate > 0, "--learning-rate must be positive")
+        refuse_unless(self.encoder_rate >= 0, "--encoder-rate cannot be negative")
 
 
 @dataclass(frozen=True, kw_only=True)
-class LabelEfficiencyConfig(FinetuneConfig):
+class FinetuneConfig(SupervisedConfig):
+    """Options of ``photoz-ssl finetune``."""
+
+    encoder: str = option(
+        "resnet50", "Encoder file to start from, or a preset to train from scratch."
+    )
+    label_fraction: float = option(1.0, "Fraction of the training labels to use.")
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        refuse_unless(0 < self.label_fraction <= 1, "--label-fraction must lie in (0, 1]")
+
+
+@dataclass(frozen=True, kw_only=True)
+class LabelEfficiencyConfig(SupervisedConfig):
     """Options of ``photoz-ssl experiment label-efficiency``; the rest are those of finetune."""
 
     encoder: str = required_option("Pretrained encoder file to fine-tune.")
@@ -272,16 +256,15 @@ class LabelEfficiencyConfig(FinetuneConfig):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        _refuse_unless(
+        refuse_unless(
             all(0 < fraction <= 1 for fraction in self.fractions),
             "--fractions takes numbers in (0, 1], such as 0.01,0.1,1",
         )
-        _refuse_unless(self.n_seeds > 0, "--seeds must be positive")
-        _refuse_unless(self.label_fraction == 1, "--fractions takes the place of --label-fraction")
+        refuse_unless(self.n_seeds > 0, "--seeds must be positive")
 
 
 @dataclass(frozen=True, kw_only=True)
-class PredictConfig(CatalogImages):
+class PredictConfig(Inference):
     """Options of ``photoz-ssl predict``."""
 
     catalog: str = argument("FITS table, archive NAME.h5, or - for a FITS table on stdin.")
@@ -293,36 +276,20 @@ class PredictConfig(CatalogImages):
     )
     pdf: bool = option(False, "Add the PDFs as HDUs in the layout of qp.")
     keep_columns: str = option("all", "Input columns to carry over: all, none, or A,B,C.")
-    batch_size: int = option(256, "Galaxies a batch.")
-    device: str = _device()
-    workers: int = option(0, "Processes that read images [default: one a core].")
-    overwrite: bool = _overwrite()
-
-    def __post_init__(self) -> None:
-        _refuse_unless(self.batch_size > 0, "--batch-size must be positive")
-        _refuse_unless(self.workers >= 0, "--workers cannot be negative")
 
 
 @dataclass(frozen=True, kw_only=True)
-class EmbedConfig(CatalogImages):
+class EmbedConfig(Inference):
     """Options of ``photoz-ssl embed``."""
 
     catalog: str = argument("FITS table or archive NAME.h5 of galaxies.")
-    output: Path = _output("Atlas")
+    output: Path = output_option("Atlas")
     model: Path | None = option(None, "Encoder or model file [default: the encoder that ships].")
     thumbnails: bool = option(True, "Store a colour picture a galaxy, for mosaics.")
-    batch_size: int = option(256, "Galaxies a batch.")
-    device: str = _device()
-    workers: int = option(0, "Processes that read images [default: one a core].")
-    overwrite: bool = _overwrite()
-
-    def __post_init__(self) -> None:
-        _refuse_unless(self.batch_size > 0, "--batch-size must be positive")
-        _refuse_unless(self.workers >= 0, "--workers cannot be negative")
 
 
 @dataclass(frozen=True, kw_only=True)
-class SimilarConfig(CatalogImages):
+class SimilarConfig(Inference):
     """Options of ``photoz-ssl similar``."""
 
     queries: str = argument("FITS table or archive of the galaxies to find look-alikes of.")
@@ -333,15 +300,10 @@ class SimilarConfig(CatalogImages):
     n_neighbours: int = option(10, "Neighbours a query.", flags=("-k", "--n-neighbours"))
     mosaic: Path | None = option(None, "Picture of the queries and their neighbours (PNG).")
     model: Path | None = option(None, "Encoder or model file [default: the encoder that ships].")
-    batch_size: int = option(256, "Galaxies a batch.")
-    device: str = _device()
-    workers: int = option(0, "Processes that read images [default: one a core].")
-    overwrite: bool = _overwrite()
 
     def __post_init__(self) -> None:
-        _refuse_unless(self.n_neighbours > 0, "-k must be positive")
-        _refuse_unless(self.batch_size > 0, "--batch-size must be positive")
-        _refuse_unless(self.workers >= 0, "--workers cannot be negative")
+        super().__post_init__()
+        refuse_unless(self.n_neighbours > 0, "-k must be positive")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -354,4 +316,4 @@ class EvaluateConfig:
     plot: Path | None = option(None, "Folder for the figures.")
     split: str | None = option(None, "Only rows whose SPLIT is this, e.g. test.", choices=SPLITS)
     seed: int = option(0, "Seed of the bootstrap errors.")
-    overwrite: bool = _overwrite()
+    overwrite: bool = overwrite_option()

@@ -142,10 +142,8 @@ class Encoder(ResNet):  # type: ignore[misc]  # torchvision is untyped
             bias=False,
         )
         self.bn1 = nn.BatchNorm2d(channels)
-        if not config.max_pool:
-            self.maxpool = nn.Identity()
-        elif config.averaged:
-            self.maxpool = nn.AvgPool2d(2)
+        if not config.max_pool or config.averaged:
+            self.maxpool = nn.AvgPool2d(2) if config.max_pool else nn.Identity()
         if config.width != 1 or config.averaged:
             self.layer1 = self._make_layer(block, channels, layers[0])
             self.layer2 = self._halving_stage(block, 2 * channels, layers[1])

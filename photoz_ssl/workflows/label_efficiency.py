@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from photoz_ssl.config import FinetuneConfig, LabelEfficiencyConfig
+from photoz_ssl.config import FinetuneConfig, LabelEfficiencyConfig, SupervisedConfig
 from photoz_ssl.datasets.galaxies import Rows, consecutive_rows
 from photoz_ssl.errors import ArchiveError, CheckpointError, ConfigError
 from photoz_ssl.files import atomic_output, sha256_of
@@ -246,8 +246,9 @@ class _Experiment:
 
     def _finetuning(self, fraction: float) -> FinetuneConfig:
         """The options that finetune shares, with epochs enough for the least number of steps."""
-        names = [field.name for field in dataclasses.fields(FinetuneConfig)]
-        shared = FinetuneConfig(**{name: getattr(self.config, name) for name in names})
+        names = [field.name for field in dataclasses.fields(SupervisedConfig)]
+        options = {name: getattr(self.config, name) for name in names}
+        shared = FinetuneConfig(encoder=self.config.encoder, **options)
         n_labels = max(2, round(fraction * len(labelled_rows(self.archive, shared)[0])))
         steps = n_labels // min(shared.batch_size, n_labels)
         epochs = max(shared.epochs, math.ceil(self.config.min_steps / steps))

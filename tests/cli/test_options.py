@@ -10,7 +10,7 @@ import pytest
 from click.testing import CliRunner
 
 from photoz_ssl.cli.options import command, config_from
-from photoz_ssl.config import argument, option, required_option
+from photoz_ssl.fields import argument, option, required_option
 
 
 @dataclass(frozen=True, kw_only=True)

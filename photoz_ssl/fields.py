@@ -1,0 +1,80 @@
+"""The fields of the configurations, and what the command line has to know of each."""
+
+from __future__ import annotations
+
+from dataclasses import field
+from typing import Any
+
+from photoz_ssl.errors import ConfigError
+
+__all__ = [
+    "DEVICES",
+    "PRECISIONS",
+    "argument",
+    "device_option",
+    "option",
+    "output_option",
+    "overwrite_option",
+    "refuse_unless",
+    "required_option",
+    "workers_option",
+]
+
+DEVICES = ("auto", "cpu", "cuda")
+PRECISIONS = ("auto", "fp32", "bf16")
+
+
+def option(
+    default: Any, help: str, *, flags: tuple[str, ...] = (), choices: tuple[str, ...] = ()
+) -> Any:
+    """A field with a default that the command line offers as an option.
+
+    Parameters
+    ----------
+    default
+        The option's default; a bool makes it a switch.
+    help : str
+        One sentence for ``--help``.
+    flags : tuple of str
+        The flags, where they are not just the field's name.
+    choices : tuple of str
+        The values it can take, where they are few.
+    """
+    metadata = {"help": help, "flags": flags, "choices": choices}
+    return field(default=default, metadata=metadata)
+
+
+def required_option(help: str, *, flags: tuple[str, ...] = ()) -> Any:
+    """A field without a default that the command line demands as an option."""
+    return field(metadata={"help": help, "flags": flags, "choices": (), "required": True})
+
+
+def argument(help: str) -> Any:
+    """A field that the command line takes as a positional argument."""
+    return field(metadata={"help": help, "argument": True})
+
+
+def output_option(what: str) -> Any:
+    """``-o``: the file or folder that the command makes."""
+    return required_option(f"{what} to write.", flags=("-o", "--output"))
+
+
+def overwrite_option() -> Any:
+    """``--overwrite``."""
+    return option(False, "Replace the output if it exists.")
+
+
+def device_option() -> Any:
+    """``--device``."""
+    return option("auto", "Where the network runs.", choices=DEVICES)
+
+
+def workers_option() -> Any:
+    """``--workers``, of commands that read images."""
+    return option(0, "Processes that read images [default: one a core].")
+
+
+def refuse_unless(condition: bool, message: str) -> None:
+    """Raise `ConfigError` with a message unless a condition holds."""
+    if not condition:
+        raise ConfigError(message)
