@@ -2,7 +2,9 @@
 
 Prints one JSON object. Both take the same stamps, views, network and optimizer through whole
 steps: views, forward, backward, update. The other one is put together as lightly's documentation
-does it, in float32 and PyTorch's default layout; it does not split BatchNorm.
+does it, in float32 and PyTorch's default layout; it does not split BatchNorm. On a GPU ours is in
+bfloat16 and compiled, and the operations of a step are compared with what the GPU does when it
+multiplies matrices.
 """
 
 from __future__ import annotations
@@ -22,14 +24,17 @@ from lightly.loss import NTXentLoss
 from lightly.models.modules import MoCoProjectionHead
 from lightly.models.utils import deactivate_requires_grad, update_momentum
 from torch import Generator, Tensor, nn
+from torch.utils.flop_counter import FlopCounterMode
 
 from photoz_ssl.config import PretrainConfig
 from photoz_ssl.datasets.augment import pretraining_views
 from photoz_ssl.datasets.galaxies import GalaxyBatch
 from photoz_ssl.fields import PRECISIONS
+from photoz_ssl.networks.compilation import STEPS_WORTH_COMPILING, compile_for_training
 from photoz_ssl.networks.encoder import PRESETS, Encoder, build_encoder
 from photoz_ssl.networks.moco import MomentumContrast
 from photoz_ssl.training.contrastive import contrastive_step
+from photoz_ssl.training.optimizers import make_optimizer
 from photoz_ssl.workflows.pretrain import uses_bfloat16
 
 SIZE = 107
@@ -39,7 +44,7 @@ N_WARMUP = 2
 
 def our_step(
     batch: GalaxyBatch, config: PretrainConfig, device: torch.device
-) -> Callable[[], float]:
+) -> Callable[[], Tensor]:
     """The step that ``photoz-ssl pretrain`` does; returns its loss."""
     network = MomentumContrast(
         build_encoder(PRESETS[config.encoder]),
@@ -50,12 +55,19 @@ def our_step(
         batchnorm_groups=config.batchnorm_groups,
     ).to(device)
     network = network.to(memory_format=torch.channels_last)
-    optimizer = _sgd(network.query_network, config)
+    compile_for_training(
+        network.query_network,
+        network.key_network,
+        device=device,
+        n_steps=STEPS_WORTH_COMPILING,
+    )
+    groups = [(network.query_network, config.learning_rate)]
+    optimizer = make_optimizer(groups, config, weight_decay=config.weight_decay)
     loss_of = contrastive_step(network, torch.tensor(MAD, device=device), config)
     generator = Generator(device).manual_seed(0)
     bfloat16 = uses_bfloat16(config.precision, device)
 
-    def step() -> float:
+    def step() -> Tensor:
         with torch.autocast(device.type, torch.bfloat16, enabled=bfloat16):
             loss, _ = loss_of(batch, generator)
         return _descend(loss, optimizer)
@@ -96,7 +108,7 @@ class LightlyMoCo(nn.Module):
 
 def lightly_step(
     batch: GalaxyBatch, config: PretrainConfig, device: torch.device
-) -> Callable[[], float]:
+) -> Callable[[], Tensor]:
     """The step of lightly's documentation; returns its loss."""
     model = LightlyMoCo(build_encoder(PRESETS[config.encoder]), config.projection_size).to(device)
     bank_size = (config.queue_size, config.projection_size)
@@ -105,7 +117,7 @@ def lightly_step(
     generator = Generator(device).manual_seed(0)
     mad = torch.tensor(MAD, device=device)
 
-    def step() -> float:
+    def step() -> Tensor:
         query_view, key_view = pretraining_views(
             batch.images,
             batch.ebv,
@@ -131,28 +143,51 @@ def _sgd(network: nn.Module, config: PretrainConfig) -> torch.optim.Optimizer:
     )
 
 
-def _descend(loss: Tensor, optimizer: torch.optim.Optimizer) -> float:
+def _descend(loss: Tensor, optimizer: torch.optim.Optimizer) -> Tensor:
     optimizer.zero_grad(set_to_none=True)
     loss.backward()  # type: ignore[no-untyped-call]
     optimizer.step()
-    return float(loss.detach())
+    return loss.detach()
 
 
 def seconds_a_step(
-    steps: dict[str, Callable[[], float]], n_steps: int
+    steps: dict[str, Callable[[], Tensor]], n_rounds: int, steps_a_round: int
 ) -> dict[str, tuple[float, float]]:
     """Median time of each step, and of the CPU in it, taken in turns so that all are slowed alike.
 
-    On a busy machine the time that the CPU spent says more than the clock.
+    On a busy machine the time that the CPU spent says more than the clock. A GPU is waited for
+    after each round, as a run does it.
     """
     spent: dict[str, list[tuple[float, float]]] = {name: [] for name in steps}
-    for _ in range(N_WARMUP + n_steps):
+    for _ in range(N_WARMUP + n_rounds):
         for name, step in steps.items():
             start, work = time.perf_counter(), time.process_time()
-            step()  # returns a number, so that a GPU has finished
-            spent[name].append((time.perf_counter() - start, time.process_time() - work))
+            losses = [step() for _ in range(steps_a_round)]
+            float(losses[-1])  # has to be known, so that a GPU has finished
+            wall, cpu = time.perf_counter() - start, time.process_time() - work
+            spent[name].append((wall / steps_a_round, cpu / steps_a_round))
     taken = {name: zip(*times[N_WARMUP:], strict=True) for name, times in spent.items()}
     return {name: (median(wall), median(cpu)) for name, (wall, cpu) in taken.items()}
+
+
+def operations_of(step: Callable[[], Tensor]) -> int:
+    """Floating-point operations of a step's convolutions and matrix products."""
+    with FlopCounterMode(display=False) as counter:
+        step()
+    return int(counter.get_total_flops())
+
+
+def peak_operations(device: torch.device, side: int = 8192, n: int = 20) -> float:
+    """Operations a second of products of bfloat16 matrices: what a GPU reaches at best."""
+    one, other = torch.randn(2, side, side, device=device, dtype=torch.bfloat16)
+    for _ in range(3):
+        one @ other
+    torch.cuda.synchronize(device)
+    start = time.perf_counter()
+    for _ in range(n):
+        one @ other
+    torch.cuda.synchronize(device)
+    return n * 2 * side**3 / (time.perf_counter() - start)
 
 
 def settings() -> tuple[argparse.Namespace, PretrainConfig]:
@@ -163,7 +198,7 @@ def settings() -> tuple[argparse.Namespace, PretrainConfig]:
     parser.add_argument("--batch-size", type=int, help="128, or 256 on a GPU")
     parser.add_argument("--queue-size", type=int, default=8192, help="of both")
     parser.add_argument("--precision", default="auto", choices=PRECISIONS, help="of our step")
-    parser.add_argument("--steps", type=int, default=5, help="to take the median of")
+    parser.add_argument("--steps", type=int, default=5, help="rounds to take the median of")
     parser.add_argument("--threads", type=int, help="of both on a CPU")
     options = parser.parse_args()
     torch.set_num_threads(options.threads or torch.get_num_threads())
@@ -190,7 +225,10 @@ def main() -> None:
         "ours": our_step(batch, config, device),
         "baseline": lightly_step(batch, config, device),
     }
-    times = seconds_a_step(steps, options.steps)
+    on_gpu = device.type == "cuda"
+    operations = operations_of(steps["baseline"])
+    times = seconds_a_step(steps, options.steps, 10 if on_gpu else 1)
+    reached = operations / times["ours"][0]
     print(
         json.dumps(
             {
@@ -207,6 +245,8 @@ def main() -> None:
                 "batch_size": config.batch_size,
                 "queue_size": config.queue_size,
                 "bfloat16": uses_bfloat16(config.precision, device),
+                "tera_operations_a_second": round(reached / 1e12, 3),
+                "fraction_of_peak": round(reached / peak_operations(device), 3) if on_gpu else None,
                 "images_a_second": {
                     name: round(config.batch_size / wall, 1) for name, (wall, _) in times.items()
                 },

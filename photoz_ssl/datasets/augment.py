@@ -39,8 +39,14 @@ MAD_TO_SIGMA = 1.4826
 
 def _transmission(images: Tensor, ebv: Tensor) -> Tensor:
     """Share of the light that dust lets through, shape (n, bands, 1, 1)."""
-    coefficients = torch.as_tensor(R_SF11, dtype=torch.float32, device=images.device)
-    return (10 ** (-0.4 * ebv.to(torch.float32)[:, None] * coefficients))[:, :, None, None]
+    exponent = -0.4 * ebv.to(torch.float32)[:, None] * _coefficients(images.device)
+    return (10**exponent)[:, :, None, None]
+
+
+@lru_cache(maxsize=8)
+def _coefficients(device: torch.device) -> Tensor:
+    """The bands' A / E(B-V), kept on the device: a copy there would wait for all work on it."""
+    return torch.as_tensor(R_SF11, dtype=torch.float32, device=device)
 
 
 def deredden(images: Tensor, ebv: Tensor) -> Tensor:

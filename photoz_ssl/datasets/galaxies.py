@@ -5,7 +5,8 @@ from __future__ import annotations
 import mmap
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import lru_cache, partial
 
 import numpy as np
 import torch
@@ -17,6 +18,7 @@ from photoz_ssl.survey.archive import Archive
 __all__ = ["GalaxyBatch", "batch_rows", "consecutive_rows", "gather", "read_ahead"]
 
 Rows = NDArray[np.int64]
+CPU = torch.device("cpu")
 
 
 @dataclass(frozen=True)
@@ -31,11 +33,14 @@ class GalaxyBatch:
         E(B-V) of SFD by which they are reddened, magnitudes.
     redshift : Tensor, shape (n,), float32
         Spectroscopic; NaN where unlabelled.
+    copied : torch.cuda.Event, optional
+        When they have all been copied to a GPU.
     """
 
     images: Tensor
     ebv: Tensor
     redshift: Tensor
+    copied: torch.cuda.Event | None = None
 
     def __len__(self) -> int:
         return len(self.ebv)
@@ -51,14 +56,23 @@ class GalaxyBatch:
 
 def gather(archive: Archive, rows: Rows) -> GalaxyBatch:
     """Read rows of an archive, in their order."""
+    images = np.empty((len(rows), *archive.images.shape[1:]), np.float32)
+    _read(archive, rows, images)
+    return _labelled(archive, rows, torch.from_numpy(images))
+
+
+def _read(archive: Archive, rows: Rows, images: NDArray[np.float32]) -> None:
+    """Copy the stamps of rows, in their order, into an array."""
     order = np.argsort(rows, kind="stable")
     _announce(archive.images, rows[order])
     stored = np.asarray(archive.images)
-    images = np.empty((len(rows), *stored.shape[1:]), np.float32)
     for place in order:  # ascending rows: the disk is read forward
         images[place] = stored[rows[place]]
+
+
+def _labelled(archive: Archive, rows: Rows, images: Tensor) -> GalaxyBatch:
     return GalaxyBatch(
-        torch.from_numpy(images),
+        images,
         torch.from_numpy(archive.spec.reddening(archive.ebv[rows])),
         torch.from_numpy(archive.redshift[rows]),
     )
@@ -94,8 +108,14 @@ def batch_rows(rows: Rows, batch_size: int, *, seed: int, step: int) -> Rows:
     """
     steps_an_epoch = len(rows) // batch_size
     epoch, place = divmod(step, steps_an_epoch)
-    order = np.random.default_rng([seed, epoch]).permutation(len(rows))
+    order = _order(len(rows), seed, epoch)
     return rows[order[place * batch_size : (place + 1) * batch_size]]
+
+
+@lru_cache(maxsize=2)
+def _order(n: int, seed: int, epoch: int) -> Rows:
+    """The order of an epoch; for a million galaxies it takes longer to draw than a step."""
+    return np.random.default_rng([seed, epoch]).permutation(n)
 
 
 def consecutive_rows(rows: Rows, batch_size: int) -> Iterator[Rows]:
@@ -104,14 +124,49 @@ def consecutive_rows(rows: Rows, batch_size: int) -> Iterator[Rows]:
         yield rows[start : start + batch_size]
 
 
-def read_ahead(archive: Archive, batches: Iterable[Rows]) -> Iterator[GalaxyBatch]:
-    """Gather batches in order, the next one being read while this one is used."""
+def read_ahead(
+    archive: Archive, batches: Iterable[Rows], device: torch.device = CPU
+) -> Iterator[GalaxyBatch]:
+    """Gather batches in order, the next one being read while this one is used.
+
+    Parameters
+    ----------
+    archive : Archive
+        The galaxies.
+    batches : iterable of ndarray
+        Rows of each batch.
+    device : torch.device
+        Where the batches are to be; a GPU has the next one copied to it while it computes.
+    """
+    fetch = partial(gather, archive)
+    if device.type == "cuda":
+        stream = torch.cuda.Stream(device)  # type: ignore[no-untyped-call]
+        fetch = partial(_gather_on_gpu, archive, stream)
     with ThreadPoolExecutor(max_workers=1) as reader:
         waiting = None
         for rows in batches:
-            following = reader.submit(gather, archive, rows)
+            following = reader.submit(fetch, rows)
             if waiting is not None:
-                yield waiting.result()
+                yield _arrived(waiting.result())
             waiting = following
         if waiting is not None:
-            yield waiting.result()
+            yield _arrived(waiting.result())
+
+
+def _gather_on_gpu(archive: Archive, stream: torch.cuda.Stream, rows: Rows) -> GalaxyBatch:
+    """Read rows, and have a stream of a GPU copy them to it, apart from what it computes."""
+    images = torch.empty((len(rows), *archive.images.shape[1:]), pin_memory=True)
+    _read(archive, rows, images.numpy())
+    with torch.cuda.stream(stream):
+        batch = _labelled(archive, rows, images).to(stream.device)
+        return replace(batch, copied=stream.record_event())
+
+
+def _arrived(batch: GalaxyBatch) -> GalaxyBatch:
+    """Have the stream that computes wait for a batch that is being copied to its GPU."""
+    if batch.copied is not None:
+        stream = torch.cuda.current_stream(batch.images.device)
+        stream.wait_event(batch.copied)
+        for tensor in (batch.images, batch.ebv, batch.redshift):
+            tensor.record_stream(stream)
+    return batch

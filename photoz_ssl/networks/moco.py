@@ -27,8 +27,9 @@ def projector(feature_size: int, projection_size: int) -> nn.Sequential:
 @torch.no_grad()
 def update_momentum(query_network: nn.Module, key_network: nn.Module, momentum: float) -> None:
     """theta_k <- m theta_k + (1 - m) theta_q (He et al. 2020, equation 2)."""
-    for query, key in zip(query_network.parameters(), key_network.parameters(), strict=True):
-        key.lerp_(query, 1 - momentum)
+    keys: list[Tensor] = list(key_network.parameters())
+    queries: list[Tensor] = list(query_network.parameters())
+    torch._foreach_lerp_(keys, queries, 1 - momentum)  # all at once: a GPU is not kept waiting
 
 
 @torch.no_grad()

@@ -21,6 +21,10 @@ from photoz_ssl.training.run_folder import RunFolder
 __all__ = ["Plan", "Step", "step_generator", "train"]
 
 SECONDS_BETWEEN_STATES = 300.0
+SHARE_OF_SAVING = 0.05
+"""Most of the time that saving the state after every epoch may take."""
+
+SECONDS_BETWEEN_NEWS = 0.2
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -111,7 +115,8 @@ def train(
     after_epoch : callable
         Measures something on the network after each epoch.
     progress : callable
-        Told after every step.
+        Told after every step; with a GPU five times a second, since a number from there
+        is waited for.
     stop : callable
         Asked after every step whether to save the state and stop.
 
@@ -123,15 +128,14 @@ def train(
     world = plan.world
     first, sums = _resume(network, optimizer, folder, world)
     order = (plan.own_rows(step) for step in range(first, plan.n_steps))
-    saved = time.monotonic()
-    for step, batch in enumerate(read_ahead(plan.archive, order), start=first):
+    clock, tell = _StateClock(), _teller(plan, progress)
+    for step, batch in enumerate(read_ahead(plan.archive, order, world.device), start=first):
         network.train()
         figures = _descend(loss_of, batch, step, optimizer, plan)
         for name, value in figures.items():
             sums[name] = sums.get(name, torch.zeros_like(value)) + value
         rate = {"rate": optimizer.param_groups[-1]["lr"]}
-        done, total = (step + 1) * plan.batch_size, plan.n_steps * plan.batch_size
-        progress(plan.stage, done, total, loss=float(figures["loss"]), **rate)
+        tell(step + 1, figures["loss"], **rate)
         epoch, place = divmod(step + 1, plan.steps_an_epoch)
         if place == 0:
             means = {name: float(value) / plan.steps_an_epoch for name, value in sums.items()}
@@ -139,13 +143,51 @@ def train(
             with world.together():
                 folder.log(**line)
             sums = {}
-        stopping, due = world.any(stop(), time.monotonic() - saved > SECONDS_BETWEEN_STATES)
-        if place == 0 or stopping or due:
-            with world.together():
+        stopping, due = world.any(stop(), clock.due(epoch_ends=place == 0))
+        if due or stopping or step + 1 == plan.n_steps:
+            with world.together(), clock:
                 folder.save_state(_state(network, optimizer, step + 1, sums))
-            saved = time.monotonic()
         if stopping and step + 1 < plan.n_steps:
             raise Stopped(step + 1, plan.n_steps)
+
+
+class _StateClock:
+    """Says when to save the state: after an epoch, or when the last one is five minutes old.
+
+    Where an epoch is short and the network large, some epochs' ends are passed over, lest
+    saving take more than a twentieth of the time. Saving is done within the clock.
+    """
+
+    def __init__(self) -> None:
+        self.saved, self.cost = time.monotonic(), 0.0
+
+    def due(self, *, epoch_ends: bool) -> bool:
+        """Whether it is time."""
+        age = time.monotonic() - self.saved
+        affordable = age * SHARE_OF_SAVING >= self.cost
+        return age > SECONDS_BETWEEN_STATES or (epoch_ends and affordable)
+
+    def __enter__(self) -> None:
+        self.saved = time.monotonic()
+
+    def __exit__(self, *error: object) -> None:
+        start, self.saved = self.saved, time.monotonic()
+        self.cost = self.saved - start
+
+
+def _teller(plan: Plan, progress: Progress) -> Callable[..., None]:
+    """What tells of steps done, so that a GPU seldom has to be waited for."""
+    pause = SECONDS_BETWEEN_NEWS if plan.world.device.type == "cuda" else 0.0
+    told = time.monotonic()
+
+    def tell(done: int, loss: Tensor, **figures: float) -> None:
+        nonlocal told
+        if done == plan.n_steps or time.monotonic() - told >= pause:
+            galaxies, total = done * plan.batch_size, plan.n_steps * plan.batch_size
+            progress(plan.stage, galaxies, total, loss=float(loss), **figures)
+            told = time.monotonic()
+
+    return tell
 
 
 def _descend(
@@ -157,7 +199,7 @@ def _descend(
         group["lr"] = plan.rate_factor(step) * group["peak"]
     generator = step_generator(plan.seed, step, device)
     with torch.autocast(device.type, torch.bfloat16, enabled=plan.bfloat16):
-        loss, figures = loss_of(batch.to(device), generator)
+        loss, figures = loss_of(batch, generator)
     optimizer.zero_grad(set_to_none=True)
     with plan.world.peers():
         loss.backward()  # type: ignore[no-untyped-call]

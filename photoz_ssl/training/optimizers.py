@@ -29,6 +29,9 @@ def make_optimizer(
     parameters = [
         {"params": list(module.parameters()), "lr": peak, "peak": peak} for module, peak in groups
     ]
+    fused = all(weights.is_cuda for module, _ in groups for weights in module.parameters())
     if config.optimizer == "adamw":
-        return torch.optim.AdamW(parameters, weight_decay=weight_decay)
-    return torch.optim.SGD(parameters, momentum=config.momentum, weight_decay=weight_decay)
+        return torch.optim.AdamW(parameters, weight_decay=weight_decay, fused=fused)
+    return torch.optim.SGD(
+        parameters, momentum=config.momentum, weight_decay=weight_decay, fused=fused
+    )

@@ -63,6 +63,7 @@ def supervised_step(
     network: nn.Module, grid: RedshiftGrid, config: FinetuneConfig, world: World = ALONE
 ) -> Step:
     """The step of learning redshift bins by cross-entropy, batches split over a world."""
+    inner_edges = torch.from_numpy(grid.edges[1:-1]).to(world.device)
 
     def step(batch: GalaxyBatch, generator: Generator) -> tuple[Tensor, dict[str, Tensor]]:
         view = finetuning_view(
@@ -74,7 +75,7 @@ def supervised_step(
             share=share_of(len(batch), world),
         )
         logits = network(view.contiguous(memory_format=torch.channels_last))
-        bins = torch.from_numpy(grid.bin_of(batch.redshift.cpu().numpy())).to(logits.device)
+        bins = torch.bucketize(batch.redshift.double(), inner_edges, right=True)
         return F.cross_entropy(logits.float(), bins), {}
 
     return step
@@ -110,9 +111,8 @@ def evaluate_logits(
     own = filled[world.part(len(filled))]
     logits = [torch.empty((0, network.head.out_features), device=world.device)]
     with torch.inference_mode():
-        for batch in read_ahead(archive, consecutive_rows(own, batch_size)):
-            placed = batch.to(world.device)
-            view = prediction_view(placed.images, placed.ebv)
+        for batch in read_ahead(archive, consecutive_rows(own, batch_size), world.device):
+            view = prediction_view(batch.images, batch.ebv)
             view = view.contiguous(memory_format=torch.channels_last)
             logits.append(network(view).float())
         whole = world.gather(torch.cat(logits))[: len(rows)]

@@ -15,6 +15,7 @@ from photoz_ssl.config import FinetuneConfig
 from photoz_ssl.datasets.galaxies import Rows
 from photoz_ssl.errors import ArchiveError
 from photoz_ssl.networks.checkpoint import Checkpoint, save_checkpoint
+from photoz_ssl.networks.compilation import compile_for_training
 from photoz_ssl.networks.encoder import Encoder
 from photoz_ssl.networks.published import read_model
 from photoz_ssl.networks.ranks import World
@@ -110,6 +111,7 @@ def finetune(
             folder = open_run_folder(config, "finetune", identity, writes=world.leads)
         network = _network(config, encoder, grid, world.device)
         optimizer = finetuning_optimizer(network, config, pretrained=is_file(config.encoder))
+        compile_for_training(network.encoder, device=world.device, n_steps=plan.n_steps)
         step = supervised_step(synchronised(network, world), grid, config, world)
 
         def validate() -> Evaluation:

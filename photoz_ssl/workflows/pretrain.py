@@ -15,6 +15,7 @@ from photoz_ssl.config import PretrainConfig
 from photoz_ssl.datasets.galaxies import Rows
 from photoz_ssl.errors import ArchiveError
 from photoz_ssl.networks.checkpoint import Checkpoint, save_checkpoint
+from photoz_ssl.networks.compilation import compile_for_training
 from photoz_ssl.networks.encoder import Encoder, build_encoder, encoder_config
 from photoz_ssl.networks.moco import MomentumContrast
 from photoz_ssl.networks.published import is_published, read_model
@@ -98,6 +99,9 @@ def pretrain(
         groups = [(network.query_network, config.learning_rate)]
         optimizer = make_optimizer(groups, config, weight_decay=config.weight_decay)
         mad = measure_band_mad(archive, rows).to(world.device)
+        compile_for_training(
+            network.query_network, network.key_network, device=world.device, n_steps=plan.n_steps
+        )
         step = contrastive_step(synchronised(network, world), mad, config, world)
         train(network, optimizer, step, plan, folder, progress=progress, stop=stop)
         last = folder.last_metrics()

@@ -38,8 +38,8 @@ archive, output, saved = map(Path, sys.argv[1:])
 PRESETS["tiny"] = replace(PRESETS["resnet18-compact"], width=0.125)
 seen = {"rows": [], "loss": []}
 
-def noting(archive, batches, read_ahead=loop.read_ahead):
-    return read_ahead(archive, (seen["rows"].append(rows) or rows for rows in batches))
+def noting(archive, batches, device, read_ahead=loop.read_ahead):
+    return read_ahead(archive, (seen["rows"].append(rows) or rows for rows in batches), device)
 
 class Queries(MomentumContrast):  # which alone would see other BatchNorm groups
     def train(self, mode=True):
