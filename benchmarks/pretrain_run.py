@@ -43,47 +43,51 @@ def write_archive(path: Path, n_galaxies: int) -> None:
 
 
 class Watch:
-    """Measures a run through its reports, from the end of the warm-up within one epoch.
+    """Measures a run through its reports: its rate first, then what of it a GPU works.
+
+    A report is made when all kernels of the steps before it are done. To record kernels slows
+    a run down, so their time an image is set against the rate without.
 
     Parameters
     ----------
-    config : PretrainConfig
-        Of the run.
+    on_gpu : bool
+        Whether to record kernels at all.
     warmup, seconds : float
         How long not to look, and how long to look at most.
     """
 
-    def __init__(self, config: PretrainConfig, warmup: float, seconds: float) -> None:
-        self.warmup, self.seconds = warmup, seconds
-        on_gpu = torch.cuda.is_available() and config.device != "cpu"
-        self.profiler = profile(activities=[ProfilerActivity.CUDA]) if on_gpu else None
-        self.first = self.last = (0.0, 0)
-        self.begun: float | None = None
-        self.done = False
+    def __init__(self, on_gpu: bool, warmup: float, seconds: float) -> None:
+        activities = [ProfilerActivity.CUDA]
+        self.profiler = profile(activities=activities) if on_gpu else None
+        self.ends = (warmup, warmup + seconds, warmup + (1.5 if on_gpu else 1) * seconds)
+        self.reports: list[tuple[float, int]] = []
+        self.begun = 0.0
+
+    @property
+    def done(self) -> bool:
+        """Whether all is measured."""
+        return len(self.reports) == len(self.ends)
 
     def progress(self, stage: str, done: int, total: int | None, /, **figures: float) -> None:
         """Take note of the images done."""
         now = time.perf_counter()
         self.begun = self.begun or now  # the first step is done: whatever is compiled is there
-        if self.done or now - self.begun < self.warmup:
+        if self.done or now - self.begun < self.ends[len(self.reports)]:
             return
-        if self.first == self.last:
-            if self.profiler:
-                self.profiler.start()
-            self.first = (time.perf_counter(), done)
-        elif now - self.first[0] > self.seconds:
-            self.last, self.done = (now, done), True
-            if self.profiler:
-                self.profiler.stop()
+        self.reports.append((now, done))
+        if self.profiler and len(self.reports) == 2:
+            self.profiler.start()
+        elif self.profiler and self.done:
+            self.profiler.stop()
 
     @property
     def rate(self) -> float:
         """Images a second."""
-        (start, before), (end, after) = self.first, self.last
+        (start, before), (end, after), _ = self.reports
         return (after - before) / (end - start)
 
     def busy(self) -> float | None:
-        """Fraction of the time in which a GPU had a kernel to work on."""
+        """Fraction of the time in which a GPU has a kernel to work on."""
         if self.profiler is None:
             return None
         events: Any = self.profiler.events()  # type: ignore[no-untyped-call]
@@ -92,17 +96,17 @@ class Watch:
             for event in events
             if event.device_type.name == "CUDA" and not event.name.startswith("Mem")
         )
-        begin = until = float(kernels[0][0])
-        covered = 0.0
-        for start, end in kernels:
+        covered, until = 0.0, 0.0
+        for start, end in kernels:  # microseconds
             covered += max(0.0, end - max(start, until))
             until = max(until, end)
-        return covered / (until - begin)
+        _, (_, before), (_, after) = self.reports
+        return self.rate * covered / 1e6 / (after - before)
 
 
 def run(config: PretrainConfig, warmup: float, seconds: float) -> Watch:
     """Pretrain for a while and give up."""
-    watch = Watch(config, warmup, seconds)
+    watch = Watch(config.device == "cuda", warmup, seconds)
     try:
         pretrain(config, progress=watch.progress, stop=lambda: watch.done)
     except Stopped:

@@ -11,7 +11,7 @@ STEPS_WORTH_COMPILING = 2000
 """Training steps from which the minute that compiling a ResNet takes is won back."""
 
 
-def compile_for_training(*networks: nn.Module, device: torch.device, n_steps: int) -> None:
+def compile_for_training(*networks: nn.Module, device: torch.device, n_steps: int) -> bool:
     """Compile networks in place when they are first called; a CPU and short runs are left as is.
 
     Their weights and the names of these stay what they are. Where compiling fails, as without
@@ -25,11 +25,18 @@ def compile_for_training(*networks: nn.Module, device: torch.device, n_steps: in
         Where they are trained.
     n_steps : int
         Steps of the run.
+
+    Returns
+    -------
+    bool
+        Whether they will be compiled.
     """
     if device.type != "cuda":
-        return
+        return False
     torch.backends.cudnn.benchmark = True
-    if n_steps >= STEPS_WORTH_COMPILING:
-        torch._dynamo.config.suppress_errors = True
-        for network in networks:
-            network.compile()
+    if n_steps < STEPS_WORTH_COMPILING:
+        return False
+    torch._dynamo.config.suppress_errors = True
+    for network in networks:
+        network.compile()
+    return True

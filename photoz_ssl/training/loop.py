@@ -91,7 +91,7 @@ def train(
     plan: Plan,
     folder: RunFolder,
     *,
-    after_epoch: Callable[[], dict[str, float]] = dict,
+    after_epoch: Callable[[int], dict[str, float]] = lambda epoch: {},
     progress: Progress,
     stop: Stop = never,
 ) -> None:
@@ -113,7 +113,7 @@ def train(
     folder : RunFolder
         Where state and metrics go.
     after_epoch : callable
-        Measures something on the network after each epoch.
+        Measures something on the network after each epoch, the first being number 1.
     progress : callable
         Told after every step; with a GPU five times a second, since a number from there
         is waited for.
@@ -139,7 +139,7 @@ def train(
         epoch, place = divmod(step + 1, plan.steps_an_epoch)
         if place == 0:
             means = {name: float(value) / plan.steps_an_epoch for name, value in sums.items()}
-            line = {"step": step + 1, "epoch": epoch, **rate, **means, **after_epoch()}
+            line = {"step": step + 1, "epoch": epoch, **rate, **means, **after_epoch(epoch)}
             with world.together():
                 folder.log(**line)
             sums = {}

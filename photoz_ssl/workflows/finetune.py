@@ -40,6 +40,7 @@ from photoz_ssl.workflows.pretrain import is_file, load_encoder, uses_bfloat16
 
 __all__ = ["FinetuneReport", "finetune", "labelled_rows"]
 
+STEPS_BETWEEN_VALIDATIONS = 50
 HELD_OUT = 0.1
 """Share of the training rows that validate where the archive has no valid split."""
 
@@ -117,13 +118,17 @@ def finetune(
         def validate() -> Evaluation:
             return evaluate_logits(network, archive, valid, config.batch_size, world)
 
+        def after_epoch(epoch: int) -> dict[str, float]:
+            due = epoch % _epochs_between_validations(plan) == 0 or epoch == plan.epochs
+            return _metrics(validate(), Calibration(), grid) if due else {}
+
         train(
             network,
             optimizer,
             step,
             plan,
             folder,
-            after_epoch=lambda: _metrics(validate(), Calibration(), grid),
+            after_epoch=after_epoch,
             progress=progress,
             stop=stop,
         )
@@ -189,6 +194,11 @@ def _plan(config: FinetuneConfig, archive: Archive, rows: Rows, world: World) ->
         world=world,
         bfloat16=uses_bfloat16(config.precision, world.device),
     )
+
+
+def _epochs_between_validations(plan: Plan) -> int:
+    """Epochs of few labels are over in no time, and validation would take most of it."""
+    return max(1, STEPS_BETWEEN_VALIDATIONS // plan.steps_an_epoch)
 
 
 def _metrics(

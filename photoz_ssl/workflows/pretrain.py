@@ -99,7 +99,7 @@ def pretrain(
         groups = [(network.query_network, config.learning_rate)]
         optimizer = make_optimizer(groups, config, weight_decay=config.weight_decay)
         mad = measure_band_mad(archive, rows).to(world.device)
-        compile_for_training(
+        network.one_pass = compile_for_training(
             network.query_network, network.key_network, device=world.device, n_steps=plan.n_steps
         )
         step = contrastive_step(synchronised(network, world), mad, config, world)

@@ -9,7 +9,7 @@ from dataclasses import replace
 import pytest
 import torch
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Generator, Tensor
 
 from photoz_ssl.networks.encoder import PRESETS, build_encoder
 from photoz_ssl.networks.moco import (
@@ -88,6 +88,20 @@ def test_one_group_makes_the_shuffle_invisible() -> None:
     moco, images = network(groups=1), torch.randn(6, 5, 64, 64)
     plain = keys(moco, images, torch.arange(6))
     torch.testing.assert_close(keys(moco, images, torch.randperm(6)), plain, atol=1e-4, rtol=1e-3)
+
+
+@pytest.mark.parametrize("n_groups", [1, 2, 3])
+def test_keys_in_one_pass_are_those_of_one_group_after_the_other(n_groups: int) -> None:
+    images = torch.randn(6, 5, 64, 64, generator=Generator().manual_seed(5))
+    order = torch.tensor([3, 0, 5, 1, 4, 2])
+    separate = network(groups=n_groups).train()
+    together = copy.deepcopy(separate)
+    together.one_pass = True
+    for _ in range(2):
+        one, other = separate.keys(images, order), together.keys(images, order)
+        torch.testing.assert_close(one, other, atol=1e-4, rtol=1e-3)
+    for name, buffer in separate.key_network.named_buffers():
+        torch.testing.assert_close(buffer, together.key_network.get_buffer(name))
 
 
 def test_batchnorm_sees_only_its_own_group() -> None:

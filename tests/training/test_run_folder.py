@@ -43,7 +43,7 @@ def files_no_larger_than(size: int) -> Iterator[None]:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
 
 
-@pytest.mark.parametrize(("size", "written"), [(300, "metrics.jsonl"), (100_000, "state.pt")])
+@pytest.mark.parametrize(("size", "written"), [(150, "metrics.jsonl"), (100_000, "state.pt")])
 def test_a_full_disk_is_told_and_nothing_is_lost(
     size: int, written: str, tiny_archive: Path, tmp_path: Path
 ) -> None:
