@@ -56,9 +56,7 @@ def command(
 
     def decorate(function: Command) -> click.Command:
         types = typing.get_type_hints(config_class)
-        parameters = [
-            _parameter(field, types[field.name]) for field in dataclasses.fields(config_class)
-        ]
+        parameters = [_parameter(field, types[field.name]) for field in _own_first(config_class)]
         settings = {"help_option_names": ["-h", "--help"]}
         return click.command(
             context_settings=settings,
@@ -86,6 +84,16 @@ def config_from(config_class: type[Config], values: Mapping[str, Any]) -> Config
     """
     names = {field.name for field in dataclasses.fields(config_class)}  # type: ignore[arg-type]
     return config_class(**{name: value for name, value in values.items() if name in names})
+
+
+def _own_first(config_class: Any) -> list[dataclasses.Field[Any]]:
+    """The fields of a config, its own before those that it shares with other commands."""
+    generation = {
+        name: age
+        for age, parent in reversed(list(enumerate(config_class.__mro__)))
+        for name in vars(parent).get("__annotations__", ())
+    }
+    return sorted(dataclasses.fields(config_class), key=lambda field: generation[field.name])
 
 
 def _parameter(field: dataclasses.Field[Any], annotation: Any) -> click.Parameter:

@@ -1,13 +1,19 @@
-"""Calibration of redshift PDFs by one temperature (Guo et al. 2017, arXiv 1706.04599)."""
+"""Calibration of redshift PDFs: one temperature (Guo et al. 2017, arXiv 1706.04599), one blur.
+
+A classifier does not know that neighbouring bins are alike. Trained on few labels it gives its
+probability to single bins, and a temperature that makes up for that spreads it over all
+redshifts, which moves the mean to the middle of the grid. A blur spreads it nearby.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.optimize import minimize
 
 from photoz_ssl.errors import CheckpointError
 from photoz_ssl.redshift.estimates import summarise
@@ -20,6 +26,10 @@ TEMPERATURE_RANGE = (0.05, 20.0)
 
 HALVINGS = 40
 
+FIRST_BLUR = 4.0
+BLUR_RANGE = (0.05, 50.0)
+"""Blurs that a fit may find, in bins."""
+
 
 @dataclass(frozen=True)
 class Calibration:
@@ -29,12 +39,15 @@ class Calibration:
     ----------
     temperature : float
         What logits are divided by; above 1 it widens the PDFs, 1 leaves them alone.
+    blur : float
+        Standard deviation, in bins, of the Gaussian by which the PDFs are then blurred.
     coverage_68, coverage_95 : float, optional
         Fraction of the galaxies it was fitted on whose redshift lies in the 68 % or 95 %
         interval of the calibrated PDF.
     """
 
     temperature: float = 1.0
+    blur: float = 0.0
     coverage_68: float | None = None
     coverage_95: float | None = None
 
@@ -49,12 +62,13 @@ class Calibration:
         Returns
         -------
         ndarray, shape (n, n_bins), float64
-            Softmax of the logits over the temperature; each row sums to 1.
+            Softmax of the logits over the temperature, blurred; each row sums to 1.
         """
         scaled = np.asarray(logits, dtype=np.float64) / self.temperature
         scaled = np.where(np.isfinite(scaled).all(axis=1, keepdims=True), scaled, np.nan)
         weights = np.exp(scaled - scaled.max(axis=1, keepdims=True))
-        return np.asarray(weights / weights.sum(axis=1, keepdims=True))
+        pdf = np.asarray(weights / weights.sum(axis=1, keepdims=True))
+        return pdf @ _kernel(self.blur, pdf.shape[1]) if self.blur else pdf
 
     def to_dict(self) -> dict[str, float | None]:
         """The calibration as plain values, for a checkpoint."""
@@ -71,21 +85,30 @@ class Calibration:
         """
         try:
             calibration = cls(**fields)
-            usable = 0 < calibration.temperature < np.inf
+            usable = 0 < calibration.temperature < np.inf and 0 <= calibration.blur < np.inf
         except TypeError as error:
             raise CheckpointError(f"not a calibration: {dict(fields)!r}") from error
         if not usable:
-            raise CheckpointError(f"not a temperature: {calibration.temperature!r}")
+            raise CheckpointError(
+                f"not a temperature and a blur: {calibration.temperature!r}, {calibration.blur!r}"
+            )
         return calibration
+
+
+def _kernel(blur: float, n_bins: int) -> NDArray[np.float64]:
+    """How a bin's probability is shared among all, shape (n_bins, n_bins); rows sum to 1."""
+    bins = np.arange(n_bins)
+    weights = np.exp(-0.5 * (np.subtract.outer(bins, bins) / blur) ** 2)
+    return np.asarray(weights / weights.sum(axis=1, keepdims=True))
 
 
 def fit_calibration(
     logits: NDArray[np.floating], redshift: NDArray[np.floating], grid: RedshiftGrid
 ) -> Calibration:
-    """Find the temperature with the smallest negative log-likelihood.
+    """Find the temperature and the blur with the smallest negative log-likelihood.
 
-    The likelihood is concave in the inverse temperature, so that its one maximum is where
-    its slope changes sign; bisection finds it without a step size.
+    A blur is kept where it raises the likelihood by more than a parameter is worth (Akaike
+    1974); else the temperature alone is fitted.
 
     Parameters
     ----------
@@ -101,17 +124,42 @@ def fit_calibration(
         return Calibration()
     of_usable = np.asarray(logits[usable], dtype=np.float64)
     true = np.asarray(redshift[usable], dtype=np.float64)
-    temperature = _best_temperature(of_usable, grid.bin_of(true))
-    estimates = summarise(Calibration(temperature).apply(of_usable), grid)
-    return Calibration(
-        temperature,
+    fitted = _likeliest(of_usable, grid.bin_of(true))
+    estimates = summarise(fitted.apply(of_usable), grid)
+    return replace(
+        fitted,
         coverage_68=_fraction_inside(true, estimates.l68, estimates.u68),
         coverage_95=_fraction_inside(true, estimates.l95, estimates.u95),
     )
 
 
+def _likeliest(logits: NDArray[np.float64], true_bin: NDArray[np.int64]) -> Calibration:
+    """The temperature alone, or with a blur if that is worth it."""
+    limits = np.log([TEMPERATURE_RANGE, BLUR_RANGE])
+
+    def surprise(calibration: Calibration) -> float:
+        of_truth = calibration.apply(logits)[np.arange(len(logits)), true_bin]
+        return float(-np.log(np.maximum(of_truth, np.finfo(float).tiny)).mean())
+
+    def blurred(logarithms: NDArray[np.float64]) -> Calibration:
+        return Calibration(*np.exp(np.clip(logarithms, *limits.T)).tolist())
+
+    plain = Calibration(_best_temperature(logits, true_bin))
+    found = minimize(
+        lambda logarithms: surprise(blurred(logarithms)),
+        x0=np.log([1.0, FIRST_BLUR]),
+        method="Nelder-Mead",
+        options={"xatol": 1e-3, "fatol": 1e-6, "maxiter": 200},
+    )
+    worth = len(logits) * (surprise(plain) - float(found.fun)) > 1
+    return blurred(found.x) if worth else plain
+
+
 def _best_temperature(logits: NDArray[np.float64], true_bin: NDArray[np.int64]) -> float:
-    """Bisect, in the logarithm of the temperature, for the slope of the likelihood."""
+    """Bisect, in the logarithm of the temperature, for the slope of the likelihood.
+
+    It is concave in the inverse temperature: its one maximum is where its slope changes sign.
+    """
     of_truth = logits[np.arange(len(logits)), true_bin].mean()
     low, high = np.log(TEMPERATURE_RANGE)
     for _ in range(HALVINGS):

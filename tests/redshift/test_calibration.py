@@ -86,3 +86,32 @@ def test_a_calibration_survives_its_dictionary() -> None:
 def test_a_damaged_description_is_refused(fields: dict[str, object]) -> None:
     with pytest.raises(CheckpointError):
         Calibration.from_dict(fields)
+
+
+def test_a_blur_keeps_the_sum_and_away_from_the_ends_the_mean() -> None:
+    logits = -0.5 * ((GRID.centres - 0.2) / 0.01) ** 2 + np.zeros((1, 1))
+    sharp, blurred = Calibration().apply(logits), Calibration(blur=3.0).apply(logits)
+    np.testing.assert_allclose(blurred.sum(axis=1), 1)
+    np.testing.assert_allclose(blurred @ GRID.centres, sharp @ GRID.centres, atol=1e-4)
+    variance = [(pdf @ (GRID.centres - 0.2) ** 2).item() for pdf in (sharp, blurred)]
+    assert variance[1] - variance[0] == pytest.approx((3 * GRID.width) ** 2, rel=0.02)
+
+
+def test_a_network_sure_of_single_bins_is_blurred_and_not_flattened() -> None:
+    generator = np.random.default_rng(4)
+    true = generator.uniform(0.06, 0.12, 3000)
+    guess = GRID.bin_of(true + generator.normal(0, 0.02, 3000))
+    logits = 30.0 * (np.arange(GRID.n_bins) == guess[:, None])
+    fitted = fit_calibration(logits, true, GRID)
+    assert fitted.blur * GRID.width == pytest.approx(0.02, rel=0.15)
+    assert fitted.coverage_68 == pytest.approx(0.68, abs=0.05)
+    mean = fitted.apply(logits) @ GRID.centres
+    assert abs(np.mean(mean - true)) < 0.003
+    flat = Calibration(20.0).apply(logits) @ GRID.centres
+    assert abs(np.mean(flat - true)) > 0.05
+
+
+@pytest.mark.parametrize("blur", [-1.0, float("nan"), float("inf")])
+def test_a_blur_that_is_none_is_refused(blur: float) -> None:
+    with pytest.raises(CheckpointError, match="blur"):
+        Calibration.from_dict({"temperature": 1.0, "blur": blur})
