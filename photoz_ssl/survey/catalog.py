@@ -32,6 +32,7 @@ REDSHIFT_ERROR_NAMES = ("Z_SPEC_ERR", "SPECZ_REDSHIFT_ERR", "ZSPEC_ERR", "SPECZ_
 SPLIT_NAMES = ("SPLIT",)
 
 CARDS = ("TUNIT", "TUCD", "TDISP", "TCOMM", "TNULL")
+ANGLES = ("deg", "degree", "degrees", "rad", "radian", "h", "hour", "hourangle")
 DEGREES = {"rad": 180 / np.pi, "radian": 180 / np.pi, "h": 15.0, "hour": 15.0, "hourangle": 15.0}
 """Degrees in the units of angle, other than degrees, that a position may have."""
 
@@ -91,14 +92,22 @@ class Catalog:
             table[name] = values
         return table
 
-    def find(self, candidates: Sequence[str], *, ucd: str = "") -> str | None:
-        """The first column with one of these names, whatever its case, or with this UCD."""
+    def find(
+        self, candidates: Sequence[str], *, ucd: str = "", units: Sequence[str] = ("",)
+    ) -> str | None:
+        """The first column with one of these names, whatever its case, or with this UCD.
+
+        A UCD alone is believed only beside one of the units: a program that drops a column,
+        and does not know of UCDs, leaves its UCD to the next one.
+        """
         by_name = {name.upper(): name for name in reversed(self.names)}
         for candidate in candidates:
             if candidate.upper() in by_name:
                 return by_name[candidate.upper()]
         for name in self.names if ucd else ():
-            if self.cards[name].get("TUCD", "").lower().startswith(ucd):
+            words = self.cards[name].get("TUCD", "").lower().split(";")
+            unit = self.cards[name].get("TUNIT", "").strip().lower()
+            if words[: ucd.count(";") + 1] == ucd.split(";") and unit in units:
                 return name
         return None
 
@@ -124,13 +133,17 @@ class Catalog:
         return kind.kind in "iuf" and kind.shape == ()
 
     def id_column(self) -> str | None:
-        """The column of ids, found by its name or UCD."""
-        return self.find(ID_NAMES, ucd="meta.id;meta.main")
+        """The column of ids, found by its name, or by its UCD if it holds whole numbers or text."""
+        name = self.find(ID_NAMES)
+        if name is None:
+            name = self.find((), ucd="meta.id;meta.main")
+            name = name if name and self.dtype[name].kind in "iuS" else None
+        return name
 
     def position_columns(self) -> tuple[str | None, str | None]:
         """The columns of right ascension and declination; both or neither."""
-        ra = self.find(RA_NAMES, ucd="pos.eq.ra")
-        dec = self.find(DEC_NAMES, ucd="pos.eq.dec")
+        ra = self.find(RA_NAMES, ucd="pos.eq.ra", units=ANGLES)
+        dec = self.find(DEC_NAMES, ucd="pos.eq.dec", units=ANGLES)
         if ra is None or dec is None or not (self.is_number(ra) and self.is_number(dec)):
             return None, None
         return ra, dec

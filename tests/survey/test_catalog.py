@@ -13,6 +13,7 @@ import fitsio
 import numpy as np
 import pytest
 from astropy.io import fits
+from astropy.table import Table
 from numpy.typing import NDArray
 
 from photoz_ssl.errors import CatalogError
@@ -58,7 +59,8 @@ def columns(**arrays: object) -> NDArray[np.void]:
 
 def described(tmp_path: Path, names: list[str], **cards: str) -> Path:
     """A catalogue of one row with columns of these names, and cards such as TUCD1."""
-    path = write(tmp_path / "described.fits", columns(**{name: [1.0] for name in names}))
+    values = {name: [1 if name == "NUMBER" else 1.0] for name in names}
+    path = write(tmp_path / "described.fits", columns(**values))
     with fitsio.FITS(str(path), "rw") as file:
         for keyword, value in cards.items():
             file[1].write_key(keyword, value)
@@ -226,11 +228,34 @@ def test_ids_and_positions_are_known_by_ucd(tmp_path: Path) -> None:
         TUCD2="pos.eq.ra;meta.main",
         TUCD3="POS.EQ.DEC",
         TUCD4="src.redshift",
+        TUNIT2="deg",
+        TUNIT3="Degree",
     )
     with open_catalog(str(path)) as catalog:
         assert catalog.id_column() == "NUMBER"
         assert catalog.position_columns() == ("ALPHA", "BETA")
         assert catalog.redshift_columns() == ("ZED", None)
+
+
+def test_ucds_left_behind_by_columns_that_were_dropped_are_not_believed(tmp_path: Path) -> None:
+    whole = Table({"RA": [10.0], "DEC": [20.0], "Z": [0.1], "U": [17.0], "ERR": [0.1]})
+    whole["RA"].unit = whole["DEC"].unit = "deg"
+    whole["U"].unit = whole["ERR"].unit = "mag"
+    ucds = ("pos.eq.ra;meta.main", "pos.eq.dec;meta.main", "src.redshift", "meta.id;meta.main")
+    whole.meta.update({f"TUCD{number}": ucd for number, ucd in enumerate(ucds, start=1)})
+    whole.remove_columns(["RA", "DEC"])
+    whole.write(tmp_path / "cut.fits")  # astropy knows of no UCDs: RA's is now that of Z
+    with open_catalog(str(tmp_path / "cut.fits")) as catalog:
+        assert catalog.cards["Z"]["TUCD"] == "pos.eq.ra;meta.main"
+        assert catalog.position_columns() == (None, None)
+        assert catalog.id_column() is None
+        assert catalog.redshift_columns() == ("Z", None)
+
+
+def test_photometric_redshifts_are_no_spectroscopic_ones(tmp_path: Path) -> None:
+    path = described(tmp_path, ["Z_PHOT"], TUCD1="src.redshift.phot;stat.mean")
+    with open_catalog(str(path)) as catalog:
+        assert catalog.redshift_columns() == (None, None)
 
 
 @pytest.mark.parametrize(
