@@ -20,6 +20,7 @@ from photoz_ssl.errors import OutputError
 __all__ = [
     "DeferredWrites",
     "atomic_output",
+    "cache_folder",
     "claim_output",
     "is_leftover",
     "output_errors",
@@ -29,6 +30,12 @@ __all__ = [
 ]
 
 NO_SPACE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+
+
+def cache_folder() -> Path:
+    """Where what can be made again is kept: ``$XDG_CACHE_HOME/photoz-ssl``, or in ``~/.cache``."""
+    root = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    return Path(root) / "photoz-ssl"
 
 
 def claim_output(path: Path, *, overwrite: bool) -> None:

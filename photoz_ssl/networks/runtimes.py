@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 import torch
 import torch.nn.functional as F
 from numpy.typing import NDArray
-from torch import Tensor
+from torch import Tensor, nn
 
 from photoz_ssl.errors import CheckpointError, ConfigError
 from photoz_ssl.networks.checkpoint import Checkpoint
 from photoz_ssl.networks.encoder import Encoder
-from photoz_ssl.networks.redshift_head import RedshiftNetwork
+from photoz_ssl.networks.openvino_engine import OpenVinoEngine, has_openvino
 from photoz_ssl.redshift.calibration import Calibration
 
-__all__ = ["EagerRuntime", "choose_device", "open_runtime"]
+__all__ = ["IMAGES_WORTH_CONVERTING", "Engine", "Runtime", "choose_device", "open_runtime"]
 
 
 def choose_device(name: str) -> torch.device:
@@ -34,26 +35,39 @@ def choose_device(name: str) -> torch.device:
     return torch.device(name)
 
 
+IMAGES_WORTH_CONVERTING = 1000
+"""From here on the seconds that converting a network for OpenVINO takes are won back."""
+
+Engine = Callable[[Tensor], NDArray[np.float32]]
+"""Dereddened images, shape (n, bands, 64, 64), to what a network makes of them, (n, ...)."""
+
+
 @dataclass(frozen=True)
-class EagerRuntime:
-    """A network as PyTorch runs it, in channels-last layout.
+class Runtime:
+    """A trained network on a device, ready to be run.
 
     Parameters
     ----------
-    encoder : Encoder
-        The encoder.
-    network : RedshiftNetwork, optional
+    name : str
+        What runs it.
+    device : torch.device
+        Where.
+    features : callable
+        The encoder; see `Engine`.
+    logits : callable, optional
         The encoder with its head; None where the file held an encoder alone.
     calibration : Calibration
         What turns logits into a PDF.
-    device : torch.device
-        Where they are.
+    feature_size : int
+        Length of the encoder's output.
     """
 
-    encoder: Encoder
-    network: RedshiftNetwork | None
-    calibration: Calibration
+    name: str
     device: torch.device
+    features: Engine
+    logits: Engine | None
+    calibration: Calibration
+    feature_size: int
 
     def pdf(self, images: Tensor) -> NDArray[np.float64]:
         """Redshift PDFs, shape (n, n_bins), of dereddened images, shape (n, bands, 64, 64).
@@ -63,26 +77,48 @@ class EagerRuntime:
         CheckpointError
             If the network has no redshift head.
         """
-        if self.network is None:
+        if self.logits is None:
             raise CheckpointError(
                 "the model is an encoder without a redshift head", "fine-tune it first"
             )
-        with torch.inference_mode():
-            logits: Tensor = self.network(self._placed(images))
-        return self.calibration.apply(logits.float().cpu().numpy())
+        return self.calibration.apply(self.logits(images))
 
     def represent(self, images: Tensor) -> NDArray[np.float32]:
         """Unit vectors, shape (n, feature_size), of images, shape (n, bands, 64, 64)."""
+        features = F.normalize(torch.from_numpy(self.features(images)), dim=1)
+        return np.asarray(features.numpy())
+
+
+@dataclass(frozen=True)
+class EagerEngine:
+    """A network as PyTorch runs it, in channels-last layout.
+
+    Parameters
+    ----------
+    network : Module
+        In evaluation mode, on the device.
+    device : torch.device
+        Where it is.
+    """
+
+    network: nn.Module
+    device: torch.device
+
+    def __call__(self, images: Tensor) -> NDArray[np.float32]:
+        """The network's output, shape (n, ...), of images, shape (n, bands, 64, 64)."""
         with torch.inference_mode():
-            features = F.normalize(self.encoder(self._placed(images)).float(), dim=1)
-        return np.asarray(features.cpu().numpy(), np.float32)
-
-    def _placed(self, images: Tensor) -> Tensor:
-        return images.to(self.device).contiguous(memory_format=torch.channels_last)
+            placed = images.to(self.device).contiguous(memory_format=torch.channels_last)
+            output: Tensor = self.network(placed)
+        return np.asarray(output.float().cpu().numpy())
 
 
-def open_runtime(checkpoint: Checkpoint, device: str) -> EagerRuntime:
+def open_runtime(
+    checkpoint: Checkpoint, device: str, key: str = "", n_images: int | None = 0
+) -> Runtime:
     """Build a checkpoint's network on a device.
+
+    On a CPU OpenVINO runs it where that is installed (extra ``[cpu]``) and there are images
+    enough, else PyTorch does.
 
     Parameters
     ----------
@@ -90,6 +126,11 @@ def open_runtime(checkpoint: Checkpoint, device: str) -> EagerRuntime:
         An encoder or a redshift model.
     device : {'auto', 'cpu', 'cuda'}
         Where to run it.
+    key : str
+        The model file's hash, by which OpenVINO's form of the network is kept in the user's
+        cache; PyTorch runs it if there is none.
+    n_images : int, optional
+        How many there are to be; None if nobody knows.
 
     Raises
     ------
@@ -99,8 +140,21 @@ def open_runtime(checkpoint: Checkpoint, device: str) -> EagerRuntime:
         If there is no such device.
     """
     place = choose_device(device)
-    network = checkpoint.network().to(place)
-    network = network.to(memory_format=torch.channels_last)
-    if isinstance(network, Encoder):
-        return EagerRuntime(network, None, Calibration(), place)
-    return EagerRuntime(network.encoder, network, checkpoint.calibration or Calibration(), place)
+    many = n_images is None or n_images >= IMAGES_WORTH_CONVERTING
+    by_openvino = place.type == "cpu" and bool(key) and many and has_openvino()
+    network = checkpoint.network().to(place).to(memory_format=torch.channels_last)
+
+    def engine(part: nn.Module, name: str) -> Engine:
+        if by_openvino:
+            return OpenVinoEngine(part, f"{key}-{name}")
+        return EagerEngine(part, place)
+
+    encoder = network if isinstance(network, Encoder) else network.encoder
+    return Runtime(
+        name="OpenVINO" if by_openvino else "PyTorch",
+        device=place,
+        features=engine(encoder, "features"),
+        logits=engine(network, "logits") if network is not encoder else None,
+        calibration=checkpoint.calibration or Calibration(),
+        feature_size=encoder.feature_size,
+    )

@@ -88,17 +88,23 @@ def embed(config: EmbedConfig, *, progress: Progress = silent) -> EmbedReport:
     """
     claim_output(config.output, overwrite=config.overwrite)
     with open_source(config.catalog, config, size=NETWORK_SIZE, workers=config.workers) as source:
-        return write_atlas(source, load_model(config), config, progress)
+        return write_atlas(source, load_model(config, source.n_rows), config, progress)
 
 
-def load_model(config: EmbedConfig | SimilarConfig) -> Predictor:
-    """Load the model of a config, by default the encoder that ships.
+def load_model(config: EmbedConfig | SimilarConfig, n_galaxies: int = 0) -> Predictor:
+    """Load the model of a config, by default the encoder that ships, for some galaxies.
 
     Torch takes seconds to import, so not before the input is known.
     """
     from photoz_ssl.workflows.inference import Predictor
 
-    return Predictor.load(config.model, config.device, batch_size=config.batch_size, kind="encoder")
+    return Predictor.load(
+        config.model,
+        config.device,
+        kind="encoder",
+        batch_size=config.batch_size,
+        n_galaxies=n_galaxies,
+    )
 
 
 def has_ids(source: GalaxySource) -> bool:

@@ -16,8 +16,9 @@ from photoz_ssl.datasets.augment import prediction_view
 from photoz_ssl.errors import CheckpointError
 from photoz_ssl.files import sha256_of
 from photoz_ssl.networks.checkpoint import Checkpoint, shipped_model_path
+from photoz_ssl.networks.openvino_engine import has_openvino
 from photoz_ssl.networks.published import read_model
-from photoz_ssl.networks.runtimes import EagerRuntime, open_runtime
+from photoz_ssl.networks.runtimes import IMAGES_WORTH_CONVERTING, Runtime, open_runtime
 from photoz_ssl.redshift.grid import RedshiftGrid
 from photoz_ssl.spec import ImageSpec
 
@@ -36,7 +37,7 @@ class Predictor:
         The model file.
     checkpoint : Checkpoint
         What is in it.
-    runtime : EagerRuntime
+    runtime : Runtime
         Its network on a device.
     sha256 : str
         Of the file.
@@ -46,7 +47,7 @@ class Predictor:
 
     path: Path
     checkpoint: Checkpoint
-    runtime: EagerRuntime
+    runtime: Runtime
     sha256: str
     batch_size: int = 256
 
@@ -58,6 +59,7 @@ class Predictor:
         *,
         kind: str = "photoz",
         batch_size: int = batch_size,
+        n_galaxies: int | None = 0,
     ) -> Predictor:
         """Load a model file, or the one of a kind that ships.
 
@@ -71,6 +73,8 @@ class Predictor:
             Which of those that ship: for redshifts, or for representations.
         batch_size : int
             Most galaxies that the network is given at a time.
+        n_galaxies : int, optional
+            How many there are to be, None if nobody knows: with many a slower start pays.
 
         Raises
         ------
@@ -83,8 +87,9 @@ class Predictor:
                 "this installation has no model of its own", "name one with --model"
             )
         checkpoint = read_model(chosen)
-        runtime = open_runtime(checkpoint, device)
-        return cls(chosen, checkpoint, runtime, sha256_of(chosen), batch_size)
+        sha256 = sha256_of(chosen)
+        runtime = open_runtime(checkpoint, device, sha256, n_galaxies)
+        return cls(chosen, checkpoint, runtime, sha256, batch_size)
 
     @property
     def name(self) -> str:
@@ -114,8 +119,15 @@ class Predictor:
 
     @property
     def device_name(self) -> str:
-        """``cpu`` or ``cuda``."""
-        return self.runtime.device.type
+        """``cpu`` or ``cuda``, and what runs the network there."""
+        return f"{self.runtime.device.type} by {self.runtime.name}"
+
+    def notices(self, n_galaxies: int) -> tuple[str, ...]:
+        """What would make so many galaxies go faster, one sentence each."""
+        slow = self.runtime.device.type == "cpu" and n_galaxies >= IMAGES_WORTH_CONVERTING
+        if slow and not has_openvino():
+            return ("pip install 'photoz-ssl[cpu]' would make the network faster on this CPU",)
+        return ()
 
     def pdf(self, images: NDArray[np.float32], ebv: NDArray[np.floating]) -> NDArray[np.float64]:
         """Redshift PDFs, one a galaxy.
@@ -139,7 +151,7 @@ class Predictor:
         self, images: NDArray[np.float32], ebv: NDArray[np.floating]
     ) -> NDArray[np.float32]:
         """Representations of unit length, shape (n, feature_size); arguments as for `pdf`."""
-        empty = np.empty((0, self.runtime.encoder.feature_size), np.float32)
+        empty = np.empty((0, self.runtime.feature_size), np.float32)
         return np.concatenate([empty, *self._batched(self.runtime.represent, images, ebv)])
 
     def _batched(

@@ -113,7 +113,7 @@ def predict(
     claim_table(output, overwrite=config.overwrite)
     with open_source(config.catalog, config, size=NETWORK_SIZE, workers=config.workers) as source:
         layout = _layout(source, config)
-        predictor = _load_predictor(config)
+        predictor = _load_predictor(config, source.n_rows)
         source.spec.require_usable_by(
             predictor.spec, here=config.catalog, there=f"the model {predictor.name}"
         )
@@ -130,7 +130,12 @@ def predict(
             dust=source.dust,
             device=predictor.device_name,
             rate=tally.n_rows / max(seconds, 1e-9),
-            notices=(*source.notices, *layout.notices, *tally.notices()),
+            notices=(
+                *source.notices,
+                *layout.notices,
+                *tally.notices(),
+                *predictor.notices(tally.n_rows),
+            ),
         )
 
 
@@ -216,11 +221,13 @@ def _layout(source: GalaxySource, config: PredictConfig) -> Layout:
     )
 
 
-def _load_predictor(config: PredictConfig) -> Predictor:
+def _load_predictor(config: PredictConfig, n_rows: int | None) -> Predictor:
     """Load the model; torch takes seconds to import, so not before the input is known."""
     from photoz_ssl.workflows.inference import Predictor
 
-    return Predictor.load(config.model, config.device, batch_size=config.batch_size)
+    return Predictor.load(
+        config.model, config.device, batch_size=config.batch_size, n_galaxies=n_rows
+    )
 
 
 def _trained_on(predictor: Predictor) -> str:

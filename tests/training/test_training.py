@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from numpy.typing import NDArray
 
 from photoz_ssl.config import FinetuneConfig, PretrainConfig
 from photoz_ssl.errors import ArchiveError, CheckpointError, ConfigError, OutputError
@@ -20,6 +21,7 @@ from photoz_ssl.progress import Stopped
 from photoz_ssl.training import loop
 from photoz_ssl.training.schedule import cosine_factor, steps_factor
 from photoz_ssl.training.supervised import finetuning_optimizer, some_labels
+from photoz_ssl.workflows import inference
 from photoz_ssl.workflows.finetune import finetune
 from photoz_ssl.workflows.inference import Predictor
 from photoz_ssl.workflows.pretrain import pretrain
@@ -210,13 +212,28 @@ def test_a_predictor_gives_the_network_batches_of_the_size_asked_for(
     batch_size: int, expected: list[int], tiny_archive: Path, tmp_path: Path
 ) -> None:
     model = finetune(finetuning(tiny_archive, tmp_path / "run", epochs=1)).model
-    predictor = Predictor.load(model, "cpu", batch_size=batch_size)
+    loaded = Predictor.load(model, "cpu", batch_size=batch_size)
     seen: list[int] = []
-    network = predictor.runtime.network
-    assert network is not None
-    network.register_forward_pre_hook(lambda module, images: seen.append(len(images[0])))
+
+    def logits(images: torch.Tensor) -> NDArray[np.float32]:
+        seen.append(len(images))
+        return np.zeros((len(images), 180), np.float32)
+
+    predictor = replace(loaded, runtime=replace(loaded.runtime, logits=logits))
     predictor.pdf(np.zeros((5, 5, 64, 64), np.float32), np.zeros(5))
     assert seen == expected
+
+
+def test_the_extra_that_would_be_faster_is_named_where_it_matters(
+    tiny_archive: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model = finetune(finetuning(tiny_archive, tmp_path / "run", epochs=1)).model
+    predictor = Predictor.load(model, "cpu")
+    monkeypatch.setattr(inference, "has_openvino", lambda: False)
+    assert predictor.notices(999) == ()
+    assert "photoz-ssl[cpu]" in " ".join(predictor.notices(1000))
+    monkeypatch.setattr(inference, "has_openvino", lambda: True)
+    assert predictor.notices(1000) == ()
 
 
 def test_too_few_galaxies_and_no_labels_are_told(tiny_archive: Path, tmp_path: Path) -> None:

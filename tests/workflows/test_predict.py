@@ -88,6 +88,9 @@ class StubPredictor:
         self.checkpoint = SimpleNamespace(provenance={"trained_on": "simulations: 12 galaxies"})
         self.seen = 0
 
+    def notices(self, n_galaxies: int) -> tuple[str, ...]:
+        return ()
+
     def pdf(self, images: NDArray[np.float32], ebv: NDArray[np.float32]) -> NDArray[np.float64]:
         self.seen += len(images)
         row = images[:, 0, 0, 0]
@@ -105,7 +108,7 @@ class Stage:
         self.predictor = StubPredictor()
         self.source = StubSource(50, {})
         monkeypatch.setattr(module, "open_source", self._open)
-        monkeypatch.setattr(module, "_load_predictor", lambda config: self.predictor)
+        monkeypatch.setattr(module, "_load_predictor", lambda config, n_rows: self.predictor)
 
     @contextmanager
     def _open(self, path: str, images: object, **options: Any) -> Iterator[StubSource]:
@@ -130,10 +133,10 @@ def test_the_network_is_given_the_batches_that_were_asked_for(
 ) -> None:
     asked: dict[str, object] = {}
     monkeypatch.setattr(inference.Predictor, "load", lambda *args, **options: asked.update(options))
-    module._load_predictor(PredictConfig(catalog="cat.fits", batch_size=1000))
-    assert asked == {"batch_size": 1000}
+    module._load_predictor(PredictConfig(catalog="cat.fits", batch_size=1000), 70)
+    assert asked == {"batch_size": 1000, "n_galaxies": 70}
     embed.load_model(EmbedConfig(catalog="cat.fits", output=tmp_path / "a.h5", batch_size=999))
-    assert asked == {"batch_size": 999, "kind": "encoder"}
+    assert asked == {"batch_size": 999, "kind": "encoder", "n_galaxies": 0}
 
 
 @pytest.mark.parametrize("batch_size", [1, 7, 50, 1000])

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import zipfile
 from dataclasses import dataclass, fields
 from importlib import metadata
@@ -15,7 +14,7 @@ from numpy.typing import NDArray
 from photoz_ssl.config import SPLITS
 from photoz_ssl.errors import OutputError
 from photoz_ssl.extras import import_extra
-from photoz_ssl.files import atomic_output
+from photoz_ssl.files import atomic_output, cache_folder
 from photoz_ssl.survey.bands import R_SF11, ebv_from_extinction, extinction_from_ebv
 from photoz_ssl.survey.simulation.seds import (
     TemplateFluxes,
@@ -103,7 +102,7 @@ def load_source_galaxies(*, cache: bool = True) -> SourceGalaxies:
     except metadata.PackageNotFoundError:
         import_extra("kcorrect", extra="sim", purpose="simulating galaxies")
         version = "unknown"
-    path = _cache_folder() / f"source-galaxies-{CACHE_VERSION}-kcorrect-{version}.npz"
+    path = cache_folder() / f"source-galaxies-{CACHE_VERSION}-kcorrect-{version}.npz"
     cached = _read_cache(path) if cache else None
     if cached is not None:
         return cached
@@ -111,11 +110,6 @@ def load_source_galaxies(*, cache: bool = True) -> SourceGalaxies:
     if cache:
         _write_cache(path, sources)
     return sources
-
-
-def _cache_folder() -> Path:
-    root = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    return Path(root) / "photoz-ssl"
 
 
 def _read_cache(path: Path) -> SourceGalaxies | None:

@@ -1,0 +1,99 @@
+"""OpenVINO: what PyTorch computes, from the network or from the cache."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch import Generator, nn
+
+from photoz_ssl.networks import openvino_engine, runtimes
+from photoz_ssl.networks.checkpoint import Checkpoint
+from photoz_ssl.networks.encoder import PRESETS, build_encoder
+from photoz_ssl.networks.openvino_engine import OpenVinoEngine
+from photoz_ssl.networks.redshift_head import RedshiftNetwork
+from photoz_ssl.networks.runtimes import IMAGES_WORTH_CONVERTING, open_runtime
+from photoz_ssl.redshift.grid import RedshiftGrid
+from photoz_ssl.spec import ImageSpec
+
+TINY = replace(PRESETS["resnet18-compact"], width=0.125)
+GRID = RedshiftGrid()
+
+pytestmark = pytest.mark.skipif(
+    not openvino_engine.has_openvino(), reason="OpenVINO (extra [cpu]) is not installed"
+)
+
+
+@pytest.fixture(autouse=True)
+def cache(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    return tmp_path / "photoz-ssl" / "openvino"
+
+
+def tiny_model() -> Checkpoint:
+    network = RedshiftNetwork(build_encoder(TINY, seed=1), GRID.n_bins, seed=1)
+    return Checkpoint(
+        kind="photoz", spec=ImageSpec(), encoder=TINY, state=network.state_dict(), grid=GRID
+    )
+
+
+def stamps(n: int) -> torch.Tensor:
+    return torch.randn(n, 5, 64, 64, generator=Generator().manual_seed(3))
+
+
+def test_redshifts_and_representations_are_those_of_pytorch() -> None:
+    model = tiny_model()
+    eager = open_runtime(model, "cpu")
+    fast = open_runtime(model, "cpu", "abc", IMAGES_WORTH_CONVERTING)
+    assert (eager.name, fast.name) == ("PyTorch", "OpenVINO")
+    for n in (1, 7):  # the batch may change
+        mean, other = (runtime.pdf(stamps(n)) @ GRID.centres for runtime in (eager, fast))
+        np.testing.assert_allclose(other, mean, rtol=0, atol=1e-5)
+        one, two = (runtime.represent(stamps(n)) for runtime in (eager, fast))
+        np.testing.assert_allclose(two, one, rtol=0, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("key", "n_images", "name"),
+    [("", 10**6, "PyTorch"), ("abc", 10, "PyTorch"), ("abc", None, "OpenVINO")],
+)
+def test_openvino_runs_many_images_of_a_model_that_has_a_hash(
+    key: str, n_images: int | None, name: str
+) -> None:
+    assert open_runtime(tiny_model(), "cpu", key, n_images).name == name
+
+
+def test_without_the_extra_pytorch_runs_the_network(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(runtimes, "has_openvino", lambda: False)
+    assert open_runtime(tiny_model(), "cpu", "abc", 10**6).name == "PyTorch"
+
+
+class Untraceable(nn.Module):
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        raise AssertionError("the network was converted again")
+
+
+def test_a_network_is_converted_once(cache: Path) -> None:
+    encoder = build_encoder(TINY).eval()
+    first = OpenVinoEngine(encoder, "one")(stamps(2))
+    assert {path.suffix for path in cache.iterdir()} == {".xml", ".bin"}
+    np.testing.assert_array_equal(OpenVinoEngine(Untraceable(), "one")(stamps(2)), first)
+
+
+@pytest.mark.parametrize("suffix", [".xml", ".bin"])
+@pytest.mark.parametrize("left", [0, 100])
+def test_a_damaged_cache_is_passed_over(cache: Path, suffix: str, left: int) -> None:
+    encoder = build_encoder(TINY).eval()
+    first = OpenVinoEngine(encoder, "one")(stamps(2))
+    (file,) = cache.glob(f"*{suffix}")
+    file.write_bytes(file.read_bytes()[:left])
+    np.testing.assert_array_equal(OpenVinoEngine(encoder, "one")(stamps(2)), first)
+    np.testing.assert_array_equal(OpenVinoEngine(Untraceable(), "one")(stamps(2)), first)
+
+
+def test_a_cache_that_cannot_be_written_is_done_without(tmp_path: Path) -> None:
+    (tmp_path / "photoz-ssl").write_text("in the way")
+    assert OpenVinoEngine(build_encoder(TINY).eval(), "one")(stamps(2)).shape == (2, 64)
