@@ -43,6 +43,7 @@ __all__ = [
 ]
 
 SPLITS = ("train", "valid", "test")
+VECTOR_TYPES = ("float16", "float32")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -286,6 +287,7 @@ class EmbedConfig(Inference):
     output: Path = output_option("Atlas")
     model: Path | None = option(None, "Encoder or model file [default: the encoder that ships].")
     thumbnails: bool = option(True, "Store a colour picture a galaxy, for mosaics.")
+    vectors: str = option("float16", "Type of the stored vectors.", choices=VECTOR_TYPES)
 
 
 @dataclass(frozen=True, kw_only=True)

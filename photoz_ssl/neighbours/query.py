@@ -8,7 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from photoz_ssl.neighbours.atlas import Atlas
-from photoz_ssl.neighbours.index import NOBODY, cosine, nearest
+from photoz_ssl.neighbours.exact import NOBODY, nearest
+from photoz_ssl.neighbours.products import Vectors
 
 __all__ = ["Neighbours", "find_neighbours"]
 
@@ -26,7 +27,7 @@ class Neighbours:
     row : ndarray, int64
         The neighbour's row in the atlas.
     similarity : ndarray, float64
-        Cosine of the two representations.
+        Cosine of the two representations, to the precision of those stored.
     """
 
     query: NDArray[np.int64]
@@ -39,7 +40,7 @@ class Neighbours:
 
 
 def find_neighbours(
-    representations: NDArray[np.float32],
+    representations: Vectors,
     object_id: NDArray[np.int64] | None,
     atlas: Atlas,
     n_neighbours: int,
@@ -59,15 +60,19 @@ def find_neighbours(
         How many a query, or as many as there are.
     """
     ids = object_id if atlas.header.has_ids else None
+
+    def another(query: NDArray[np.int64], row: NDArray[np.int64]) -> NDArray[np.bool_]:
+        if ids is None:
+            return np.ones(len(query), bool)
+        return np.asarray(ids[query] != atlas.object_id[row])
+
     found = nearest(
         representations,
         atlas.representations,
         n_neighbours,
-        query_id=ids,
         vector_id=atlas.object_id,
+        window=another,
     )
-    query, place = np.nonzero(found != NOBODY)
-    row = found[query, place]
-    similarity = cosine(representations[query], atlas.representations[row])
-    order = np.lexsort((row, -similarity, query))
-    return Neighbours(query, (place + 1).astype(np.int32), row[order], similarity[order])
+    query, place = np.nonzero(found.row != NOBODY)
+    similarity = np.clip(found.similarity[query, place], -1, 1)
+    return Neighbours(query, (place + 1).astype(np.int32), found.row[query, place], similarity)

@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 from photoz_ssl.config import EmbedConfig, SimilarConfig
 from photoz_ssl.errors import CatalogError, CutoutError
 from photoz_ssl.files import claim_output
-from photoz_ssl.neighbours.atlas import AtlasHeader, create_atlas
+from photoz_ssl.neighbours.atlas import AtlasHeader
+from photoz_ssl.neighbours.atlas_writer import create_atlas
 from photoz_ssl.progress import Progress, silent
 from photoz_ssl.spec import NETWORK_SIZE
 from photoz_ssl.survey.blocks import GalaxyBlock
@@ -126,7 +127,9 @@ def write_atlas(
     start = time.perf_counter()
     n_rows = n_represented = n_features = 0
     first_problem = ""
-    with create_atlas(config.output, header, source.n_rows, overwrite=config.overwrite) as atlas:
+    with create_atlas(
+        config.output, header, source.n_rows, vectors=config.vectors, overwrite=config.overwrite
+    ) as atlas:
         for block, representations in represented(source, predictor, config.batch_size):
             atlas.append(
                 object_id=block.object_id,
@@ -134,6 +137,7 @@ def write_atlas(
                 dec=block.dec,
                 redshift=block.redshift,
                 representations=representations,
+                table=block.table,
                 thumbnails=(
                     thumbnails(block.images, source.spec.reddening(block.ebv))
                     if config.thumbnails

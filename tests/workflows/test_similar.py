@@ -107,7 +107,7 @@ def test_the_same_image_by_another_name_is_found_first(search: Search) -> None:
     )
     rows = search.rows(queries=str(renamed), n_neighbours=1)
     np.testing.assert_array_equal(rows["NEIGHBOUR_ID"], 1000 + rows["QUERY_ID"])
-    np.testing.assert_allclose(rows["SIMILARITY"], 1, atol=1e-5)
+    np.testing.assert_allclose(rows["SIMILARITY"], 1, atol=2e-4)  # vectors of float16
 
 
 def test_a_neighbour_has_its_own_position_and_redshift(search: Search) -> None:
