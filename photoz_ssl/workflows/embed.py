@@ -3,31 +3,27 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path, PurePath
 from typing import TYPE_CHECKING
 
 import numpy as np
-from numpy.typing import NDArray
 
 from photoz_ssl.config import EmbedConfig, SimilarConfig
-from photoz_ssl.errors import CatalogError, CutoutError
+from photoz_ssl.errors import CatalogError
 from photoz_ssl.files import claim_output
 from photoz_ssl.neighbours.atlas import AtlasHeader
 from photoz_ssl.neighbours.atlas_writer import create_atlas
 from photoz_ssl.progress import Progress, silent
 from photoz_ssl.spec import NETWORK_SIZE
-from photoz_ssl.survey.blocks import GalaxyBlock
 from photoz_ssl.survey.sources import GalaxySource, open_source
+from photoz_ssl.workflows.atlas_encoder import has_ids, no_image, represented
 from photoz_ssl.workflows.thumbnails import thumbnails
 
 if TYPE_CHECKING:
     from photoz_ssl.workflows.inference import Predictor
 
-__all__ = ["EmbedReport", "embed", "has_ids", "load_model", "represented", "write_atlas"]
-
-Represented = tuple[GalaxyBlock, NDArray[np.float32]]
+__all__ = ["EmbedReport", "embed", "load_model", "write_atlas"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -102,12 +98,6 @@ def load_model(config: EmbedConfig | SimilarConfig) -> Predictor:
     return Predictor.load(config.model, config.device, batch_size=config.batch_size, kind="encoder")
 
 
-def has_ids(source: GalaxySource) -> bool:
-    """Whether the ids of the galaxies are the input's own, and not their row numbers."""
-    name = source.id_column
-    return name is not None and np.dtype(source.table_dtype[name]).kind in "iu"
-
-
 def write_atlas(
     source: GalaxySource, predictor: Predictor, config: EmbedConfig, progress: Progress = silent
 ) -> EmbedReport:
@@ -160,27 +150,6 @@ def write_atlas(
         device=predictor.device_name,
         rate=n_rows / max(time.perf_counter() - start, 1e-9),
         notices=(*source.notices, *_unrepresented(n_rows - n_represented, n_rows, first_problem)),
-    )
-
-
-def represented(
-    source: GalaxySource, predictor: Predictor, batch_size: int
-) -> Iterator[Represented]:
-    """Blocks of galaxies and their representations, NaN where the image cannot be used."""
-    for block in source.blocks(batch_size):
-        usable = block.usable
-        found = predictor.represent(block.images[usable], block.ebv[usable])
-        representations = np.full((len(block), found.shape[1]), np.nan, np.float32)
-        representations[usable] = found
-        yield block, representations
-
-
-def no_image(catalog: str, first_problem: str) -> CutoutError:
-    """The error about an input without a single usable image."""
-    reason = f"; the first problem: {first_problem}" if first_problem else ""
-    return CutoutError(
-        f"no row of {catalog} has a usable image{reason}",
-        "say where the images are with --cutouts or --frames, or mend them",
     )
 
 
