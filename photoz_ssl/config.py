@@ -284,11 +284,23 @@ class PredictConfig(Inference):
 class EmbedConfig(Inference):
     """Options of ``photoz-ssl embed``."""
 
-    catalog: str = argument("FITS table or archive NAME.h5 of galaxies.")
-    output: Path = output_option("Atlas")
+    catalog: str = argument(
+        "FITS table or archive NAME.h5 of galaxies; or an atlas, or a pattern such as"
+        " 'parts/*.h5' of atlases, to project, join or index."
+    )
+    output: Path | None = option(
+        None, "Atlas to write [default: none, to index an atlas].", flags=("-o", "--output")
+    )
     model: Path | None = option(None, "Encoder or model file [default: the encoder that ships].")
     thumbnails: bool = option(True, "Store a colour picture a galaxy, for mosaics.")
     vectors: str = option("float16", "Type of the stored vectors.", choices=VECTOR_TYPES)
+    dim: int | None = option(None, "Principal components to keep [default: all features].")
+    whiten: bool = option(False, "With --dim, give all components the same variance.")
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        refuse_unless(self.dim is None or self.dim > 0, "--dim must be positive")
+        refuse_unless(self.dim is not None or not self.whiten, "--whiten goes with --dim")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 
 from photoz_ssl.errors import ArchiveError, SpecMismatchError
 from photoz_ssl.neighbours.products import Vectors
+from photoz_ssl.neighbours.projection import Projection
 from photoz_ssl.spec import ImageSpec
 
 __all__ = ["COLUMNS", "COLUMNS_GROUP", "Atlas", "AtlasHeader", "is_atlas", "read_atlas"]
@@ -35,6 +36,8 @@ CATALOG_NAMES = {"OBJID": "ObjID", "RA": "ra", "DEC": "dec", "Z_SPEC": "specz_re
 
 COLUMNS_GROUP = "columns"
 """Group of the catalogue's further columns, one 1-D dataset each."""
+
+PROJECTION_GROUP = "projection"
 
 VECTOR_KINDS = ("<f2", "<f4")
 
@@ -106,6 +109,8 @@ class Atlas:
         Unit vectors; NaN where there was no usable image.
     columns : mapping of str to ndarray, shape (n_galaxies,)
         The catalogue's columns of numbers and short text; OBJID, RA, DEC and Z_SPEC among them.
+    projection : Projection, optional
+        What the encoder's representations were projected by, as queries have to be.
     has_thumbnails : bool
         Whether it holds a picture a galaxy.
     """
@@ -119,6 +124,7 @@ class Atlas:
     redshift: NDArray[np.float32]
     representations: Vectors
     columns: Mapping[str, NDArray[Any]]
+    projection: Projection | None
     has_thumbnails: bool
 
     def __len__(self) -> int:
@@ -205,6 +211,7 @@ def read_atlas(path: Path) -> Atlas:
             redshift=own["specz_redshift"],
             representations=representations,
             columns={**{name: own[key] for name, key in CATALOG_NAMES.items()}, **further},
+            projection=_projection(path, file, representations.shape[1]),
             has_thumbnails=getattr(pictures, "shape", ())[:1] == representations.shape[:1],
         )
 
@@ -249,6 +256,15 @@ def _representations(path: Path, file: h5py.File) -> Vectors:
             "make the atlas again with photoz-ssl embed",
         )
     return _mapped(path, dataset)
+
+
+def _projection(path: Path, file: h5py.File, n_components: int) -> Projection | None:
+    if PROJECTION_GROUP not in file:
+        return None
+    mean, axes = (np.asarray(file[PROJECTION_GROUP][name][()]) for name in ("mean", "axes"))
+    if axes.shape != (*mean.shape, n_components) or {mean.dtype.str, axes.dtype.str} != {"<f4"}:
+        raise ArchiveError(f"the projection in {path} does not fit its representations")
+    return Projection(mean, axes)
 
 
 def _column(path: Path, file: h5py.File, name: str, n_galaxies: int, kind: str) -> NDArray[Any]:

@@ -19,8 +19,10 @@ from photoz_ssl.neighbours.atlas import (
     COLUMNS_GROUP,
     FORMAT,
     FORMAT_VERSION,
+    PROJECTION_GROUP,
     AtlasHeader,
 )
+from photoz_ssl.neighbours.projection import Projection
 
 __all__ = ["AtlasWriter", "create_atlas", "kept_columns"]
 
@@ -98,6 +100,12 @@ class AtlasWriter:
         self._digests["vectors"].update(vectors.tobytes())
         self._n_written = rows.stop
         self._disk.check()
+
+    def write_projection(self, projection: Projection) -> None:
+        """Keep what the vectors were projected by."""
+        group = self._file.create_group(PROJECTION_GROUP)
+        group["mean"] = projection.mean.astype("<f4")
+        group["axes"] = projection.axes.astype("<f4")
 
     def finish(self) -> None:
         """Write what is only known at the end: the fingerprint."""

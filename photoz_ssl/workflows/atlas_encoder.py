@@ -100,7 +100,9 @@ class AtlasEncoder:
         source.spec.require_usable_by(
             self.predictor.spec, here=name, there=f"the model {self.predictor.name}"
         )
-        yield from represented(source, self.predictor, self._config.batch_size)
+        projection = self._atlas.projection
+        for block, vectors in represented(source, self.predictor, self._config.batch_size):
+            yield block, vectors if projection is None else projection.apply(vectors)
 
 
 def represented(

@@ -2,22 +2,26 @@
 
 from __future__ import annotations
 
+import tempfile
 import time
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from pathlib import Path, PurePath
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from photoz_ssl.config import EmbedConfig, SimilarConfig
-from photoz_ssl.errors import CatalogError
-from photoz_ssl.files import claim_output
-from photoz_ssl.neighbours.atlas import AtlasHeader
+from photoz_ssl.errors import CatalogError, ConfigError
+from photoz_ssl.files import claim_output, output_errors
+from photoz_ssl.neighbours.atlas import Atlas, AtlasHeader, read_atlas
 from photoz_ssl.neighbours.atlas_writer import create_atlas
 from photoz_ssl.progress import Progress, silent
 from photoz_ssl.spec import NETWORK_SIZE
 from photoz_ssl.survey.sources import GalaxySource, open_source
 from photoz_ssl.workflows.atlas_encoder import has_ids, no_image, represented
+from photoz_ssl.workflows.atlases import named_atlases, rewrite_atlases
 from photoz_ssl.workflows.thumbnails import thumbnails
 
 if TYPE_CHECKING:
@@ -39,7 +43,7 @@ class EmbedReport:
     n_features : int
         Length of a representation.
     model, device : str
-        Name of the model, and where it ran.
+        Name of the model, and where it ran; nowhere, where atlases were rewritten.
     rate : float
         Galaxies a second.
     notices : tuple of str
@@ -51,16 +55,16 @@ class EmbedReport:
     n_represented: int
     n_features: int
     model: str
-    device: str
-    rate: float
+    device: str = ""
+    rate: float = 0.0
     notices: tuple[str, ...] = ()
 
     def summary(self) -> str:
         """One line: what was written, with which model, and how fast."""
+        pace = f", {self.rate:.0f} galaxies/s on {self.device}" if self.device else ""
         return (
             f"photoz-ssl: {self.n_represented} of {self.n_rows} galaxies as {self.n_features}"
-            f" numbers each → {self.output}; model {self.model},"
-            f" {self.rate:.0f} galaxies/s on {self.device}"
+            f" numbers each → {self.output}; model {self.model}{pace}"
         )
 
 
@@ -83,9 +87,47 @@ def embed(config: EmbedConfig, *, progress: Progress = silent) -> EmbedReport:
         If the output exists, the input or the model cannot be read, they do not fit
         together, or not one row has a usable image. Nothing is written then.
     """
-    claim_output(config.output, overwrite=config.overwrite)
+    output = config.output
+    if output is None:
+        raise ConfigError("embed has nothing to write to", "name the atlas with -o")
+    claim_output(output, overwrite=config.overwrite)
+    atlases = named_atlases(config.catalog)
+    if atlases:
+        return _rewrite(atlases, output, config, progress)
     with open_source(config.catalog, config, size=NETWORK_SIZE, workers=config.workers) as source:
-        return write_atlas(source, load_model(config), config, progress)
+        predictor = load_model(config)
+        if config.dim is None:
+            return write_atlas(source, predictor, output, config, progress)
+        with _beside(output) as whole:
+            full = replace(config, dim=None, whiten=False, vectors="float32")
+            report = write_atlas(source, predictor, whole, full, progress)
+            rewrite_atlases([read_atlas(whole)], output, config, progress)
+            return replace(report, output=output, n_features=config.dim)
+
+
+def _rewrite(
+    atlases: Sequence[Atlas], output: Path, config: EmbedConfig, progress: Progress
+) -> EmbedReport:
+    """Write an atlas of others; nothing is embedded."""
+    n_represented = rewrite_atlases(atlases, output, config, progress)
+    written = read_atlas(output)
+    return EmbedReport(
+        output=output,
+        n_rows=len(written),
+        n_represented=n_represented,
+        n_features=written.representations.shape[1],
+        model=written.header.model,
+    )
+
+
+@contextmanager
+def _beside(output: Path) -> Iterator[Path]:
+    """A passing file in the output's folder, where there is room for it."""
+    with (
+        output_errors(output),
+        tempfile.TemporaryDirectory(prefix=".photoz-ssl-", dir=output.parent) as folder,
+    ):
+        yield Path(folder) / "atlas.h5"
 
 
 def load_model(config: EmbedConfig | SimilarConfig) -> Predictor:
@@ -99,7 +141,11 @@ def load_model(config: EmbedConfig | SimilarConfig) -> Predictor:
 
 
 def write_atlas(
-    source: GalaxySource, predictor: Predictor, config: EmbedConfig, progress: Progress = silent
+    source: GalaxySource,
+    predictor: Predictor,
+    output: Path,
+    config: EmbedConfig,
+    progress: Progress = silent,
 ) -> EmbedReport:
     """Represent the galaxies of a source; as `embed`, with both of its inputs open."""
     source.spec.require_usable_by(
@@ -118,7 +164,7 @@ def write_atlas(
     n_rows = n_represented = n_features = 0
     first_problem = ""
     with create_atlas(
-        config.output, header, source.n_rows, vectors=config.vectors, overwrite=config.overwrite
+        output, header, source.n_rows, vectors=config.vectors, overwrite=config.overwrite
     ) as atlas:
         for block, representations in represented(source, predictor, config.batch_size):
             atlas.append(
@@ -142,7 +188,7 @@ def write_atlas(
         if not n_represented:
             raise no_image(config.catalog, first_problem)
     return EmbedReport(
-        output=config.output,
+        output=output,
         n_rows=n_rows,
         n_represented=n_represented,
         n_features=n_features,

@@ -17,8 +17,8 @@ from photoz_ssl.extras import import_extra
 from photoz_ssl.files import atomic_output, claim_output
 from photoz_ssl.neighbours.atlas import Atlas
 from photoz_ssl.neighbours.query import Neighbours
+from photoz_ssl.workflows.mosaic import MosaicRow, draw_mosaic
 from photoz_ssl.workflows.questions import Asked
-from photoz_ssl.workflows.thumbnails import MosaicRow, draw_mosaic
 
 __all__ = [
     "Gallery",

@@ -166,7 +166,6 @@ def _embed(
 
     embedding = EmbedConfig(
         catalog=str(config.among),
-        output=path,
         thumbnails=wants_pictures(config),
         batch_size=config.batch_size,
         cutouts=config.cutouts,
@@ -181,7 +180,7 @@ def _embed(
             question.spec.require_usable_by(
                 predictor.spec, here=question.name, there=f"the model {predictor.name}"
             )
-        write_atlas(source, predictor, embedding, progress)
+        write_atlas(source, predictor, path, embedding, progress)
     return predictor
 
 

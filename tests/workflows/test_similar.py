@@ -285,6 +285,17 @@ def test_likes_are_blended_and_left_out(search: Search) -> None:
         assert header["QUERIES"] == "like 1001 and 1002"
 
 
+def test_queries_are_projected_as_the_atlas_is(search: Search) -> None:
+    small = search.folder / "small.h5"
+    embed(EmbedConfig(catalog=str(search.atlas), output=small, dim=4, whiten=True))
+    renamed = changed(
+        search.archive, search.folder / "renamed.h5", object_id=np.arange(24, dtype=np.int64)
+    )
+    rows = search.rows(queries=str(renamed), among=small, n_neighbours=1)
+    np.testing.assert_array_equal(rows["NEIGHBOUR_ID"], 1000 + rows["QUERY_ID"])
+    np.testing.assert_allclose(rows["SIMILARITY"], 1, atol=1e-2)
+
+
 def test_windows_hold_for_the_neighbours(search: Search) -> None:
     rows = search.rows(where=("Z_SPEC < 0.2",), within=("Z_SPEC=0.05",), n_neighbours=24)
     archive = open_archive(search.archive)
