@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from torch import Generator, Tensor
 
 from photoz_ssl.datasets.augment import add_noise, band_mad, deredden, transform_and_crop
-from photoz_ssl.neighbours.index import nearest
+from photoz_ssl.neighbours.exact import nearest
 from photoz_ssl.survey.archive import Archive, open_archive
 from photoz_ssl.workflows.inference import Predictor
 
@@ -69,7 +69,7 @@ def retrieved(
             generator,
         )
         copies.append(predictor.runtime.represent(view))
-    found = nearest(np.concatenate(copies), np.concatenate(originals), 1)[:, 0]
+    found = nearest(np.concatenate(copies), np.concatenate(originals), 1).row[:, 0]
     return float(np.mean(found == np.arange(len(rows))))
 
 

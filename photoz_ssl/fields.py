@@ -13,6 +13,7 @@ __all__ = [
     "argument",
     "device_option",
     "option",
+    "optional_argument",
     "output_option",
     "overwrite_option",
     "refuse_unless",
@@ -52,6 +53,11 @@ def required_option(help: str, *, flags: tuple[str, ...] = ()) -> Any:
 def argument(help: str) -> Any:
     """A field that the command line takes as a positional argument."""
     return field(metadata={"help": help, "argument": True})
+
+
+def optional_argument(help: str) -> Any:
+    """A field that the command line takes as a positional argument, or None without one."""
+    return field(default=None, metadata={"help": help, "argument": True})
 
 
 def output_option(what: str) -> Any:

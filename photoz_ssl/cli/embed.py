@@ -13,6 +13,8 @@ EXAMPLES = "\n".join(
         "photoz-ssl embed survey.h5 -o atlas.h5",
         "photoz-ssl embed galaxies.fits --frames frames/ -o atlas.h5",
         "photoz-ssl embed survey.h5 --model run/encoder.safetensors -o atlas.h5",
+        "photoz-ssl embed survey.h5 --dim 64 --whiten -o small.h5",
+        "photoz-ssl embed 'parts/atlas-*.h5' -o atlas.h5",
     )
 )
 
@@ -22,7 +24,8 @@ def embed(quiet: bool, verbose: bool, **options: Any) -> None:
     """Compute representations once, for searching.
 
     The output is an atlas: for each row of CATALOG, in its order, the vector that the model
-    makes of the galaxy's image, and a small picture of it.
+    makes of the galaxy's image, and a small picture of it. Of atlases, which may be parts of a
+    survey embedded on several machines, it makes one.
     """
     from photoz_ssl.workflows.embed import embed as run
 

@@ -98,7 +98,8 @@ def _own_first(config_class: Any) -> list[dataclasses.Field[Any]]:
 
 def _parameter(field: dataclasses.Field[Any], annotation: Any) -> click.Parameter:
     if field.metadata.get("argument"):
-        return click.Argument([field.name], type=_click_type(annotation, ()))
+        required = field.default is dataclasses.MISSING
+        return click.Argument([field.name], type=_click_type(annotation, ()), required=required)
     flag = "--" + field.name.replace("_", "-")
     declarations = [*(field.metadata["flags"] or (flag,)), field.name]
     if annotation is bool:
@@ -109,12 +110,13 @@ def _parameter(field: dataclasses.Field[Any], annotation: Any) -> click.Paramete
     settings: dict[str, Any] = {
         "type": _click_type(annotation, field.metadata["choices"]),
         "help": field.metadata["help"],
+        "multiple": _is_list_of_text(annotation),
     }
     if field.name == "recipe":
         settings |= {"is_eager": True, "callback": _apply_recipe}
     if field.metadata.get("required"):
         return click.Option(declarations, required=True, **settings)
-    says_default = field.default is None or "[default:" in field.metadata["help"]
+    says_default = field.default in (None, ()) or "[default:" in field.metadata["help"]
     return click.Option(
         declarations, default=field.default, show_default=not says_default, **settings
     )
@@ -125,6 +127,8 @@ def _click_type(annotation: Any, choices: tuple[str, ...]) -> click.ParamType[An
         return click.Choice(choices)
     if isinstance(annotation, UnionType):
         annotation = next(kind for kind in typing.get_args(annotation) if kind is not NoneType)
+    if _is_list_of_text(annotation):
+        return click.STRING
     if typing.get_origin(annotation) is tuple:
         return NumberList()
     if annotation is Path:
@@ -135,6 +139,11 @@ def _click_type(annotation: Any, choices: tuple[str, ...]) -> click.ParamType[An
         str: click.STRING,
     }
     return scalars[annotation]
+
+
+def _is_list_of_text(annotation: Any) -> bool:
+    """Whether a field is a list of text: an option that may be given several times."""
+    return typing.get_origin(annotation) is tuple and typing.get_args(annotation)[0] is str
 
 
 def _help_order(parameter: click.Parameter) -> tuple[bool, bool]:

@@ -14,6 +14,10 @@ EXAMPLES = "\n".join(
     (
         "photoz-ssl similar odd.fits --among atlas.h5 -o neighbours.fits",
         "photoz-ssl similar odd.fits --among survey.h5 -k 5 --mosaic alike.png -o neighbours.fits",
+        "photoz-ssl similar --near 229.5,42.7 --among atlas.h5 --where 'Z_SPEC < 0.1' -o out.fits",
+        "photoz-ssl similar --image my.fits --among atlas.h5 --min-separation 10arcsec -o out.fits",
+        "photoz-ssl similar --like 1001 --like 1007 --unlike 1002 --among atlas.h5 -o alike.fits",
+        "photoz-ssl similar --most-unusual 100 --among atlas.h5 -o odd.fits",
         "photoz-ssl similar odd.fits --among atlas.h5 -o - | stilts tpipe in=- ifmt=fits",
     )
 )
@@ -23,8 +27,10 @@ EXAMPLES = "\n".join(
 def similar(quiet: bool, verbose: bool, **options: Any) -> None:
     """Find the galaxies that look alike.
 
-    The output has a row for each galaxy of QUERIES and each of its neighbours, the closest
-    first. A galaxy with the id of the query is not its own neighbour.
+    The output has a row for each galaxy that is asked about and each of its neighbours, the
+    closest first. Queries are a table (with images, or with ids of the atlas), one --image, a
+    position --near which to look, or galaxies that are --like and --unlike what is wanted. A
+    galaxy is not its own neighbour.
     """
     from photoz_ssl.workflows.similar import similar as run
 

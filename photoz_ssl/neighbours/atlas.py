@@ -1,13 +1,14 @@
 """The atlas: representations of galaxies, computed once and kept for searching.
 
 An atlas has one row for each row of the catalogue that it was made from, in the same order. A
-galaxy whose image could not be used has a row of NaN and is nobody's neighbour. The
-representations are stored contiguous and uncompressed, so that they are memory-mapped.
+galaxy whose image could not be used has a row of NaN and is nobody's neighbour. Vectors and
+columns are stored contiguous and uncompressed, so that an atlas larger than memory is read by
+memory map.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,16 +19,27 @@ import numpy as np
 from numpy.typing import NDArray
 
 from photoz_ssl.errors import ArchiveError, SpecMismatchError
-from photoz_ssl.files import DeferredWrites, atomic_output
+from photoz_ssl.neighbours.products import Vectors
+from photoz_ssl.neighbours.projection import Projection
 from photoz_ssl.spec import ImageSpec
 
-__all__ = ["Atlas", "AtlasHeader", "AtlasWriter", "create_atlas", "is_atlas", "read_atlas"]
+__all__ = ["COLUMNS", "COLUMNS_GROUP", "Atlas", "AtlasHeader", "is_atlas", "read_atlas"]
 
 FORMAT = "photoz-ssl atlas"
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 
 COLUMNS = {"ObjID": "<i8", "ra": "<f8", "dec": "<f8", "specz_redshift": "<f4"}
 """Datasets with one number a galaxy, by the archive's names, and their types."""
+
+CATALOG_NAMES = {"OBJID": "ObjID", "RA": "ra", "DEC": "dec", "Z_SPEC": "specz_redshift"}
+"""What these datasets are called among the catalogue's columns."""
+
+COLUMNS_GROUP = "columns"
+"""Group of the catalogue's further columns, one 1-D dataset each."""
+
+PROJECTION_GROUP = "projection"
+
+VECTOR_KINDS = ("<f2", "<f4")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -77,7 +89,7 @@ class AtlasHeader:
 
 @dataclass(frozen=True, kw_only=True)
 class Atlas:
-    """An atlas opened for reading.
+    """An atlas opened for reading; its arrays are read-only memory maps.
 
     Parameters
     ----------
@@ -85,29 +97,54 @@ class Atlas:
         Where it is.
     header : AtlasHeader
         What made it.
+    fingerprint : str
+        SHA-256 of its ids and vectors, by which an index knows its atlas.
     object_id : ndarray, shape (n_galaxies,), int64
         Ids.
     ra, dec : ndarray, shape (n_galaxies,), float64
         Degrees; NaN where unknown.
     redshift : ndarray, shape (n_galaxies,), float32
         Spectroscopic; NaN where unknown.
-    representations : ndarray, shape (n_galaxies, n_features), float32
-        Unit vectors, a read-only memory map; NaN where there was no usable image.
+    representations : ndarray, shape (n_galaxies, n_features), float16 or float32
+        Unit vectors; NaN where there was no usable image.
+    columns : mapping of str to ndarray, shape (n_galaxies,)
+        The catalogue's columns of numbers and short text; OBJID, RA, DEC and Z_SPEC among them.
+    projection : Projection, optional
+        What the encoder's representations were projected by, as queries have to be.
     has_thumbnails : bool
         Whether it holds a picture a galaxy.
     """
 
     path: Path
     header: AtlasHeader
+    fingerprint: str
     object_id: NDArray[np.int64]
     ra: NDArray[np.float64]
     dec: NDArray[np.float64]
     redshift: NDArray[np.float32]
-    representations: NDArray[np.float32]
+    representations: Vectors
+    columns: Mapping[str, NDArray[Any]]
+    projection: Projection | None
     has_thumbnails: bool
 
     def __len__(self) -> int:
         return len(self.object_id)
+
+    def column(self, name: str) -> NDArray[Any]:
+        """A column of the catalogue, shape (n_galaxies,), whatever the case of its name.
+
+        Raises
+        ------
+        ArchiveError
+            If there is no such column.
+        """
+        by_name = {known.upper(): known for known in reversed([*self.columns])}
+        if name.upper() not in by_name:
+            raise ArchiveError(
+                f"{self.path} has no column {name}",
+                f"its columns are {', '.join([*self.columns][:40])}",
+            )
+        return self.columns[name if name in self.columns else by_name[name.upper()]]
 
     def thumbnails(self, rows: NDArray[np.integer]) -> NDArray[np.uint8]:
         """Read the pictures of some rows.
@@ -146,7 +183,7 @@ def is_atlas(path: Path) -> bool:
 
 
 def read_atlas(path: Path) -> Atlas:
-    """Open an atlas without reading its representations.
+    """Open an atlas without reading its vectors and columns.
 
     Raises
     ------
@@ -156,17 +193,25 @@ def read_atlas(path: Path) -> Atlas:
     if not path.exists():
         raise ArchiveError(f"there is no atlas {path}", "make one with photoz-ssl embed")
     with _readable(path) as file:
-        representations = _map_representations(path, file.get("representations"))
-        columns = {name: _column(path, file, name, len(representations)) for name in COLUMNS}
+        representations = _representations(path, file)
+        n_galaxies = len(representations)
+        own = {name: _column(path, file, name, n_galaxies, kind) for name, kind in COLUMNS.items()}
+        further = {
+            name: _column(path, file, f"{COLUMNS_GROUP}/{name}", n_galaxies, "")
+            for name in file.get(COLUMNS_GROUP, ())
+        }
         pictures = file.get("thumbnails")
         return Atlas(
             path=path,
             header=_header(path, file.attrs),
-            object_id=columns["ObjID"],
-            ra=columns["ra"],
-            dec=columns["dec"],
-            redshift=columns["specz_redshift"],
+            fingerprint=str(file.attrs["fingerprint"]),
+            object_id=own["ObjID"],
+            ra=own["ra"],
+            dec=own["dec"],
+            redshift=own["specz_redshift"],
             representations=representations,
+            columns={**{name: own[key] for name, key in CATALOG_NAMES.items()}, **further},
+            projection=_projection(path, file, representations.shape[1]),
             has_thumbnails=getattr(pictures, "shape", ())[:1] == representations.shape[:1],
         )
 
@@ -185,8 +230,11 @@ def _readable(path: Path) -> Iterator[h5py.File]:
 
 
 def _header(path: Path, attributes: Any) -> AtlasHeader:
-    if int(attributes["format_version"]) > FORMAT_VERSION:
+    version = int(attributes["format_version"])
+    if version > FORMAT_VERSION:
         raise ArchiveError(f"{path} is of a newer format", "update photoz-ssl")
+    if version < FORMAT_VERSION:
+        raise ArchiveError(f"{path} is of an older format", "make it again with photoz-ssl embed")
     return AtlasHeader(
         spec=ImageSpec.from_json(str(attributes["spec"])),
         model=str(attributes["model"]),
@@ -196,115 +244,48 @@ def _header(path: Path, attributes: Any) -> AtlasHeader:
     )
 
 
-def _column(path: Path, file: h5py.File, name: str, n_galaxies: int) -> NDArray[Any]:
-    dataset = file.get(name)
-    if not isinstance(dataset, h5py.Dataset) or dataset.shape != (n_galaxies,):
-        raise ArchiveError(f"{path} lacks {name!r} with one entry a representation")
-    return np.asarray(dataset[()]).astype(np.dtype(COLUMNS[name]).newbyteorder("="))
-
-
-def _map_representations(path: Path, dataset: object) -> NDArray[np.float32]:
+def _representations(path: Path, file: h5py.File) -> Vectors:
+    dataset = file.get("representations")
     if not isinstance(dataset, h5py.Dataset) or dataset.ndim != 2:
         raise ArchiveError(
             f"{path} holds no representations", "name an atlas made by photoz-ssl embed"
         )
-    if 0 in dataset.shape:
-        return np.empty(dataset.shape, dtype=np.float32)
-    offset = dataset.id.get_offset()
-    if offset is None or dataset.dtype != np.dtype("<f4"):
+    if dataset.dtype.str not in VECTOR_KINDS:
         raise ArchiveError(
-            f"the representations of {path} are compressed, chunked or not float32",
+            f"the representations of {path} are {dataset.dtype}, not float16 or float32",
+            "make the atlas again with photoz-ssl embed",
+        )
+    return _mapped(path, dataset)
+
+
+def _projection(path: Path, file: h5py.File, n_components: int) -> Projection | None:
+    if PROJECTION_GROUP not in file:
+        return None
+    mean, axes = (np.asarray(file[PROJECTION_GROUP][name][()]) for name in ("mean", "axes"))
+    if axes.shape != (*mean.shape, n_components) or {mean.dtype.str, axes.dtype.str} != {"<f4"}:
+        raise ArchiveError(f"the projection in {path} does not fit its representations")
+    return Projection(mean, axes)
+
+
+def _column(path: Path, file: h5py.File, name: str, n_galaxies: int, kind: str) -> NDArray[Any]:
+    dataset = file.get(name)
+    if not isinstance(dataset, h5py.Dataset) or dataset.shape != (n_galaxies,):
+        raise ArchiveError(f"{path} lacks {name!r} with one entry a representation")
+    if dataset.dtype.kind not in "iufS" or (kind and dataset.dtype.str != kind):
+        raise ArchiveError(f"{name!r} in {path} is of the type {dataset.dtype}")
+    return _mapped(path, dataset)
+
+
+def _mapped(path: Path, dataset: h5py.Dataset) -> NDArray[Any]:
+    """Memory-map a contiguous dataset where it lies in the file."""
+    if 0 in dataset.shape:
+        return np.empty(dataset.shape, dataset.dtype)
+    offset = dataset.id.get_offset()
+    if offset is None:
+        raise ArchiveError(
+            f"{dataset.name!r} in {path} is compressed, chunked or empty",
             "make the atlas again with photoz-ssl embed",
         )
     if path.stat().st_size < offset + dataset.size * dataset.dtype.itemsize:
         raise ArchiveError(f"{path} is truncated", "copy or make it again")
-    return np.memmap(path, dtype="<f4", mode="r", offset=offset, shape=dataset.shape)
-
-
-class AtlasWriter:
-    """Appends galaxies to an atlas whose length is known; see `create_atlas`."""
-
-    def __init__(self, file: h5py.File, disk: DeferredWrites, n_galaxies: int) -> None:
-        self._file = file
-        self._disk = disk
-        self._n_galaxies = n_galaxies
-        self._n_written = 0
-        for name, kind in COLUMNS.items():
-            file.create_dataset(name, shape=(n_galaxies,), dtype=kind)
-
-    def append(
-        self,
-        *,
-        object_id: NDArray[np.int64],
-        ra: NDArray[np.float64],
-        dec: NDArray[np.float64],
-        redshift: NDArray[np.float32],
-        representations: NDArray[np.float32],
-        thumbnails: NDArray[np.uint8] | None = None,
-    ) -> None:
-        """Write the next n galaxies.
-
-        Parameters
-        ----------
-        object_id, ra, dec, redshift : ndarray, shape (n,)
-            As in `Atlas`.
-        representations : ndarray, shape (n, n_features)
-            Unit vectors, or NaN.
-        thumbnails : ndarray, shape (n, 64, 64, 3), uint8, optional
-            Pictures; either every call has them or none.
-        """
-        rows = slice(self._n_written, self._n_written + len(object_id))
-        for name, values in zip(COLUMNS, (object_id, ra, dec, redshift), strict=True):
-            self._file[name][rows] = values
-        self._rows_of("representations", representations, "<f4")[rows] = representations
-        if thumbnails is not None:
-            self._rows_of("thumbnails", thumbnails, "u1")[rows] = thumbnails
-        self._n_written = rows.stop
-        self._disk.check()
-
-    def _rows_of(self, name: str, values: NDArray[Any], kind: str) -> Any:
-        """The dataset of that name, created when its first rows come."""
-        if name not in self._file:
-            packing: dict[str, Any] = {}
-            if values.ndim > 2:
-                packing = {"chunks": (1, *values.shape[1:]), "compression": "gzip", "shuffle": True}
-            shape = (self._n_galaxies, *values.shape[1:])
-            self._file.create_dataset(name, shape=shape, dtype=kind, **packing)
-        return self._file[name]
-
-
-@contextmanager
-def create_atlas(
-    path: Path, header: AtlasHeader, n_galaxies: int, *, overwrite: bool = False
-) -> Iterator[AtlasWriter]:
-    """Write an atlas in bounded memory; it appears under its name when it is complete.
-
-    Parameters
-    ----------
-    path : Path
-        The atlas to write.
-    header : AtlasHeader
-        What makes it.
-    n_galaxies : int
-        Its length.
-    overwrite : bool
-        Whether an existing file may be replaced.
-
-    Raises
-    ------
-    photoz_ssl.errors.OutputError
-        If it exists already or cannot be written.
-    """
-    with (
-        atomic_output(path, overwrite=overwrite) as temporary,
-        DeferredWrites(temporary) as disk,
-        h5py.File(disk, "w") as file,
-    ):
-        file.attrs["format"] = FORMAT
-        file.attrs["format_version"] = FORMAT_VERSION
-        file.attrs["spec"] = header.spec.to_json()
-        file.attrs["model"] = header.model
-        file.attrs["model_sha256"] = header.model_sha256
-        file.attrs["catalog"] = header.catalog
-        file.attrs["has_ids"] = header.has_ids
-        yield AtlasWriter(file, disk, n_galaxies)
+    return np.memmap(path, dtype=dataset.dtype, mode="r", offset=offset, shape=dataset.shape)

@@ -1,16 +1,81 @@
-"""The neighbours of galaxies in an atlas, as the rows of a table."""
+"""Questions to an atlas, and the neighbours that answer them."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
 
 from photoz_ssl.neighbours.atlas import Atlas
-from photoz_ssl.neighbours.index import NOBODY, cosine, nearest
+from photoz_ssl.neighbours.exact import NOBODY, Found, Window, nearest
+from photoz_ssl.neighbours.windows import Tolerance, separation
 
-__all__ = ["Neighbours", "find_neighbours"]
+__all__ = ["Neighbours", "Queries", "Restriction", "find_neighbours", "rocchio"]
+
+ROCCHIO = (1.0, 0.75, 0.15)
+"""Weights of the query, of what is liked and of what is not (Manning et al. 2008, section 9.1)."""
+
+SAME_PLACE = 10 / 3600
+"""Degrees within which galaxies of one id are the same: other surveys count from 1, too."""
+
+Rows = NDArray[np.int64]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Queries:
+    """Galaxies whose look-alikes are wanted; one entry each.
+
+    Parameters
+    ----------
+    vectors : ndarray, shape (n, n_features), float32
+        Unit vectors as the atlas has them; NaN for one that cannot be asked.
+    object_id : ndarray, shape (n,), int64
+        Ids.
+    has_ids : bool
+        Whether these are the ids of a catalogue, and not just numbers.
+    ra, dec : ndarray, shape (n,), float64
+        Degrees; NaN where unknown.
+    row : ndarray, shape (n,), int64
+        Its row in the atlas; `NOBODY` for a galaxy from elsewhere.
+    values : mapping of str to ndarray, shape (n,)
+        Columns of the queries that a window compares.
+    """
+
+    vectors: NDArray[np.float32]
+    object_id: Rows
+    has_ids: bool
+    ra: NDArray[np.float64]
+    dec: NDArray[np.float64]
+    row: Rows
+    values: Mapping[str, NDArray[np.float64]] = field(default_factory=dict)
+
+    def __len__(self) -> int:
+        return len(self.object_id)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Restriction:
+    """What a neighbour has to be beside similar.
+
+    Parameters
+    ----------
+    among : ndarray, shape (n_galaxies,), bool, optional
+        Which galaxies of the atlas to search; all if None.
+    left_out : ndarray, shape (n,), int64
+        Rows of the atlas that answer no query.
+    min_separation : float
+        Smallest angle from the query on the sky, degrees; a galaxy without a position is
+        nobody's neighbour if it is above 0.
+    within : sequence of Tolerance
+        Columns in which query and neighbour may differ by so much at most.
+    """
+
+    among: NDArray[np.bool_] | None = None
+    left_out: Rows = field(default_factory=lambda: np.empty(0, np.int64))
+    min_separation: float = 0.0
+    within: Sequence[Tolerance] = ()
 
 
 @dataclass(frozen=True)
@@ -26,12 +91,12 @@ class Neighbours:
     row : ndarray, int64
         The neighbour's row in the atlas.
     similarity : ndarray, float64
-        Cosine of the two representations.
+        Cosine of the two representations, to the precision of those stored.
     """
 
-    query: NDArray[np.int64]
+    query: Rows
     rank: NDArray[np.int32]
-    row: NDArray[np.int64]
+    row: Rows
     similarity: NDArray[np.float64]
 
     def __len__(self) -> int:
@@ -39,35 +104,97 @@ class Neighbours:
 
 
 def find_neighbours(
-    representations: NDArray[np.float32],
-    object_id: NDArray[np.int64] | None,
-    atlas: Atlas,
-    n_neighbours: int,
+    queries: Queries, atlas: Atlas, n_neighbours: int, restriction: Restriction | None = None
 ) -> Neighbours:
     """Find the galaxies of an atlas that look most like each query.
 
+    A galaxy is not its own neighbour: neither its own row of the atlas, nor one of its id at
+    its place on the sky.
+
     Parameters
     ----------
-    representations : ndarray, shape (n_queries, n_features)
-        Unit vectors by the atlas's own model; a query with a NaN gets no neighbours.
-    object_id : ndarray, shape (n_queries,), optional
-        Ids of the queries: a galaxy of the same id is not its own neighbour. Where there are
-        none, or the atlas has none, a galaxy may find itself.
+    queries : Queries
+        What to look for.
     atlas : Atlas
         Where to search.
     n_neighbours : int
         How many a query, or as many as there are.
+    restriction : Restriction, optional
+        Who may answer; everyone if None.
     """
-    ids = object_id if atlas.header.has_ids else None
+    limits = restriction or Restriction()
     found = nearest(
-        representations,
+        queries.vectors,
         atlas.representations,
         n_neighbours,
-        query_id=ids,
         vector_id=atlas.object_id,
+        among=limits.among,
+        window=window_of(queries, atlas, limits),
     )
-    query, place = np.nonzero(found != NOBODY)
-    row = found[query, place]
-    similarity = cosine(representations[query], atlas.representations[row])
-    order = np.lexsort((row, -similarity, query))
-    return Neighbours(query, (place + 1).astype(np.int32), row[order], similarity[order])
+    return as_pairs(found)
+
+
+def as_pairs(found: Found) -> Neighbours:
+    """The neighbours of each query as one list of pairs."""
+    query, place = np.nonzero(found.row != NOBODY)
+    similarity = np.clip(found.similarity[query, place], -1, 1)
+    return Neighbours(query, (place + 1).astype(np.int32), found.row[query, place], similarity)
+
+
+def window_of(queries: Queries, atlas: Atlas, restriction: Restriction) -> Window:
+    """The pairs of a query and a row of the atlas that a restriction allows."""
+    columns = [
+        (queries.values[limit.column], atlas.column(limit.column), limit.most)
+        for limit in restriction.within
+    ]
+    closest = restriction.min_separation
+    places = (queries.ra, queries.dec, atlas.ra, atlas.dec)
+
+    def apart(query: Rows, row: Rows) -> NDArray[np.float64]:
+        ra, dec, other_ra, other_dec = places
+        return separation(ra[query], dec[query], other_ra[row], other_dec[row])
+
+    def window(query: Rows, row: Rows) -> NDArray[np.bool_]:
+        allowed: NDArray[np.bool_] = queries.row[query] != row
+        if len(restriction.left_out):
+            allowed &= ~np.isin(row, restriction.left_out)
+        for values, column, most in columns:
+            allowed &= np.abs(values[query] - column[row]) <= most
+        if closest > 0:
+            allowed[allowed] = apart(query[allowed], row[allowed]) >= closest
+        if queries.has_ids and atlas.header.has_ids:
+            same = allowed & (queries.object_id[query] == atlas.object_id[row])
+            allowed[same] = apart(query[same], row[same]) > SAME_PLACE
+        return allowed
+
+    return window
+
+
+def rocchio(
+    queries: NDArray[np.float32] | None,
+    like: NDArray[np.float32],
+    unlike: NDArray[np.float32],
+) -> NDArray[np.float32]:
+    """Move queries towards what is liked and away from what is not (Rocchio 1971).
+
+    Parameters
+    ----------
+    queries : ndarray, shape (n, n_features), optional
+        Unit vectors; if None, what is liked is the one query.
+    like, unlike : ndarray, shape (m, n_features)
+        Unit vectors, any number of each.
+
+    Returns
+    -------
+    ndarray, shape (n, n_features)
+        Unit vectors; NaN where all cancels.
+    """
+    weight, liking, disliking = ROCCHIO
+    n_features = like.shape[1]
+    moved = np.zeros((1, n_features)) if queries is None else weight * queries.astype(np.float64)
+    if len(like):
+        moved = moved + liking * like.astype(np.float64).mean(axis=0)
+    if len(unlike):
+        moved = moved - disliking * unlike.astype(np.float64).mean(axis=0)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        return np.asarray(moved / np.linalg.norm(moved, axis=1, keepdims=True), np.float32)

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
+from photoz_ssl.spec import ImageSpec
 from photoz_ssl.survey.flags import UNUSABLE, RowFlag
 
-__all__ = ["GalaxyBlock", "RowProblem"]
+__all__ = ["GalaxyBlock", "GalaxySource", "RowProblem"]
 
 
 @dataclass(frozen=True)
@@ -82,3 +85,46 @@ class GalaxyBlock:
     def usable(self) -> NDArray[np.bool_]:
         """Which rows have an image that a network can be given, shape (n,)."""
         return np.asarray((self.flags & int(UNUSABLE)) == 0)
+
+
+class GalaxySource(Protocol):
+    """Galaxies in the order of their file; see `survey.sources.open_source`."""
+
+    @property
+    def n_rows(self) -> int:
+        """Rows of the input."""
+
+    @property
+    def spec(self) -> ImageSpec:
+        """What the images are."""
+
+    @property
+    def table_dtype(self) -> np.dtype[Any]:
+        """Structured: the columns of each block's ``table``."""
+
+    @property
+    def column_cards(self) -> dict[str, dict[str, str]]:
+        """For each column its TUNIT, TUCD, TDISP, TCOMM and TNULL cards, where it has them."""
+
+    @property
+    def id_column(self) -> str | None:
+        """Which column is the id."""
+
+    @property
+    def ra_column(self) -> str | None:
+        """Which column is the right ascension."""
+
+    @property
+    def dec_column(self) -> str | None:
+        """Which column is the declination."""
+
+    @property
+    def dust(self) -> str:
+        """Where the reddening is from; to be read after the blocks."""
+
+    @property
+    def notices(self) -> tuple[str, ...]:
+        """What a user should know; to be read after the blocks."""
+
+    def blocks(self, block_size: int) -> Iterator[GalaxyBlock]:
+        """All rows in order, at most ``block_size`` at a time."""

@@ -8,7 +8,6 @@ from concurrent.futures import Executor, ThreadPoolExecutor
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,7 +16,7 @@ from photoz_ssl.config import SPLITS, CatalogImages
 from photoz_ssl.errors import CatalogError, CutoutError
 from photoz_ssl.spec import NETWORK_SIZE, ImageSpec
 from photoz_ssl.survey.archive import Archive, is_archive, open_archive
-from photoz_ssl.survey.blocks import GalaxyBlock, RowProblem
+from photoz_ssl.survey.blocks import GalaxyBlock, GalaxySource, RowProblem
 from photoz_ssl.survey.catalog import Catalog, open_catalog
 from photoz_ssl.survey.cutouts import (
     StampColumn,
@@ -33,7 +32,7 @@ from photoz_ssl.survey.npz import is_npz
 from photoz_ssl.survey.pasquet import open_pasquet
 from photoz_ssl.survey.stamps import Stamp, StampProblem
 
-__all__ = ["GalaxySource", "open_source"]
+__all__ = ["GalaxySource", "catalog_source", "open_source", "says_where_images_are"]
 
 SAMPLE_ROWS = 1000
 """Rows that the conventions of a table are recognised by, fewer if images make them long."""
@@ -43,49 +42,6 @@ SAMPLE_BYTES = 1 << 24
 MOST_READERS = 8
 LOWEST_REDSHIFT = -0.02
 """Below it a number in a column of redshifts stands for a missing one."""
-
-
-class GalaxySource(Protocol):
-    """Galaxies in the order of their file; see `open_source`."""
-
-    @property
-    def n_rows(self) -> int:
-        """Rows of the input."""
-
-    @property
-    def spec(self) -> ImageSpec:
-        """What the images are."""
-
-    @property
-    def table_dtype(self) -> np.dtype[Any]:
-        """Structured: the columns of each block's ``table``."""
-
-    @property
-    def column_cards(self) -> dict[str, dict[str, str]]:
-        """For each column its TUNIT, TUCD, TDISP, TCOMM and TNULL cards, where it has them."""
-
-    @property
-    def id_column(self) -> str | None:
-        """Which column is the id."""
-
-    @property
-    def ra_column(self) -> str | None:
-        """Which column is the right ascension."""
-
-    @property
-    def dec_column(self) -> str | None:
-        """Which column is the declination."""
-
-    @property
-    def dust(self) -> str:
-        """Where the reddening is from; to be read after the blocks."""
-
-    @property
-    def notices(self) -> tuple[str, ...]:
-        """What a user should know; to be read after the blocks."""
-
-    def blocks(self, block_size: int) -> Iterator[GalaxyBlock]:
-        """All rows in order, at most ``block_size`` at a time."""
 
 
 @contextmanager
@@ -134,20 +90,52 @@ def open_source(
         return
     size = NETWORK_SIZE if is_npz(path) else size
     spec = ImageSpec(size=size) if spec is None else spec
+    with (
+        _open_table(path, mgs_cut) as catalog,
+        catalog_source(
+            catalog,
+            images,
+            spec=spec,
+            workers=workers,
+            redshift_column=redshift_column,
+            split_column=split_column,
+            strict=strict,
+        ) as source,
+    ):
+        yield source
+
+
+@contextmanager
+def catalog_source(
+    catalog: Catalog,
+    images: CatalogImages,
+    *,
+    spec: ImageSpec,
+    workers: int = 0,
+    redshift_column: str | None = None,
+    split_column: str | None = None,
+    strict: bool = False,
+) -> Iterator[GalaxySource]:
+    """The galaxies of an open catalogue; the parameters are those of `open_source`."""
     workers = workers or min(os.cpu_count() or 1, MOST_READERS)
-    with _open_table(path, mgs_cut) as catalog:
-        columns = _choose_columns(catalog, images, redshift_column, split_column)
-        stamps = _find_stamps(catalog, images, columns, spec, size)
-        most = max(1, min(SAMPLE_ROWS, SAMPLE_BYTES // catalog.dtype.itemsize))
-        sample = catalog.read(0, min(most, catalog.n_rows))
-        reddening = Reddening(sample, has_position=columns.ra is not None, dust_dir=images.dust_dir)
-        if columns.ra is None and not reddening.has_column:
-            raise CatalogError(
-                f"{path} has no columns RA and DEC, and none with the reddening",
-                "add the positions in degrees, or a column EBV",
-            )
-        with ThreadPoolExecutor(workers) as pool:
-            yield CatalogSource(catalog, columns, stamps, reddening, spec, pool, strict)
+    columns = _choose_columns(catalog, images, redshift_column, split_column)
+    stamps = _find_stamps(catalog, images, columns, spec)
+    most = max(1, min(SAMPLE_ROWS, SAMPLE_BYTES // catalog.dtype.itemsize))
+    sample = catalog.read(0, min(most, catalog.n_rows))
+    reddening = Reddening(sample, has_position=columns.ra is not None, dust_dir=images.dust_dir)
+    if columns.ra is None and not reddening.has_column:
+        raise CatalogError(
+            f"{catalog.path} has no columns RA and DEC, and none with the reddening",
+            "add the positions in degrees, or a column EBV",
+        )
+    with ThreadPoolExecutor(workers) as pool:
+        yield CatalogSource(catalog, columns, stamps, reddening, spec, pool, strict)
+
+
+def says_where_images_are(catalog: Catalog, images: CatalogImages) -> bool:
+    """Whether options or columns tell where the images of a catalogue's rows are."""
+    told = images.cutouts is not None or images.frames is not None
+    return told or image_column(catalog) is not None or file_column(catalog) is not None
 
 
 def _open_table(path: str, mgs_cut: bool) -> AbstractContextManager[Catalog]:
@@ -360,9 +348,10 @@ def _choose_columns(
 
 
 def _find_stamps(
-    catalog: Catalog, images: CatalogImages, columns: Columns, spec: ImageSpec, size: int
+    catalog: Catalog, images: CatalogImages, columns: Columns, spec: ImageSpec
 ) -> Stamps:
     """Where the images are, in the order of precedence: template, frames, column, file names."""
+    size = spec.size
     if images.cutouts is not None:
         return StampFiles.from_template(images.cutouts, catalog, size, spec.bands)
     if images.frames is not None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ import fitsio
 import numpy as np
 from astropy.io import fits
 from astropy.wcs import WCS
+from astropy.wcs.utils import proj_plane_pixel_scales
 from numpy.typing import NDArray
 
 from photoz_ssl.spec import NETWORK_SIZE
@@ -19,7 +21,17 @@ from photoz_ssl.survey.flags import RowFlag
 from photoz_ssl.survey.units import nanomaggies_in
 from photoz_ssl.survey.unpacking import UNPACKING_ERRORS, plain_file
 
-__all__ = ["Stamp", "StampProblem", "crop", "finite", "flux_factor", "read_stamp", "require_bands"]
+__all__ = [
+    "ImageFacts",
+    "Stamp",
+    "StampProblem",
+    "crop",
+    "finite",
+    "flux_factor",
+    "image_facts",
+    "read_stamp",
+    "require_bands",
+]
 
 SUFFIXES = ("", ".gz", ".bz2", ".fz")
 BAND_KEYWORDS = ("BAND", "FILTER", "EXTNAME")
@@ -105,6 +117,53 @@ def read_stamp(
     for path, these in zip(paths, wanted, strict=True):
         planes += _read_planes(_existing(path), these, size, ra, dec, unitless)
     return finite(np.concatenate(planes), str(paths[0]))
+
+
+@dataclass(frozen=True)
+class ImageFacts:
+    """What an image's header tells; NaN where it does not.
+
+    Parameters
+    ----------
+    ra, dec : float
+        Of its middle, degrees.
+    pixel_scale : float
+        Arcseconds a pixel.
+    ebv : float
+        E(B-V), magnitudes.
+    """
+
+    ra: float
+    dec: float
+    pixel_scale: float
+    ebv: float
+
+
+def image_facts(path: Path) -> ImageFacts:
+    """Read what the header of a file's first image tells.
+
+    Raises
+    ------
+    StampProblem
+        If the file is missing or has no image.
+    """
+    found = _existing(path)
+    try:
+        with plain_file(found, most_bytes=MOST_BYTES) as name, fitsio.FITS(name) as file:
+            image = next(hdu for hdu in file if _is_image(hdu))
+            header = {card["name"]: card for card in image.read_header_list()}
+            height, width = image.get_dims()[-2:]
+    except (*UNPACKING_ERRORS, StopIteration) as error:
+        raise StampProblem(
+            RowFlag.IMAGE_DAMAGED, f"{found} is truncated or not a readable FITS image"
+        ) from error
+    wcs = _wcs_of(header)
+    ra, dec, scale = np.nan, np.nan, np.nan
+    if wcs is not None:
+        ra, dec = (float(angle) for angle in wcs.wcs_pix2world(width // 2, height // 2, 0))
+        scale = 3600 * float(np.mean(proj_plane_pixel_scales(wcs)))
+    ebv = header["EBV"]["value"] if "EBV" in header else np.nan
+    return ImageFacts(ra, dec, scale, float(ebv) if isinstance(ebv, int | float) else np.nan)
 
 
 def _read_planes(
@@ -255,16 +314,21 @@ def _window(
 
 def _pixel_of(header: Header, ra: float, dec: float) -> tuple[float, float] | None:
     """Column and row of a position, from 0; None without a celestial WCS or a position."""
-    if not (np.isfinite(ra) and np.isfinite(dec)) or "CTYPE1" not in header:
-        return None
-    known = (card["card_string"] for name, card in header.items() if WCS_CARD.match(name))
-    wcs = _celestial_wcs("".join(card.ljust(80) for card in known))
+    wcs = _wcs_of(header) if np.isfinite(ra) and np.isfinite(dec) else None
     if wcs is None:
         return None
     x, y = wcs.wcs_world2pix(ra, dec, 0)
     if not (np.isfinite(x) and np.isfinite(y)):
         return (-1e9, -1e9)
     return float(np.clip(x, -1e9, 1e9)), float(np.clip(y, -1e9, 1e9))
+
+
+def _wcs_of(header: Header) -> WCS | None:
+    """The celestial WCS of an image, or None."""
+    if "CTYPE1" not in header:
+        return None
+    known = (card["card_string"] for name, card in header.items() if WCS_CARD.match(name))
+    return _celestial_wcs("".join(card.ljust(80) for card in known))
 
 
 @lru_cache(maxsize=16)

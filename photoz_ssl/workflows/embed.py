@@ -2,31 +2,32 @@
 
 from __future__ import annotations
 
+import tempfile
 import time
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from pathlib import Path, PurePath
 from typing import TYPE_CHECKING
 
 import numpy as np
-from numpy.typing import NDArray
 
 from photoz_ssl.config import EmbedConfig, SimilarConfig
-from photoz_ssl.errors import CatalogError, CutoutError
-from photoz_ssl.files import claim_output
-from photoz_ssl.neighbours.atlas import AtlasHeader, create_atlas
+from photoz_ssl.errors import CatalogError, ConfigError
+from photoz_ssl.files import claim_output, output_errors
+from photoz_ssl.neighbours.atlas import Atlas, AtlasHeader, read_atlas
+from photoz_ssl.neighbours.atlas_writer import create_atlas
 from photoz_ssl.progress import Progress, silent
 from photoz_ssl.spec import NETWORK_SIZE
-from photoz_ssl.survey.blocks import GalaxyBlock
 from photoz_ssl.survey.sources import GalaxySource, open_source
+from photoz_ssl.workflows.atlas_encoder import has_ids, no_image, represented
+from photoz_ssl.workflows.atlases import named_atlases, rewrite_atlases
 from photoz_ssl.workflows.thumbnails import thumbnails
 
 if TYPE_CHECKING:
     from photoz_ssl.workflows.inference import Predictor
 
-__all__ = ["EmbedReport", "embed", "has_ids", "load_model", "represented", "write_atlas"]
-
-Represented = tuple[GalaxyBlock, NDArray[np.float32]]
+__all__ = ["EmbedReport", "embed", "load_model", "write_atlas"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,7 +43,7 @@ class EmbedReport:
     n_features : int
         Length of a representation.
     model, device : str
-        Name of the model, and where it ran.
+        Name of the model, and where it ran; nowhere, where atlases were rewritten.
     rate : float
         Galaxies a second.
     notices : tuple of str
@@ -54,16 +55,16 @@ class EmbedReport:
     n_represented: int
     n_features: int
     model: str
-    device: str
-    rate: float
+    device: str = ""
+    rate: float = 0.0
     notices: tuple[str, ...] = ()
 
     def summary(self) -> str:
         """One line: what was written, with which model, and how fast."""
+        pace = f", {self.rate:.0f} galaxies/s on {self.device}" if self.device else ""
         return (
             f"photoz-ssl: {self.n_represented} of {self.n_rows} galaxies as {self.n_features}"
-            f" numbers each → {self.output}; model {self.model},"
-            f" {self.rate:.0f} galaxies/s on {self.device}"
+            f" numbers each → {self.output}; model {self.model}{pace}"
         )
 
 
@@ -86,9 +87,47 @@ def embed(config: EmbedConfig, *, progress: Progress = silent) -> EmbedReport:
         If the output exists, the input or the model cannot be read, they do not fit
         together, or not one row has a usable image. Nothing is written then.
     """
-    claim_output(config.output, overwrite=config.overwrite)
+    output = config.output
+    if output is None:
+        raise ConfigError("embed has nothing to write to", "name the atlas with -o")
+    claim_output(output, overwrite=config.overwrite)
+    atlases = named_atlases(config.catalog)
+    if atlases:
+        return _rewrite(atlases, output, config, progress)
     with open_source(config.catalog, config, size=NETWORK_SIZE, workers=config.workers) as source:
-        return write_atlas(source, load_model(config, source.n_rows), config, progress)
+        predictor = load_model(config, source.n_rows)
+        if config.dim is None:
+            return write_atlas(source, predictor, output, config, progress)
+        with _beside(output) as whole:
+            full = replace(config, dim=None, whiten=False, vectors="float32")
+            report = write_atlas(source, predictor, whole, full, progress)
+            rewrite_atlases([read_atlas(whole)], output, config, progress)
+            return replace(report, output=output, n_features=config.dim)
+
+
+def _rewrite(
+    atlases: Sequence[Atlas], output: Path, config: EmbedConfig, progress: Progress
+) -> EmbedReport:
+    """Write an atlas of others; nothing is embedded."""
+    n_represented = rewrite_atlases(atlases, output, config, progress)
+    written = read_atlas(output)
+    return EmbedReport(
+        output=output,
+        n_rows=len(written),
+        n_represented=n_represented,
+        n_features=written.representations.shape[1],
+        model=written.header.model,
+    )
+
+
+@contextmanager
+def _beside(output: Path) -> Iterator[Path]:
+    """A passing file in the output's folder, where there is room for it."""
+    with (
+        output_errors(output),
+        tempfile.TemporaryDirectory(prefix=".photoz-ssl-", dir=output.parent) as folder,
+    ):
+        yield Path(folder) / "atlas.h5"
 
 
 def load_model(config: EmbedConfig | SimilarConfig, n_galaxies: int = 0) -> Predictor:
@@ -107,14 +146,12 @@ def load_model(config: EmbedConfig | SimilarConfig, n_galaxies: int = 0) -> Pred
     )
 
 
-def has_ids(source: GalaxySource) -> bool:
-    """Whether the ids of the galaxies are the input's own, and not their row numbers."""
-    name = source.id_column
-    return name is not None and np.dtype(source.table_dtype[name]).kind in "iu"
-
-
 def write_atlas(
-    source: GalaxySource, predictor: Predictor, config: EmbedConfig, progress: Progress = silent
+    source: GalaxySource,
+    predictor: Predictor,
+    output: Path,
+    config: EmbedConfig,
+    progress: Progress = silent,
 ) -> EmbedReport:
     """Represent the galaxies of a source; as `embed`, with both of its inputs open."""
     source.spec.require_usable_by(
@@ -132,7 +169,9 @@ def write_atlas(
     start = time.perf_counter()
     n_rows = n_represented = n_features = 0
     first_problem = ""
-    with create_atlas(config.output, header, source.n_rows, overwrite=config.overwrite) as atlas:
+    with create_atlas(
+        output, header, source.n_rows, vectors=config.vectors, overwrite=config.overwrite
+    ) as atlas:
         for block, representations in represented(source, predictor, config.batch_size):
             atlas.append(
                 object_id=block.object_id,
@@ -140,6 +179,7 @@ def write_atlas(
                 dec=block.dec,
                 redshift=block.redshift,
                 representations=representations,
+                table=block.table,
                 thumbnails=(
                     thumbnails(block.images, source.spec.reddening(block.ebv))
                     if config.thumbnails
@@ -154,7 +194,7 @@ def write_atlas(
         if not n_represented:
             raise no_image(config.catalog, first_problem)
     return EmbedReport(
-        output=config.output,
+        output=output,
         n_rows=n_rows,
         n_represented=n_represented,
         n_features=n_features,
@@ -162,27 +202,6 @@ def write_atlas(
         device=predictor.device_name,
         rate=n_rows / max(time.perf_counter() - start, 1e-9),
         notices=(*source.notices, *_unrepresented(n_rows - n_represented, n_rows, first_problem)),
-    )
-
-
-def represented(
-    source: GalaxySource, predictor: Predictor, batch_size: int
-) -> Iterator[Represented]:
-    """Blocks of galaxies and their representations, NaN where the image cannot be used."""
-    for block in source.blocks(batch_size):
-        usable = block.usable
-        found = predictor.represent(block.images[usable], block.ebv[usable])
-        representations = np.full((len(block), found.shape[1]), np.nan, np.float32)
-        representations[usable] = found
-        yield block, representations
-
-
-def no_image(catalog: str, first_problem: str) -> CutoutError:
-    """The error about an input without a single usable image."""
-    reason = f"; the first problem: {first_problem}" if first_problem else ""
-    return CutoutError(
-        f"no row of {catalog} has a usable image{reason}",
-        "say where the images are with --cutouts or --frames, or mend them",
     )
 
 

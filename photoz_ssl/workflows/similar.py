@@ -1,64 +1,52 @@
-"""The galaxies of an atlas that look like those of a catalogue."""
+"""The galaxies of an atlas that look like those that are asked about."""
 
 from __future__ import annotations
 
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass, field
-from pathlib import Path, PurePath
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
-from numpy.typing import NDArray
 
 from photoz_ssl import __version__
 from photoz_ssl.config import EmbedConfig, SimilarConfig
-from photoz_ssl.errors import ConfigError, OutputError
-from photoz_ssl.extras import import_extra
-from photoz_ssl.files import atomic_output, claim_output
+from photoz_ssl.errors import ArchiveError, CatalogError, OutputError
 from photoz_ssl.neighbours.atlas import Atlas, is_atlas, read_atlas
-from photoz_ssl.neighbours.query import Neighbours, find_neighbours
+from photoz_ssl.neighbours.expressions import parse_condition
+from photoz_ssl.neighbours.query import Neighbours, Restriction, find_neighbours
+from photoz_ssl.neighbours.unusual import most_unusual
+from photoz_ssl.neighbours.windows import parse_angle, parse_tolerance, rows_where
 from photoz_ssl.progress import Progress, silent
 from photoz_ssl.spec import NETWORK_SIZE
-from photoz_ssl.survey.blocks import GalaxyBlock
-from photoz_ssl.survey.sources import GalaxySource, open_source
-from photoz_ssl.survey.tables import STDOUT, Card, TableColumn, claim_table, write_table
-from photoz_ssl.workflows.embed import has_ids, load_model, no_image, represented, write_atlas
-from photoz_ssl.workflows.thumbnails import MosaicRow, draw_mosaic, thumbnails
+from photoz_ssl.survey.tables import STDOUT, Card, TableFile, claim_table, write_tables
+from photoz_ssl.workflows.asking import open_question
+from photoz_ssl.workflows.atlas_encoder import AtlasEncoder, no_image
+from photoz_ssl.workflows.gallery import (
+    claim_galleries,
+    finish,
+    gallery_notices,
+    open_galleries,
+    show,
+    wants_pictures,
+)
+from photoz_ssl.workflows.neighbour_table import (
+    NEIGHBOUR_COLUMNS,
+    UNUSUAL_COLUMNS,
+    begin_table,
+    neighbour_rows,
+    unusual_rows,
+)
+from photoz_ssl.workflows.questions import Asked, Question, asked_of_rows
 
 if TYPE_CHECKING:
     from photoz_ssl.workflows.inference import Predictor
 
-__all__ = ["EXTNAME", "SimilarReport", "similar"]
+__all__ = ["EXTNAME", "UNUSUAL_EXTNAME", "SimilarReport", "similar"]
 
-EXTNAME = "NEIGHBOURS"
-MOST_MOSAIC_ROWS = 20
-
-COLUMNS = (
-    TableColumn("QUERY_ROW", "", "meta.record", "Row of the queries, from 0", "I12"),
-    TableColumn("QUERY_ID", "", "meta.id", "Id of the query", "I20"),
-    TableColumn("RANK", "", "meta.number", "Place of the neighbour, 1 is the closest", "I6"),
-    TableColumn("NEIGHBOUR_ID", "", "meta.id;meta.main", "Id of the neighbour", "I20"),
-    TableColumn("RA", "deg", "pos.eq.ra;meta.main", "Right ascension of the neighbour", "F11.6"),
-    TableColumn("DEC", "deg", "pos.eq.dec;meta.main", "Declination of the neighbour", "F11.6"),
-    TableColumn("SIMILARITY", "", "stat.value", "Cosine between the two representations", "F8.5"),
-    TableColumn(
-        "Z_SPEC", "", "src.redshift", "Spectroscopic redshift of the neighbour, or NaN", "F8.5"
-    ),
-)
-DTYPE = np.dtype(
-    [
-        ("QUERY_ROW", "i8"),
-        ("QUERY_ID", "i8"),
-        ("RANK", "i4"),
-        ("NEIGHBOUR_ID", "i8"),
-        ("RA", "f8"),
-        ("DEC", "f8"),
-        ("SIMILARITY", "f4"),
-        ("Z_SPEC", "f4"),
-    ]
-)
+EXTNAME, UNUSUAL_EXTNAME = "NEIGHBOURS", "UNUSUAL"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -69,45 +57,52 @@ class SimilarReport:
     ----------
     output : str
         The table; ``-`` is standard output.
+    what : str
+        What is in it.
     n_queries, n_without, n_pairs : int
-        Queries in all, those without a usable image, and rows of the table.
+        Queries in all, those without a vector, and pairs of a query and a neighbour.
     n_searched : int
-        Galaxies of the atlas.
+        Galaxies of the atlas that were searched.
     model : str
         Name of the model.
-    mosaic : Path, optional
-        The picture.
     notices : tuple of str
         What a user should know.
     """
 
     output: str
+    what: str
     n_queries: int
     n_without: int
     n_pairs: int
     n_searched: int
     model: str
-    mosaic: Path | None = None
     notices: tuple[str, ...] = ()
 
     def summary(self) -> str:
         """One line: what was found, among how many, with which model."""
         target = "standard output" if self.output == STDOUT else self.output
         return (
-            f"photoz-ssl: {self.n_pairs} neighbours of {self.n_queries - self.n_without} queries"
-            f" among {self.n_searched} galaxies → {target}; model {self.model}"
+            f"photoz-ssl: {self.what} among {self.n_searched} galaxies → {target};"
+            f" model {self.model}"
         )
 
 
 @dataclass
-class _Search:
-    """The search so far."""
+class _Tally:
+    """Counts of the search so far."""
 
     n_queries: int = 0
     n_without: int = 0
+    n_answered: int = 0
     n_pairs: int = 0
     first_problem: str = ""
-    mosaic: list[MosaicRow] = field(default_factory=list)
+
+    def count(self, asked: Asked, found: Neighbours) -> None:
+        self.n_queries += len(asked.queries)
+        self.n_without += int(np.isnan(asked.queries.vectors[:, 0]).sum())
+        self.n_answered += len(np.unique(found.query))
+        self.n_pairs += len(found)
+        self.first_problem = self.first_problem or asked.problem
 
 
 def similar(
@@ -127,65 +122,66 @@ def similar(
     Raises
     ------
     PhotozError
-        If an output exists, an input cannot be read, the atlas was made by another model, or
-        not one query has a usable image. Nothing is written then.
+        If an output exists, an input cannot be read, the atlas was made by another model, not
+        one query has a usable image, or nothing lies in the windows. Nothing is written then.
     """
-    _claim_outputs(config)
-    with open_source(config.queries, config, size=NETWORK_SIZE, workers=config.workers) as source:
-        predictor = load_model(config)
-        source.spec.require_usable_by(
-            predictor.spec, here=config.queries, there=f"the model {predictor.name}"
-        )
-        with _atlas(config, predictor, progress) as atlas:
-            search = _search(source, predictor, atlas, config, command_line, progress)
-            return SimilarReport(
-                output=config.output,
-                n_queries=search.n_queries,
-                n_without=search.n_without,
-                n_pairs=search.n_pairs,
-                n_searched=len(atlas),
-                model=predictor.name,
-                mosaic=config.mosaic,
-                notices=(*source.notices, *_notices(search, config)),
-            )
-
-
-def _claim_outputs(config: SimilarConfig) -> None:
-    """Refuse outputs, and a picture that cannot be drawn, before any work is done."""
+    conditions = [parse_condition(text) for text in config.where]
+    limits = Restriction(
+        min_separation=parse_angle(config.min_separation),
+        within=[parse_tolerance(text) for text in config.within],
+    )
     claim_table(config.output, overwrite=config.overwrite)
-    if config.mosaic is not None:
-        import_extra("matplotlib.figure", extra="plot", purpose="drawing a mosaic")
-        if config.mosaic.suffix.lower() != ".png":
-            raise ConfigError(f"the mosaic {config.mosaic} is not named *.png", "name it so")
-        claim_output(config.mosaic, overwrite=config.overwrite)
-        if config.mosaic.absolute() == Path(config.output).absolute():
-            raise ConfigError("--mosaic and --output are the same file", "name two files")
+    claim_galleries(config)
+    with open_question(config) as question, _open_atlas(config, question, progress) as opened:
+        atlas, encoder = opened
+        among = rows_where(atlas, conditions) if conditions else None
+        search = _Search(
+            config, atlas, encoder, replace(limits, among=among), command_line, progress
+        )
+        return search.rank_unusual() if question is None else search.answer(question)
 
 
 @contextmanager
-def _atlas(config: SimilarConfig, predictor: Predictor, progress: Progress) -> Iterator[Atlas]:
+def _open_atlas(
+    config: SimilarConfig, question: Question | None, progress: Progress
+) -> Iterator[tuple[Atlas, AtlasEncoder]]:
     """The atlas to search: the file, or a passing one made of the archive or catalogue."""
-    among = config.among
-    if is_atlas(among) or not among.exists():
-        atlas = read_atlas(among)
-        atlas.header.require_model(predictor.sha256, model=predictor.name, atlas=str(among))
-        yield atlas
+    if is_atlas(config.among) or not config.among.exists():
+        atlas = read_atlas(config.among)
+        yield atlas, AtlasEncoder(atlas, config.model, config)
         return
     with tempfile.TemporaryDirectory(prefix="photoz-ssl-") as folder:
-        embedding = EmbedConfig(
-            catalog=str(among),
-            output=Path(folder) / "atlas.h5",
-            thumbnails=config.mosaic is not None,
-            batch_size=config.batch_size,
-            cutouts=config.cutouts,
-            frames=config.frames,
-            dust_dir=config.dust_dir,
-            id_column=config.id_column,
-        )
-        images = open_source(str(among), embedding, size=NETWORK_SIZE, workers=config.workers)
-        with images as source, _no_room_for_atlas(among):
-            write_atlas(source, predictor, embedding, progress)
-        yield read_atlas(embedding.output)
+        path = Path(folder) / "atlas.h5"
+        predictor = _embed(config, question, path, progress)
+        atlas = read_atlas(path)
+        yield atlas, AtlasEncoder(atlas, config.model, config, predictor)
+
+
+def _embed(
+    config: SimilarConfig, question: Question | None, path: Path, progress: Progress
+) -> Predictor:
+    """Make a passing atlas of the archive or catalogue to search, and give its encoder."""
+    from photoz_ssl.survey.sources import open_source
+    from photoz_ssl.workflows.embed import load_model, write_atlas
+
+    embedding = EmbedConfig(
+        catalog=str(config.among),
+        thumbnails=wants_pictures(config),
+        batch_size=config.batch_size,
+        cutouts=config.cutouts,
+        frames=config.frames,
+        dust_dir=config.dust_dir,
+        id_column=config.id_column,
+    )
+    images = open_source(str(config.among), embedding, size=NETWORK_SIZE, workers=config.workers)
+    with images as source, _no_room_for_atlas(config.among):
+        predictor = load_model(config)
+        if question is not None and question.spec is not None:
+            question.spec.require_usable_by(
+                predictor.spec, here=question.name, there=f"the model {predictor.name}"
+            )
+        write_atlas(source, predictor, path, embedding, progress)
+    return predictor
 
 
 @contextmanager
@@ -200,110 +196,119 @@ def _no_room_for_atlas(among: Path) -> Iterator[None]:
         ) from error
 
 
-def _search(
-    source: GalaxySource,
-    predictor: Predictor,
-    atlas: Atlas,
-    config: SimilarConfig,
-    command_line: str,
-    progress: Progress,
-) -> _Search:
-    """Search block by block; the table appears only if this ends well."""
-    cards: list[Card] = [
-        ("CREATOR", f"photoz-ssl {__version__}", "program and version"),
-        ("MODEL", predictor.name, "model of the representations"),
-        ("MODELSHA", predictor.sha256, "SHA-256 of its file"),
-        ("QUERIES", PurePath(config.queries).name, "galaxies whose neighbours these are"),
-        ("AMONG", config.among.name, "galaxies searched"),
-        ("COMMAND", command_line, "command line"),
-    ]
-    search = _Search()
-    own_ids = has_ids(source)
-    table_file = write_table(
-        config.output,
-        extname=EXTNAME,
-        columns=COLUMNS,
-        dtype=DTYPE,
-        cards=cards,
-        overwrite=config.overwrite,
-    )
-    with _mosaic_file(config) as mosaic, table_file as table:
-        for block, representations in represented(source, predictor, config.batch_size):
-            ids = block.object_id if own_ids else None
-            found = find_neighbours(representations, ids, atlas, config.n_neighbours)
-            table.append(_rows(block, found, atlas))
-            search.n_queries += len(block)
-            search.n_without += int(np.isnan(representations[:, 0]).sum())
-            search.n_pairs += len(found)
-            search.first_problem = search.first_problem or next(
-                (problem.message for problem in block.problems), ""
-            )
-            if config.mosaic is not None and len(search.mosaic) < MOST_MOSAIC_ROWS:
-                reddening = source.spec.reddening(block.ebv)
-                search.mosaic += _mosaic_rows(block, reddening, found, atlas)
-                del search.mosaic[MOST_MOSAIC_ROWS:]
-            progress("searching for neighbours", search.n_queries, source.n_rows)
-        if search.n_queries == search.n_without:
-            raise no_image(config.queries, search.first_problem)
-        if mosaic is not None and config.mosaic is not None:
-            draw_mosaic(mosaic, search.mosaic, shown=config.mosaic)
-    return search
+@dataclass(frozen=True)
+class _Search:
+    """A search that is about to be made, with all that it needs."""
 
+    config: SimilarConfig
+    atlas: Atlas
+    encoder: AtlasEncoder
+    limits: Restriction
+    command_line: str
+    progress: Progress
 
-@contextmanager
-def _mosaic_file(config: SimilarConfig) -> Iterator[Path | None]:
-    """A passing name for the picture, which appears after the table has."""
-    if config.mosaic is None:
-        yield None
-        return
-    with atomic_output(config.mosaic, overwrite=config.overwrite) as temporary:
-        yield temporary
+    def answer(self, question: Question) -> SimilarReport:
+        """Search block by block; the table appears only if this ends well."""
+        tally = _Tally()
+        columns = [limit.column for limit in self.limits.within]
+        cards = [*self._cards(), ("QUERIES", question.name, "galaxies whose neighbours these are")]
+        with open_galleries(self.config) as galleries, self._tables() as file:
+            table = begin_table(file, EXTNAME, NEIGHBOUR_COLUMNS, cards)
+            for asked in question.blocks(self.atlas, self.encoder, columns):
+                self._require_positions(asked, question.name)
+                found = self._neighbours(asked)
+                table.append(neighbour_rows(asked, found, self.atlas))
+                show(asked, found, self.atlas, galleries)
+                tally.count(asked, found)
+                self.progress("searching for neighbours", tally.n_queries, question.n_queries)
+            self._require_answers(tally, question.name)
+            finish(galleries)
+        n_asked = tally.n_queries - tally.n_without
+        what = f"{tally.n_pairs} neighbours of {n_asked} {'query' if n_asked == 1 else 'queries'}"
+        return self._report(what, tally, (*question.notices, *self._notices(tally)))
 
+    def rank_unusual(self) -> SimilarReport:
+        """Rank the atlas by how far its galaxies are from their neighbours."""
+        config, atlas = self.config, self.atlas
+        n_unusual, n_neighbours = config.most_unusual or 0, config.n_neighbours
+        unusual = most_unusual(atlas, n_unusual, n_neighbours, self.limits, self.progress)
+        if len(unusual.row) == 0:
+            raise ArchiveError(f"no galaxy of {atlas.path} has a neighbour", "widen the window")
+        with open_galleries(config) as galleries, self._tables() as file:
+            table = begin_table(file, UNUSUAL_EXTNAME, UNUSUAL_COLUMNS, self._cards())
+            table.append(unusual_rows(unusual, atlas))
+            for start in range(0, len(unusual.row) if galleries else 0, config.batch_size):
+                asked = asked_of_rows(atlas, unusual.row[start : start + config.batch_size])
+                show(asked, self._neighbours(asked), atlas, galleries)
+            finish(galleries)
+        tally = _Tally(n_queries=len(unusual.row))
+        what = f"the {len(unusual.row)} most unusual galaxies"
+        return self._report(what, tally, self._notices(tally))
 
-def _rows(block: GalaxyBlock, found: Neighbours, atlas: Atlas) -> NDArray[np.void]:
-    rows = np.empty(len(found), dtype=DTYPE)
-    rows["QUERY_ROW"] = block.start + found.query
-    rows["QUERY_ID"] = block.object_id[found.query]
-    rows["RANK"] = found.rank
-    rows["NEIGHBOUR_ID"] = atlas.object_id[found.row]
-    rows["RA"], rows["DEC"] = atlas.ra[found.row], atlas.dec[found.row]
-    rows["SIMILARITY"] = found.similarity
-    rows["Z_SPEC"] = atlas.redshift[found.row]
-    return rows
+    def _neighbours(self, asked: Asked) -> Neighbours:
+        limits = replace(self.limits, left_out=asked.left_out)
+        return find_neighbours(asked.queries, self.atlas, self.config.n_neighbours, limits)
 
+    def _tables(self) -> AbstractContextManager[TableFile]:
+        return write_tables(self.config.output, overwrite=self.config.overwrite)
 
-def _mosaic_rows(
-    block: GalaxyBlock, reddening: NDArray[np.float32], found: Neighbours, atlas: Atlas
-) -> Iterator[MosaicRow]:
-    """A row of pictures for each query of a block that has neighbours.
-
-    ``reddening``, shape (n_galaxies,), is that of the block's pixels. The captions are the
-    query's id and the neighbours' cosines, with redshifts where known.
-    """
-    for query in np.unique(found.query)[:MOST_MOSAIC_ROWS]:
-        pairs = np.flatnonzero(found.query == query)
-        own = thumbnails(block.images[query : query + 1], reddening[query : query + 1])
-        pictures = np.concatenate([own, atlas.thumbnails(found.row[pairs])])
-        captions = [f"{block.object_id[query]}{_spelled(block.redshift[query])}"]
-        captions += [
-            f"{found.similarity[pair]:.3f}{_spelled(atlas.redshift[found.row[pair]])}"
-            for pair in pairs
+    def _cards(self) -> list[Card]:
+        header = self.atlas.header
+        return [
+            ("CREATOR", f"photoz-ssl {__version__}", "program and version"),
+            ("MODEL", header.model, "model of the representations"),
+            ("MODELSHA", header.model_sha256, "SHA-256 of its file"),
+            ("AMONG", self.config.among.name, "galaxies searched"),
+            ("COMMAND", self.command_line, "command line"),
         ]
-        yield MosaicRow(pictures, captions)
 
+    @property
+    def _n_searched(self) -> int:
+        among = self.limits.among
+        return len(self.atlas) if among is None else int(np.count_nonzero(among))
 
-def _spelled(redshift: np.float32) -> str:
-    """A redshift as the end of a caption, or nothing where it is not known."""
-    return f", z={redshift:.3f}" if np.isfinite(redshift) else ""
+    def _require_positions(self, asked: Asked, name: str) -> None:
+        if self.limits.min_separation > 0 and not np.isfinite(asked.queries.ra).any():
+            raise CatalogError(
+                f"{name} has no position, which --min-separation needs", "leave that out"
+            )
 
+    def _require_answers(self, tally: _Tally, name: str) -> None:
+        if tally.n_queries == tally.n_without:
+            raise no_image(name, tally.first_problem)
+        if tally.n_pairs == 0:
+            raise ArchiveError(
+                f"no galaxy of {self.config.among} is a neighbour of any query within the windows",
+                "widen --where, --within or --min-separation",
+            )
 
-def _notices(search: _Search, config: SimilarConfig) -> tuple[str, ...]:
-    notices = []
-    if search.n_without:
-        example = f" (first: {search.first_problem})" if search.first_problem else ""
-        notices.append(
-            f"{search.n_without} of {search.n_queries} queries have no usable image{example}"
+    def _notices(self, tally: _Tally) -> tuple[str, ...]:
+        notices, n_neighbours = [], self.config.n_neighbours
+        if tally.n_without:
+            example = f" (first: {tally.first_problem})" if tally.first_problem else ""
+            notices.append(
+                f"{tally.n_without} of {tally.n_queries} queries have no usable image{example}"
+            )
+        if 0 < tally.n_answered < tally.n_queries - tally.n_without:
+            n_lonely = tally.n_queries - tally.n_without - tally.n_answered
+            notices.append(
+                f"{n_lonely} of {tally.n_queries} queries have no neighbour within the windows"
+            )
+        if n_neighbours > self._n_searched:
+            notices.append(
+                f"-k asks for {n_neighbours} neighbours, more than the {self._n_searched} galaxies"
+                f" of {self.config.among} that are searched"
+            )
+        return (*notices, *gallery_notices(self.config, tally.n_queries - tally.n_without))
+
+    def _report(self, what: str, tally: _Tally, notices: tuple[str, ...]) -> SimilarReport:
+        return SimilarReport(
+            output=self.config.output,
+            what=what,
+            n_queries=tally.n_queries,
+            n_without=tally.n_without,
+            n_pairs=tally.n_pairs,
+            n_searched=self._n_searched,
+            model=self.atlas.header.model,
+            notices=notices,
         )
-    if config.mosaic is not None and search.n_queries - search.n_without > MOST_MOSAIC_ROWS:
-        notices.append(f"the mosaic shows the first {MOST_MOSAIC_ROWS} queries")
-    return tuple(notices)

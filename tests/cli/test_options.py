@@ -10,16 +10,18 @@ import pytest
 from click.testing import CliRunner
 
 from photoz_ssl.cli.options import command, config_from
-from photoz_ssl.fields import argument, option, required_option
+from photoz_ssl.fields import argument, option, optional_argument, required_option
 
 
 @dataclass(frozen=True, kw_only=True)
 class PaintConfig:
     wall: str = argument("Wall.")
+    ceiling: str | None = optional_argument("Ceiling.")
     colour: str = required_option("Colour.", flags=("-c", "--colour"))
     coats: int = option(2, "Coats.")
     shares: tuple[float, ...] | None = option(None, "Shares.")
     brush: Path | None = option(None, "Brush.")
+    helpers: tuple[str, ...] = option((), "A helper.", flags=("--helper",))
     dry: bool = option(True, "Let it dry.")
     style: str = option("flat", "Style.", choices=("flat", "gloss"))
 
@@ -42,16 +44,18 @@ def test_defaults_are_the_fields_own() -> None:
 
 def test_every_kind_of_field_is_understood() -> None:
     text = painted(
-        *("north", "--colour", "red", "--coats", "3", "--shares", "0.5,0.5"),
-        *("--brush", "b", "--no-dry", "--style", "gloss"),
+        *("north", "up", "--colour", "red", "--coats", "3", "--shares", "0.5,0.5"),
+        *("--brush", "b", "--no-dry", "--style", "gloss", "--helper", "a", "--helper", "b,c"),
     )
     assert text == repr(
         PaintConfig(
             wall="north",
+            ceiling="up",
             colour="red",
             coats=3,
             shares=(0.5, 0.5),
             brush=Path("b"),
+            helpers=("a", "b,c"),
             dry=False,
             style="gloss",
         )

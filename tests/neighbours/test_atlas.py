@@ -11,8 +11,10 @@ import numpy as np
 import pytest
 
 from photoz_ssl.errors import ArchiveError, OutputError, PhotozError, SpecMismatchError
-from photoz_ssl.neighbours.atlas import AtlasHeader, create_atlas, is_atlas, read_atlas
+from photoz_ssl.neighbours.atlas import AtlasHeader, is_atlas, read_atlas
+from photoz_ssl.neighbours.atlas_writer import create_atlas, kept_columns
 from photoz_ssl.spec import ImageSpec
+from tests.neighbours.conftest import toy_galaxies
 
 MakeAtlas = Callable[..., Path]
 
@@ -26,7 +28,11 @@ def header() -> AtlasHeader:
 
 def galaxies_of(path: Path) -> dict[str, np.ndarray]:
     with h5py.File(path) as file:
-        return {name: np.asarray(values[()]) for name, values in file.items()}
+        return {
+            name: np.asarray(values[()])
+            for name, values in file.items()
+            if isinstance(values, h5py.Dataset)
+        }
 
 
 def test_what_goes_in_comes_out(make_atlas: MakeAtlas, header: AtlasHeader) -> None:
@@ -61,6 +67,40 @@ def test_the_blocks_do_not_matter(make_atlas: MakeAtlas) -> None:
 def test_the_published_names_are_used(make_atlas: MakeAtlas) -> None:
     names = {"ObjID", "ra", "dec", "specz_redshift", "representations", "thumbnails"}
     assert set(galaxies_of(make_atlas())) == names
+
+
+def test_the_catalogue_s_columns_are_kept(make_atlas: MakeAtlas) -> None:
+    atlas, table = read_atlas(make_atlas()), toy_galaxies()["table"]
+    assert {*atlas.columns} == {"OBJID", "RA", "DEC", "Z_SPEC", "R_MAG", "KIND"}
+    for name in ("R_MAG", "KIND"):
+        np.testing.assert_array_equal(atlas.column(name.lower()), table[name])
+        assert isinstance(atlas.column(name), np.memmap)
+    np.testing.assert_array_equal(atlas.column("Z_SPEC"), atlas.redshift)
+    with pytest.raises(ArchiveError, match="has no column U_MAG"):
+        atlas.column("U_MAG")
+
+
+def test_only_columns_of_one_number_or_short_text_are_kept() -> None:
+    table = np.dtype(
+        [
+            *(("A", "f4"), ("B", "f4", (5,)), ("C", "S64"), ("D", "S65"), ("ra", "f8")),
+            *(("E/F", "i2"), ("G", "?"), (".", "i4")),
+        ]
+    )
+    assert kept_columns(table) == ("A", "C", "G")
+
+
+def test_vectors_of_float16_are_rounded_and_mapped(make_atlas: MakeAtlas) -> None:
+    exact = np.array(read_atlas(make_atlas()).representations)
+    half = read_atlas(make_atlas(vectors="float16")).representations
+    assert isinstance(half, np.memmap)
+    np.testing.assert_array_equal(half, exact.astype(np.float16))
+
+
+def test_the_fingerprint_is_that_of_ids_and_vectors(make_atlas: MakeAtlas) -> None:
+    first = read_atlas(make_atlas(block=12)).fingerprint
+    assert read_atlas(make_atlas(block=5, pictures=False)).fingerprint == first
+    assert read_atlas(make_atlas(vectors="float16")).fingerprint != first
 
 
 def test_an_atlas_without_pictures_says_so(make_atlas: MakeAtlas) -> None:
@@ -145,12 +185,33 @@ def test_an_alien_hdf5_file_is_refused(make_atlas: MakeAtlas) -> None:
     with h5py.File(path, "r+") as file:
         del file["representations"]
         file.create_dataset("representations", data=np.zeros((12, 8), "f4"), compression="gzip")
-    with pytest.raises(ArchiveError, match="compressed, chunked or not float32"):
+    with pytest.raises(ArchiveError, match="compressed, chunked or empty"):
+        read_atlas(path)
+    path = make_atlas()
+    with h5py.File(path, "r+") as file:
+        del file["representations"]
+        file.create_dataset("representations", data=np.zeros((12, 8), "f8"))
+    with pytest.raises(ArchiveError, match="float64, not float16 or float32"):
+        read_atlas(path)
+    path = make_atlas()
+    with h5py.File(path, "r+") as file:
+        del file["ra"]
+        file["ra"] = np.zeros(12, "i4")
+    with pytest.raises(ArchiveError, match=r"'ra' in .* is of the type int32"):
+        read_atlas(path)
+    path = make_atlas()
+    with h5py.File(path, "r+") as file:
+        file["columns/NAME"] = ["x"] * 12
+    with pytest.raises(ArchiveError, match=r"NAME' in .* is of the type object"):
         read_atlas(path)
     path = make_atlas()
     with h5py.File(path, "r+") as file:
         file.attrs["format_version"] = 99
     with pytest.raises(ArchiveError, match=r"atlas\.h5 is of a newer format"):
+        read_atlas(path)
+    with h5py.File(path, "r+") as file:
+        file.attrs["format_version"] = 1
+    with pytest.raises(ArchiveError, match=r"atlas\.h5 is of an older format"):
         read_atlas(path)
 
 

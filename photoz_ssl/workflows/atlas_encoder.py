@@ -1,0 +1,132 @@
+"""The encoder that made an atlas, which alone can make queries for it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from photoz_ssl.config import Inference
+from photoz_ssl.errors import CutoutError, SpecMismatchError
+from photoz_ssl.files import sha256_of
+from photoz_ssl.neighbours.atlas import Atlas
+from photoz_ssl.survey.blocks import GalaxyBlock, GalaxySource
+
+if TYPE_CHECKING:
+    from photoz_ssl.workflows.inference import Predictor
+
+__all__ = ["AtlasEncoder", "has_ids", "no_image", "represented"]
+
+SHIPPED_KINDS = ("encoder", "photoz")
+
+
+class AtlasEncoder:
+    """Represents galaxies as an atlas does; it is loaded when the first image needs it.
+
+    Parameters
+    ----------
+    atlas : Atlas
+        Whose encoder it is.
+    model : Path, optional
+        Its file; None for one that ships with the package.
+    config : Inference
+        Where and in what batches it runs.
+    predictor : Predictor, optional
+        The encoder itself, where it is loaded already.
+    """
+
+    def __init__(
+        self,
+        atlas: Atlas,
+        model: Path | None,
+        config: Inference,
+        predictor: Predictor | None = None,
+    ) -> None:
+        self._atlas, self._model, self._config = atlas, model, config
+        self._given = predictor
+
+    @cached_property
+    def predictor(self) -> Predictor:
+        """The model, loaded.
+
+        Raises
+        ------
+        SpecMismatchError
+            If the model that was named is another, or none was named and it does not ship.
+        """
+        if self._given is not None:
+            return self._given
+        from photoz_ssl.networks.checkpoint import shipped_model_path
+        from photoz_ssl.workflows.inference import Predictor
+
+        header, path = self._atlas.header, self._model
+        if path is None:
+            shipped = (shipped_model_path(kind) for kind in SHIPPED_KINDS)
+            known = (file for file in shipped if file.exists())
+            path = next((file for file in known if sha256_of(file) == header.model_sha256), None)
+        if path is None:
+            raise SpecMismatchError(
+                f"{self._atlas.path} was made by the model {header.model}"
+                f" ({header.model_sha256[:8]}), which is not one of those that ship",
+                "name its file with --model",
+            )
+        predictor = Predictor.load(
+            path, self._config.device, kind="encoder", batch_size=self._config.batch_size
+        )
+        header.require_model(predictor.sha256, model=predictor.name, atlas=str(self._atlas.path))
+        return predictor
+
+    def represented(
+        self, source: GalaxySource, name: str
+    ) -> Iterator[tuple[GalaxyBlock, NDArray[np.float32]]]:
+        """Blocks of galaxies, and for each its vectors as the atlas has them.
+
+        Parameters
+        ----------
+        source : GalaxySource
+            Galaxies.
+        name : str
+            What they are called in an error.
+
+        Raises
+        ------
+        SpecMismatchError
+            If their images are of another kind than those of the atlas.
+        """
+        source.spec.require_usable_by(
+            self.predictor.spec, here=name, there=f"the model {self.predictor.name}"
+        )
+        projection = self._atlas.projection
+        for block, vectors in represented(source, self.predictor, self._config.batch_size):
+            yield block, vectors if projection is None else projection.apply(vectors)
+
+
+def represented(
+    source: GalaxySource, predictor: Predictor, batch_size: int
+) -> Iterator[tuple[GalaxyBlock, NDArray[np.float32]]]:
+    """Blocks of galaxies and their representations, NaN where the image cannot be used."""
+    for block in source.blocks(batch_size):
+        usable = block.usable
+        found = predictor.represent(block.images[usable], block.ebv[usable])
+        representations = np.full((len(block), found.shape[1]), np.nan, np.float32)
+        representations[usable] = found
+        yield block, representations
+
+
+def has_ids(source: GalaxySource) -> bool:
+    """Whether the ids of the galaxies are the input's own, and not their row numbers."""
+    name = source.id_column
+    return name is not None and np.dtype(source.table_dtype[name]).kind in "iu"
+
+
+def no_image(catalog: str, first_problem: str) -> CutoutError:
+    """The error about an input without a single usable image."""
+    reason = f"; the first problem: {first_problem}" if first_problem else ""
+    return CutoutError(
+        f"no row of {catalog} has a usable image{reason}",
+        "say where the images are with --cutouts or --frames, or mend them",
+    )

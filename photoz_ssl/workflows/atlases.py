@@ -1,0 +1,151 @@
+"""Atlases made of atlases: joined, projected, or of vectors of another type."""
+
+from __future__ import annotations
+
+import glob
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from photoz_ssl.config import EmbedConfig
+from photoz_ssl.errors import ConfigError, SpecMismatchError
+from photoz_ssl.neighbours.atlas import CATALOG_NAMES, Atlas, is_atlas, read_atlas
+from photoz_ssl.neighbours.atlas_writer import create_atlas
+from photoz_ssl.neighbours.projection import Projection, fit_projection
+from photoz_ssl.progress import Progress
+
+__all__ = ["named_atlases", "rewrite_atlases"]
+
+ROWS_AT_ONCE = 4096
+
+
+def named_atlases(catalog: str) -> list[Atlas]:
+    """The atlases that a path, or a pattern such as ``parts/*.h5``, names; none for other files.
+
+    Parameters
+    ----------
+    catalog : str
+        What may name them; of a pattern, in the order of their names.
+    """
+    path = Path(catalog)
+    found = [path] if path.exists() else [Path(name) for name in sorted(glob.glob(catalog))]  # noqa: PTH207
+    if not found or not all(is_atlas(name) for name in found):
+        return []
+    return [read_atlas(name) for name in found]
+
+
+def rewrite_atlases(
+    atlases: Sequence[Atlas], output: Path, config: EmbedConfig, progress: Progress
+) -> int:
+    """Write one atlas of several, one after the other.
+
+    Parameters
+    ----------
+    atlases : sequence of Atlas
+        At least one; all by one model of one kind of images.
+    output : Path
+        Where to.
+    config : EmbedConfig
+        Type of the vectors, and what to project them to.
+    progress : Progress
+        Told of the galaxies done.
+
+    Returns
+    -------
+    int
+        How many galaxies have a representation.
+
+    Raises
+    ------
+    SpecMismatchError
+        If the atlases do not go together.
+    ConfigError
+        If there are fewer features than components.
+    OutputError
+        If the output exists or cannot be written.
+    """
+    first, n_galaxies = atlases[0], sum(len(atlas) for atlas in atlases)
+    for atlas in atlases[1:]:
+        _require_alike(first, atlas)
+    fitted = _fitted(atlases, config)
+    n_done = n_represented = 0
+    with create_atlas(
+        output, first.header, n_galaxies, vectors=config.vectors, overwrite=config.overwrite
+    ) as writer:
+        for atlas, rows in _blocks(atlases):
+            vectors = np.asarray(atlas.representations[rows], np.float32)
+            writer.append(
+                object_id=atlas.object_id[rows],
+                ra=atlas.ra[rows],
+                dec=atlas.dec[rows],
+                redshift=atlas.redshift[rows],
+                representations=vectors if fitted is None else fitted.apply(vectors),
+                table=_table(atlas, rows),
+                thumbnails=(
+                    atlas.thumbnails(np.arange(rows.start, rows.stop))
+                    if config.thumbnails and first.has_thumbnails
+                    else None
+                ),
+            )
+            n_done += rows.stop - rows.start
+            n_represented += int(np.isfinite(vectors[:, 0]).sum())
+            progress("writing galaxies", n_done, n_galaxies)
+        projection = fitted or first.projection
+        if projection is not None:
+            writer.write_projection(projection)
+    return n_represented
+
+
+def _fitted(atlases: Sequence[Atlas], config: EmbedConfig) -> Projection | None:
+    if config.dim is None:
+        return None
+    if atlases[0].projection is not None:
+        raise ConfigError(
+            f"{atlases[0].path} is projected already, and --dim would do it twice",
+            "make it again from the catalogue",
+        )
+    blocks = (atlas.representations[rows] for atlas, rows in _blocks(atlases))
+    return fit_projection(blocks, config.dim, whiten=config.whiten)
+
+
+def _blocks(atlases: Sequence[Atlas]) -> Iterator[tuple[Atlas, slice]]:
+    """Each atlas with some of its rows, in order."""
+    for atlas in atlases:
+        for start in range(0, len(atlas), ROWS_AT_ONCE):
+            yield atlas, slice(start, min(start + ROWS_AT_ONCE, len(atlas)))
+
+
+def _table(atlas: Atlas, rows: slice) -> NDArray[np.void]:
+    """The further columns of some rows."""
+    columns = {name: values for name, values in atlas.columns.items() if name not in CATALOG_NAMES}
+    table = np.empty(rows.stop - rows.start, [(name, kept.dtype) for name, kept in columns.items()])
+    for name, values in columns.items():
+        table[name] = values[rows]
+    return table
+
+
+def _require_alike(one: Atlas, other: Atlas) -> None:
+    """Refuse to join atlases that were not made in the same way."""
+    for what, of_one, of_other in (
+        ("model", one.header.model_sha256, other.header.model_sha256),
+        ("kind of images", one.header.spec, other.header.spec),
+        ("kind of ids", one.header.has_ids, other.header.has_ids),
+        ("projection", _numbers(one.projection), _numbers(other.projection)),
+        ("columns", _kinds(one), _kinds(other)),
+        ("pictures", one.has_thumbnails, other.has_thumbnails),
+    ):
+        if of_one != of_other:
+            raise SpecMismatchError(
+                f"{one.path} and {other.path} differ in their {what}",
+                "join atlases that were made in the same way",
+            )
+
+
+def _numbers(projection: Projection | None) -> bytes:
+    return projection.mean.tobytes() + projection.axes.tobytes() if projection else b""
+
+
+def _kinds(atlas: Atlas) -> list[tuple[str, str]]:
+    return sorted((name, column.dtype.str) for name, column in atlas.columns.items())

@@ -1,0 +1,206 @@
+"""Queries and their neighbours to look at: rows of pictures with what is known of each."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from photoz_ssl.config import SimilarConfig
+from photoz_ssl.errors import ConfigError
+from photoz_ssl.extras import import_extra
+from photoz_ssl.files import atomic_output, claim_output
+from photoz_ssl.neighbours.atlas import Atlas
+from photoz_ssl.neighbours.query import Neighbours
+from photoz_ssl.workflows.mosaic import MosaicRow, draw_mosaic
+from photoz_ssl.workflows.questions import Asked
+
+__all__ = [
+    "Gallery",
+    "GalleryRow",
+    "Shown",
+    "claim_galleries",
+    "finish",
+    "gallery_notices",
+    "open_galleries",
+    "show",
+    "wants_pictures",
+]
+
+MOST_MOSAIC_ROWS = 20
+
+
+@dataclass(frozen=True)
+class Shown:
+    """A galaxy that is shown.
+
+    Parameters
+    ----------
+    picture : ndarray, shape (64, 64, 3), uint8
+        Red, green, blue; the first axis points up.
+    object_id : int
+        Its id.
+    ra, dec : float
+        Degrees; NaN where unknown.
+    redshift : float
+        Spectroscopic; NaN where unknown.
+    similarity : float
+        Cosine with the query; NaN for the query itself.
+    """
+
+    picture: NDArray[np.uint8]
+    object_id: int
+    ra: float
+    dec: float
+    redshift: float
+    similarity: float = np.nan
+
+
+@dataclass(frozen=True)
+class GalleryRow:
+    """A query and its neighbours, the closest first."""
+
+    query: Shown
+    neighbours: tuple[Shown, ...]
+
+
+class Gallery(Protocol):
+    """Something that shows rows, as many as it has room for."""
+
+    @property
+    def room(self) -> int:
+        """How many more rows it takes."""
+
+    def add(self, row: GalleryRow) -> None:
+        """Show one more row."""
+
+    def finish(self) -> None:
+        """Write what is not written yet."""
+
+
+def show(asked: Asked, found: Neighbours, atlas: Atlas, galleries: Sequence[Gallery]) -> None:
+    """Show the queries that have neighbours, in order, wherever there is room left."""
+    most = max((gallery.room for gallery in galleries), default=0)
+    for query in np.unique(found.query)[:most]:
+        row = _row(asked, int(query), found, atlas)
+        for gallery in galleries:
+            if gallery.room:
+                gallery.add(row)
+
+
+def finish(galleries: Sequence[Gallery]) -> None:
+    """Write what the galleries have not written yet."""
+    for gallery in galleries:
+        gallery.finish()
+
+
+def _row(asked: Asked, query: int, found: Neighbours, atlas: Atlas) -> GalleryRow:
+    pairs = np.flatnonzero(found.query == query)
+    rows, queries = found.row[pairs], asked.queries
+    neighbours = zip(atlas.thumbnails(rows), rows, found.similarity[pairs], strict=True)
+    return GalleryRow(
+        Shown(
+            asked.pictures(np.array([query]))[0],
+            int(queries.object_id[query]),
+            float(queries.ra[query]),
+            float(queries.dec[query]),
+            float(asked.redshift[query]),
+        ),
+        tuple(
+            Shown(
+                picture,
+                int(atlas.object_id[row]),
+                float(atlas.ra[row]),
+                float(atlas.dec[row]),
+                float(atlas.redshift[row]),
+                float(similarity),
+            )
+            for picture, row, similarity in neighbours
+        ),
+    )
+
+
+def wants_pictures(config: SimilarConfig) -> bool:
+    """Whether a config asks for something that shows pictures."""
+    return config.mosaic is not None
+
+
+def gallery_notices(config: SimilarConfig, n_queries: int) -> tuple[str, ...]:
+    """What was left out for lack of room."""
+    if config.mosaic is None or n_queries <= MOST_MOSAIC_ROWS:
+        return ()
+    return (f"the mosaic shows the first {MOST_MOSAIC_ROWS} queries",)
+
+
+def claim_galleries(config: SimilarConfig) -> None:
+    """Refuse pictures that cannot be drawn or written, before any work is done.
+
+    Raises
+    ------
+    PhotozError
+        If a file exists, is named wrongly or twice, or matplotlib is not installed.
+    """
+    if config.mosaic is None:
+        return
+    import_extra("matplotlib.figure", extra="plot", purpose="drawing a mosaic")
+    if config.mosaic.suffix.lower() != ".png":
+        raise ConfigError(f"the mosaic {config.mosaic} is not named *.png", "name it so")
+    claim_output(config.mosaic, overwrite=config.overwrite)
+    if config.mosaic.absolute() == Path(config.output).absolute():
+        raise ConfigError("--mosaic and --output are the same file", "name two files")
+
+
+@contextmanager
+def open_galleries(config: SimilarConfig) -> Iterator[list[Gallery]]:
+    """What a config asks to be shown in; the files appear when the block ends well.
+
+    Each has to be finished inside the block, so that a failure leaves no other output either.
+    """
+    with ExitStack() as stack:
+        galleries: list[Gallery] = []
+        if config.mosaic is not None:
+            output = atomic_output(config.mosaic, overwrite=config.overwrite)
+            galleries.append(Mosaic(stack.enter_context(output), config.mosaic))
+        yield galleries
+
+
+class Mosaic:
+    """One picture with a row a query.
+
+    Parameters
+    ----------
+    path, shown : Path
+        File to write, and its name in an error.
+    """
+
+    def __init__(self, path: Path, shown: Path) -> None:
+        self._path, self._shown = path, shown
+        self._rows: list[MosaicRow] = []
+
+    @property
+    def room(self) -> int:
+        """How many more rows it takes."""
+        return MOST_MOSAIC_ROWS - len(self._rows)
+
+    def add(self, row: GalleryRow) -> None:
+        """Show one more row."""
+        shown = (row.query, *row.neighbours)
+        pictures = np.stack([galaxy.picture for galaxy in shown])
+        self._rows.append(MosaicRow(pictures, [_caption(galaxy) for galaxy in shown]))
+
+    def finish(self) -> None:
+        """Draw the picture."""
+        draw_mosaic(self._path, self._rows, shown=self._shown)
+
+
+def _caption(galaxy: Shown) -> str:
+    """The similarity, or the query's id, and the redshift where it is known."""
+    first = f"{galaxy.similarity:.3f}"
+    if not np.isfinite(galaxy.similarity):
+        first = str(galaxy.object_id) if galaxy.object_id >= 0 else "query"
+    return first + (f", z={galaxy.redshift:.3f}" if np.isfinite(galaxy.redshift) else "")

@@ -1,0 +1,99 @@
+"""The tables that `similar` writes: of neighbours, and of what is unusual."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from photoz_ssl.neighbours.atlas import Atlas
+from photoz_ssl.neighbours.query import Neighbours
+from photoz_ssl.neighbours.unusual import Unusual
+from photoz_ssl.survey.tables import Card, TableColumn, TableFile, TableWriter
+from photoz_ssl.workflows.questions import NO_ID, Asked
+
+__all__ = [
+    "NEIGHBOUR_COLUMNS",
+    "UNUSUAL_COLUMNS",
+    "begin_table",
+    "neighbour_rows",
+    "unusual_rows",
+]
+
+Column = tuple[TableColumn, str]
+"""What a column is, and its type."""
+
+POSITION: tuple[Column, ...] = (
+    (TableColumn("RA", "deg", "pos.eq.ra;meta.main", "Right ascension", "F11.6"), "f8"),
+    (TableColumn("DEC", "deg", "pos.eq.dec;meta.main", "Declination", "F11.6"), "f8"),
+)
+REDSHIFT: Column = (
+    TableColumn("Z_SPEC", "", "src.redshift", "Spectroscopic redshift, or NaN", "F8.5"),
+    "f4",
+)
+SIMILARITY: Column = (
+    TableColumn("SIMILARITY", "", "stat.value", "Cosine between the two representations", "F8.5"),
+    "f4",
+)
+
+NEIGHBOUR_COLUMNS: tuple[Column, ...] = (
+    (TableColumn("QUERY_ROW", "", "meta.record", "Row of the queries, from 0", "I12"), "i8"),
+    (TableColumn("QUERY_ID", "", "meta.id", "Id of the query", "I20", NO_ID), "i8"),
+    (
+        TableColumn("RANK", "", "meta.number", "Place of the neighbour, 1 is the closest", "I6"),
+        "i4",
+    ),
+    (TableColumn("NEIGHBOUR_ID", "", "meta.id;meta.main", "Id of the neighbour", "I20"), "i8"),
+    *POSITION,
+    SIMILARITY,
+    REDSHIFT,
+)
+
+UNUSUAL_COLUMNS: tuple[Column, ...] = (
+    (TableColumn("RANK", "", "meta.number", "1 is the most unusual", "I6"), "i4"),
+    (TableColumn("OBJID", "", "meta.id;meta.main", "Id of the galaxy", "I20"), "i8"),
+    *POSITION,
+    (TableColumn("DISTANCE", "", "stat.value", "From its k-th neighbour, 0 to 2", "F8.5"), "f4"),
+    (TableColumn("NEIGHBOUR_ID", "", "meta.id", "Id of its nearest neighbour", "I20", NO_ID), "i8"),
+    SIMILARITY,
+    REDSHIFT,
+)
+
+
+def begin_table(
+    file: TableFile, extname: str, columns: Sequence[Column], cards: Sequence[Card]
+) -> TableWriter:
+    """Begin a table of such columns."""
+    return file.table(extname, [column for column, _ in columns], _dtype(columns), cards)
+
+
+def _dtype(columns: Sequence[Column]) -> np.dtype[Any]:
+    return np.dtype([(column.name, kind) for column, kind in columns])
+
+
+def neighbour_rows(asked: Asked, found: Neighbours, atlas: Atlas) -> NDArray[np.void]:
+    """Rows of the table of neighbours, one a pair."""
+    rows = np.empty(len(found), dtype=_dtype(NEIGHBOUR_COLUMNS))
+    rows["QUERY_ROW"] = asked.start + found.query
+    rows["QUERY_ID"] = asked.queries.object_id[found.query]
+    rows["RANK"] = found.rank
+    rows["NEIGHBOUR_ID"] = atlas.object_id[found.row]
+    rows["RA"], rows["DEC"] = atlas.ra[found.row], atlas.dec[found.row]
+    rows["SIMILARITY"] = found.similarity
+    rows["Z_SPEC"] = atlas.redshift[found.row]
+    return rows
+
+
+def unusual_rows(unusual: Unusual, atlas: Atlas) -> NDArray[np.void]:
+    """Rows of the table of unusual galaxies, one each."""
+    rows = np.empty(len(unusual.row), dtype=_dtype(UNUSUAL_COLUMNS))
+    rows["RANK"] = 1 + np.arange(len(rows))
+    rows["OBJID"] = atlas.object_id[unusual.row]
+    rows["RA"], rows["DEC"] = atlas.ra[unusual.row], atlas.dec[unusual.row]
+    rows["DISTANCE"] = unusual.distance
+    rows["NEIGHBOUR_ID"] = atlas.object_id[unusual.nearest]
+    rows["SIMILARITY"] = unusual.similarity
+    rows["Z_SPEC"] = atlas.redshift[unusual.row]
+    return rows

@@ -1,0 +1,359 @@
+"""What `similar` is asked: galaxies from files, from the sky, or from the atlas itself."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from photoz_ssl.config import SimilarConfig
+from photoz_ssl.errors import ArchiveError, CatalogError, CutoutError
+from photoz_ssl.neighbours.atlas import Atlas
+from photoz_ssl.neighbours.exact import NOBODY
+from photoz_ssl.neighbours.lookup import nearest_on_sky, rows_of_ids
+from photoz_ssl.neighbours.query import Queries, rocchio
+from photoz_ssl.spec import ImageSpec
+from photoz_ssl.survey.blocks import GalaxyBlock, GalaxySource
+from photoz_ssl.survey.catalog import Catalog
+from photoz_ssl.workflows.atlas_encoder import AtlasEncoder, has_ids
+
+__all__ = [
+    "NO_ID",
+    "Asked",
+    "FromId",
+    "FromIds",
+    "FromImages",
+    "FromSky",
+    "Moved",
+    "Question",
+    "asked_of_rows",
+]
+
+NO_ID = -1
+"""The id of a query that is no galaxy of a catalogue."""
+
+FAR = 60 / 3600
+"""Degrees from the galaxy that is nearest to a position beyond which it is told."""
+
+Array = NDArray[Any]
+Rows = NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Asked:
+    """Some of the queries.
+
+    Parameters
+    ----------
+    start : int
+        Number of the first.
+    queries : Queries
+        What they look like.
+    redshift : ndarray, shape (n,), float32
+        Spectroscopic; NaN where unknown.
+    pictures : callable
+        Of the numbers of some of them, shape (m,): their pictures, shape (m, 64, 64, 3).
+    problem : str
+        Why the first of them that has no vector has none.
+    left_out : ndarray, shape (m,), int64
+        Rows of the atlas that are no answer.
+    """
+
+    start: int
+    queries: Queries
+    redshift: NDArray[np.float32]
+    pictures: Callable[[Rows], NDArray[np.uint8]]
+    problem: str = ""
+    left_out: Rows = field(default_factory=lambda: np.empty(0, np.int64))
+
+
+class Question(Protocol):
+    """Galaxies whose look-alikes are wanted; see `photoz_ssl.workflows.asking`."""
+
+    @property
+    def name(self) -> str:
+        """What they are called in errors and headers."""
+
+    @property
+    def n_queries(self) -> int:
+        """How many there are."""
+
+    @property
+    def spec(self) -> ImageSpec | None:
+        """What their images are, if they have any."""
+
+    @property
+    def notices(self) -> tuple[str, ...]:
+        """What a user should know; to be read after the blocks."""
+
+    def blocks(
+        self, atlas: Atlas, encoder: AtlasEncoder, columns: Sequence[str]
+    ) -> Iterator[Asked]:
+        """The queries in order.
+
+        Parameters
+        ----------
+        atlas : Atlas
+            What is searched.
+        encoder : AtlasEncoder
+            Its encoder.
+        columns : sequence of str
+            Columns whose values windows compare.
+        """
+
+
+class FromImages:
+    """Galaxies with images, from a table, an archive or a single file."""
+
+    def __init__(
+        self,
+        source: GalaxySource,
+        name: str,
+        notices: tuple[str, ...] = (),
+        *,
+        anonymous: bool = False,
+    ) -> None:
+        self.name, self.n_queries, self.spec = name, source.n_rows, source.spec
+        self._source, self._notices, self._anonymous = source, notices, anonymous
+
+    @property
+    def notices(self) -> tuple[str, ...]:
+        """What a user should know of the images read so far."""
+        return (*self._notices, *self._source.notices)
+
+    def blocks(
+        self, atlas: Atlas, encoder: AtlasEncoder, columns: Sequence[str]
+    ) -> Iterator[Asked]:
+        """As `Question.blocks`."""
+        own_ids = has_ids(self._source)
+        for block, vectors in encoder.represented(self._source, self.name):
+            queries = Queries(
+                vectors=vectors,
+                object_id=np.full(len(block), NO_ID) if self._anonymous else block.object_id,
+                has_ids=own_ids,
+                ra=block.ra,
+                dec=block.dec,
+                row=np.full(len(block), NOBODY, np.int64),
+                values={column: self._values(block, column) for column in columns},
+            )
+            yield Asked(
+                start=block.start,
+                queries=queries,
+                redshift=block.redshift,
+                pictures=self._pictures(block),
+                problem=next((problem.message for problem in block.problems), ""),
+            )
+
+    def _values(self, block: GalaxyBlock, column: str) -> NDArray[np.float64]:
+        if column.upper() == "Z_SPEC":
+            return block.redshift.astype(np.float64)
+        by_name = {name.upper(): name for name in block.table.dtype.names or ()}
+        name = by_name.get(column.upper())
+        if name is None or block.table.dtype[name].kind not in "iuf":
+            raise CatalogError(
+                f"{self.name} has no column of numbers {column}, which --within compares",
+                "add it, or ask for galaxies of the atlas by their ids",
+            )
+        return block.table[name].astype(np.float64)
+
+    def _pictures(self, block: GalaxyBlock) -> Callable[[Rows], NDArray[np.uint8]]:
+        def pictures(numbers: Rows) -> NDArray[np.uint8]:
+            from photoz_ssl.workflows.thumbnails import thumbnails
+
+            reddening = self._source.spec.reddening(block.ebv)
+            return thumbnails(block.images[numbers], reddening[numbers])
+
+        return pictures
+
+
+class FromIds:
+    """Galaxies of the atlas, by the ids in a catalogue that has no images."""
+
+    spec = None
+
+    def __init__(self, catalog: Catalog, config: SimilarConfig) -> None:
+        self.name, self.n_queries = catalog.path, catalog.n_rows
+        self.notices: tuple[str, ...] = ()
+        self._catalog = catalog
+        wanted = config.id_column
+        name = catalog.require(wanted, "of ids") if wanted else catalog.id_column()
+        if name is None or catalog.dtype[name].kind not in "iu" or catalog.dtype[name].shape:
+            raise CatalogError(
+                f"{catalog.path} says neither where its images are nor has it integer ids",
+                "name images with --cutouts or --frames, or ids with --id-column",
+            )
+        self._ids, self._batch = name, config.batch_size
+
+    def blocks(
+        self, atlas: Atlas, encoder: AtlasEncoder, columns: Sequence[str]
+    ) -> Iterator[Asked]:
+        """As `Question.blocks`."""
+        n_missing, first = 0, NO_ID
+        for start in range(0, self.n_queries, self._batch):
+            table = self._catalog.read(start, min(start + self._batch, self.n_queries))
+            ids = table[self._ids].astype(np.int64)
+            rows = rows_of_ids(atlas, ids)
+            missing = np.flatnonzero(rows == NOBODY)
+            first = int(ids[missing[0]]) if len(missing) and not n_missing else first
+            n_missing += len(missing)
+            problem = f"the id {first} is not in {atlas.path}" if len(missing) else ""
+            yield asked_of_rows(atlas, rows, columns, start=start, object_id=ids, problem=problem)
+
+
+class FromId:
+    """One galaxy of the atlas, by its id."""
+
+    notices: tuple[str, ...] = ()
+    n_queries, spec = 1, None
+
+    def __init__(self, object_id: int) -> None:
+        self.name, self._id = str(object_id), object_id
+
+    def blocks(
+        self, atlas: Atlas, encoder: AtlasEncoder, columns: Sequence[str]
+    ) -> Iterator[Asked]:
+        """As `Question.blocks`."""
+        rows = rows_of_ids(atlas, np.array([self._id]))
+        if rows[0] == NOBODY:
+            raise ArchiveError(f"the id {self._id} is not in {atlas.path}", "name one that is")
+        yield asked_of_rows(atlas, rows, columns)
+
+
+class FromSky:
+    """The galaxy of the atlas that is nearest to a position."""
+
+    spec = None
+
+    def __init__(self, ra: float, dec: float) -> None:
+        self.name, self.n_queries = f"RA {ra:.6f}, Dec {dec:+.6f}", 1
+        self.notices: tuple[str, ...] = ()
+        self._ra, self._dec = ra, dec
+
+    def blocks(
+        self, atlas: Atlas, encoder: AtlasEncoder, columns: Sequence[str]
+    ) -> Iterator[Asked]:
+        """As `Question.blocks`."""
+        row, angle = nearest_on_sky(atlas, self._ra, self._dec)
+        if angle > FAR:
+            self.notices = (f"the galaxy nearest to {self.name} is {60 * angle:.1f} arcmin away",)
+        yield asked_of_rows(atlas, np.array([row]), columns)
+
+
+def asked_of_rows(
+    atlas: Atlas,
+    rows: Rows,
+    columns: Sequence[str] = (),
+    *,
+    start: int = 0,
+    object_id: Rows | None = None,
+    problem: str = "",
+) -> Asked:
+    """Galaxies of the atlas as queries.
+
+    Parameters
+    ----------
+    atlas : Atlas
+        Where they are.
+    rows : ndarray, shape (n,)
+        Their rows; `NOBODY` for one that is not there.
+    columns : sequence of str
+        Columns whose values windows compare.
+    start : int
+        Number of the first query.
+    object_id : ndarray, shape (n,), optional
+        Their ids, where some are not there.
+    problem : str
+        Why the first of these is not.
+    """
+    there = rows != NOBODY
+    unknown = np.where(there, 1.0, np.nan)
+    queries = Queries(
+        vectors=(atlas.representations[rows].astype(np.float32) * unknown[:, None]).astype("f4"),
+        object_id=atlas.object_id[rows] if object_id is None else object_id,
+        has_ids=atlas.header.has_ids,
+        ra=atlas.ra[rows] * unknown,
+        dec=atlas.dec[rows] * unknown,
+        row=rows,
+        values={name: atlas.column(name)[rows].astype(np.float64) * unknown for name in columns},
+    )
+    redshift = np.where(there, atlas.redshift[rows], np.nan).astype(np.float32)
+    return Asked(start, queries, redshift, lambda numbers: atlas.thumbnails(rows[numbers]), problem)
+
+
+class Moved:
+    """A question moved towards what is liked and away from what is not; see `rocchio`.
+
+    Without a question of its own it is one query: what is liked.
+    """
+
+    def __init__(
+        self, base: Question | None, like: Sequence[Question], unlike: Sequence[Question]
+    ) -> None:
+        self._base, self._like, self._unlike = base, like, unlike
+        self.n_queries = base.n_queries if base else 1
+        self.spec = base.spec if base else None
+        self.name = (
+            base.name if base else f"like {' and '.join(question.name for question in like)}"
+        )
+
+    @property
+    def notices(self) -> tuple[str, ...]:
+        """What a user should know."""
+        questions = (*([self._base] if self._base else ()), *self._like, *self._unlike)
+        return tuple(notice for question in questions for notice in question.notices)
+
+    def blocks(
+        self, atlas: Atlas, encoder: AtlasEncoder, columns: Sequence[str]
+    ) -> Iterator[Asked]:
+        """As `Question.blocks`."""
+        like = [_only(question, atlas, encoder, columns) for question in self._like]
+        unlike = [_only(question, atlas, encoder, ()) for question in self._unlike]
+        towards, away = (_vectors(examples, atlas) for examples in (like, unlike))
+        rows = np.concatenate([example.queries.row for example in (*like, *unlike)])
+        base = self._base.blocks(atlas, encoder, columns) if self._base else [_mean(like)]
+        for asked in base:
+            own = asked.queries.vectors if self._base else None
+            queries = dataclasses.replace(asked.queries, vectors=rocchio(own, towards, away))
+            yield dataclasses.replace(asked, queries=queries, left_out=rows[rows != NOBODY])
+
+
+def _only(question: Question, atlas: Atlas, encoder: AtlasEncoder, columns: Sequence[str]) -> Asked:
+    """The one query of an example.
+
+    Raises
+    ------
+    CutoutError
+        If its image cannot be used.
+    """
+    (asked,) = question.blocks(atlas, encoder, columns)
+    if not np.isfinite(asked.queries.vectors).all():
+        raise CutoutError(
+            asked.problem or f"the galaxy {question.name} of {atlas.path} had no usable image",
+            "leave it out or mend it",
+        )
+    return asked
+
+
+def _vectors(examples: Sequence[Asked], atlas: Atlas) -> NDArray[np.float32]:
+    empty = np.empty((0, atlas.representations.shape[1]), np.float32)
+    return np.concatenate([empty, *(example.queries.vectors for example in examples)])
+
+
+def _mean(examples: Sequence[Asked]) -> Asked:
+    """One query that stands for several examples: no galaxy, in no place, of their mean values."""
+    nowhere = np.full(1, np.nan)
+    values = [example.queries.values for example in examples]
+    queries = Queries(
+        vectors=examples[0].queries.vectors,
+        object_id=np.full(1, NO_ID),
+        has_ids=False,
+        ra=nowhere,
+        dec=nowhere,
+        row=np.full(1, NOBODY),
+        values={name: np.mean([known[name] for known in values], axis=0) for name in values[0]},
+    )
+    return Asked(0, queries, np.full(1, np.nan, np.float32), examples[0].pictures)
