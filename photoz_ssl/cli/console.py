@@ -96,7 +96,7 @@ class _Lines:
 
     def __call__(self, stage: str, done: int, total: int | None, /, **figures: float) -> None:
         now = time.monotonic()
-        rate = self.rates.setdefault(stage, _Rate(done))
+        rate = self.rates.setdefault(stage, _Rate(done))(done)
         finished = total is not None and done >= total
         due = now - self.last.setdefault(stage, now) >= SECONDS_BETWEEN_LINES
         if not due and not (finished and stage in self.told):
@@ -105,7 +105,7 @@ class _Lines:
         self.told.add(stage)
         of_total = "" if total is None else f" of {total}"
         spelled = f", {_spell(figures)}" if figures else ""
-        click.echo(f"{stage}: {done}{of_total}{spelled}{_pace(rate(done), done, total)}", err=True)
+        click.echo(f"{stage}: {done}{of_total}{spelled}{_pace(rate, done, total)}", err=True)
 
 
 def _pace(rate: float, done: int, total: int | None) -> str:
@@ -123,13 +123,16 @@ def _spell_rate(rate: float) -> str:
 
 
 class _Rate:
-    """Units a second since the first call."""
+    """Units a second since the first call, or since the stage began anew."""
 
     def __init__(self, done: int) -> None:
-        self.start, self.done = time.monotonic(), done
+        self.start, self.first, self.last = time.monotonic(), done, done
 
     def __call__(self, done: int) -> float:
-        return (done - self.done) / max(time.monotonic() - self.start, 1e-3)
+        if done < self.last:  # one training after the other, say
+            self.start, self.first = time.monotonic(), done
+        self.last = done
+        return (done - self.first) / max(time.monotonic() - self.start, 1e-3)
 
 
 def _spell(figures: dict[str, float]) -> str:

@@ -58,6 +58,25 @@ def test_a_rate_that_is_not_known_is_not_told(
     ]
 
 
+def test_the_rate_begins_anew_with_the_stage(
+    capsys: pytest.CaptureFixture[str], clock: list[float]
+) -> None:
+    with show_progress() as progress:
+        for _ in range(2):  # one training after the other
+            for done in (10, 60, 110):
+                progress("images", done, 110)
+                clock[0] += 10
+            clock[0] += 1000
+    lines = capsys.readouterr().err.splitlines()
+    assert [line.split(", ", 1)[1:] for line in lines] == [
+        ["5/s, 10 s left"],
+        ["5/s"],
+        [],
+        ["5/s, 10 s left"],
+        ["5/s"],
+    ]
+
+
 def test_quiet_is_silent(capsys: pytest.CaptureFixture[str]) -> None:
     with show_progress(quiet=True) as progress:
         progress("galaxies", 10, 10)
