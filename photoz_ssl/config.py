@@ -45,6 +45,7 @@ __all__ = [
 
 SPLITS = ("train", "valid", "test")
 VECTOR_TYPES = ("float16", "float32")
+INDEX_KINDS = ("none", "ivf", "ivfpq")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -296,6 +297,13 @@ class EmbedConfig(Inference):
     vectors: str = option("float16", "Type of the stored vectors.", choices=VECTOR_TYPES)
     dim: int | None = option(None, "Principal components to keep [default: all features].")
     whiten: bool = option(False, "With --dim, give all components the same variance.")
+    index: str = option(
+        "none",
+        "Also build an index: ivf, with product quantisation above 100 million galaxies; or ivfpq,"
+        " with it in any case.",
+        choices=INDEX_KINDS,
+    )
+    recall: bool = option(False, "Compare the index with exact search.")
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -329,6 +337,7 @@ class SimilarConfig(Inference):
     min_separation: str = option(
         "0arcsec", "Only galaxies so far from the query on the sky, such as 10arcsec."
     )
+    index: bool = option(False, "Search through the atlas's index: faster, and nearly exact.")
     mosaic: Path | None = option(None, "Picture of the queries and their neighbours (PNG).")
     model: Path | None = option(
         None, "Encoder or model file [default: the atlas's own, if it ships]."

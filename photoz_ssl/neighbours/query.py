@@ -10,9 +10,18 @@ from numpy.typing import NDArray
 
 from photoz_ssl.neighbours.atlas import Atlas
 from photoz_ssl.neighbours.exact import NOBODY, Found, Window, nearest
+from photoz_ssl.neighbours.index import Index
 from photoz_ssl.neighbours.windows import Tolerance, separation
 
-__all__ = ["Neighbours", "Queries", "Restriction", "find_neighbours", "rocchio"]
+__all__ = [
+    "Neighbours",
+    "Queries",
+    "Restriction",
+    "find_neighbours",
+    "queries_of_rows",
+    "rocchio",
+    "window_of",
+]
 
 ROCCHIO = (1.0, 0.75, 0.15)
 """Weights of the query, of what is liked and of what is not (Manning et al. 2008, section 9.1)."""
@@ -103,8 +112,24 @@ class Neighbours:
         return len(self.query)
 
 
+def queries_of_rows(atlas: Atlas, rows: NDArray[np.int64]) -> Queries:
+    """Galaxies of an atlas as queries to it."""
+    return Queries(
+        vectors=atlas.representations[rows].astype(np.float32),
+        object_id=atlas.object_id[rows],
+        has_ids=atlas.header.has_ids,
+        ra=atlas.ra[rows],
+        dec=atlas.dec[rows],
+        row=rows,
+    )
+
+
 def find_neighbours(
-    queries: Queries, atlas: Atlas, n_neighbours: int, restriction: Restriction | None = None
+    queries: Queries,
+    atlas: Atlas,
+    n_neighbours: int,
+    restriction: Restriction | None = None,
+    index: Index | None = None,
 ) -> Neighbours:
     """Find the galaxies of an atlas that look most like each query.
 
@@ -121,20 +146,26 @@ def find_neighbours(
         How many a query, or as many as there are.
     restriction : Restriction, optional
         Who may answer; everyone if None.
+    index : Index, optional
+        What to search through; exactly if None.
     """
     limits = restriction or Restriction()
+    among, window = limits.among, window_of(queries, atlas, limits)
+    if index is not None:
+        found = index.search(queries.vectors, atlas, n_neighbours, among=among, window=window)
+        return _as_pairs(found)
     found = nearest(
         queries.vectors,
         atlas.representations,
         n_neighbours,
         vector_id=atlas.object_id,
-        among=limits.among,
-        window=window_of(queries, atlas, limits),
+        among=among,
+        window=window,
     )
-    return as_pairs(found)
+    return _as_pairs(found)
 
 
-def as_pairs(found: Found) -> Neighbours:
+def _as_pairs(found: Found) -> Neighbours:
     """The neighbours of each query as one list of pairs."""
     query, place = np.nonzero(found.row != NOBODY)
     similarity = np.clip(found.similarity[query, place], -1, 1)

@@ -8,10 +8,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from photoz_ssl.neighbours.atlas import Atlas
-from photoz_ssl.neighbours.query import Queries, Restriction, find_neighbours
+from photoz_ssl.neighbours.index import Index
+from photoz_ssl.neighbours.query import Restriction, find_neighbours, queries_of_rows
 from photoz_ssl.progress import Progress, silent
 
-__all__ = ["Unusual", "chord", "most_unusual", "queries_of_rows"]
+__all__ = ["Unusual", "chord", "most_unusual"]
 
 QUERIES_AT_ONCE = 2048
 
@@ -43,24 +44,13 @@ def chord(similarity: NDArray[np.float64]) -> NDArray[np.float64]:
     return np.sqrt(np.maximum(2 - 2 * similarity, 0))
 
 
-def queries_of_rows(atlas: Atlas, rows: NDArray[np.int64]) -> Queries:
-    """Galaxies of an atlas as queries to it."""
-    return Queries(
-        vectors=atlas.representations[rows].astype(np.float32),
-        object_id=atlas.object_id[rows],
-        has_ids=atlas.header.has_ids,
-        ra=atlas.ra[rows],
-        dec=atlas.dec[rows],
-        row=rows,
-    )
-
-
 def most_unusual(
     atlas: Atlas,
     n_unusual: int,
     n_neighbours: int,
     restriction: Restriction,
     progress: Progress = silent,
+    index: Index | None = None,
 ) -> Unusual:
     """Rank the galaxies of an atlas by the distance from their own k-th neighbours.
 
@@ -76,13 +66,16 @@ def most_unusual(
         Which galaxies are ranked, and are neighbours.
     progress : Progress
         Told of the galaxies ranked.
+    index : Index, optional
+        What to search through instead of exactly.
     """
     among = restriction.among
     rows = np.arange(len(atlas)) if among is None else np.flatnonzero(among)
     best = Unusual(*(np.empty(0, kind) for kind in ("i8", "f8", "i8", "f8")))
     for start in range(0, len(rows), QUERIES_AT_ONCE):
         block = rows[start : start + QUERIES_AT_ONCE]
-        found = find_neighbours(queries_of_rows(atlas, block), atlas, n_neighbours, restriction)
+        queries = queries_of_rows(atlas, block)
+        found = find_neighbours(queries, atlas, n_neighbours, restriction, index)
         first = np.flatnonzero(found.rank == 1)
         last = np.append(first[1:], len(found))[: len(first)] - 1
         best = _larger(

@@ -38,7 +38,7 @@ def named_atlases(catalog: str) -> list[Atlas]:
 
 def rewrite_atlases(
     atlases: Sequence[Atlas], output: Path, config: EmbedConfig, progress: Progress
-) -> int:
+) -> None:
     """Write one atlas of several, one after the other.
 
     Parameters
@@ -51,11 +51,6 @@ def rewrite_atlases(
         Type of the vectors, and what to project them to.
     progress : Progress
         Told of the galaxies done.
-
-    Returns
-    -------
-    int
-        How many galaxies have a representation.
 
     Raises
     ------
@@ -70,7 +65,7 @@ def rewrite_atlases(
     for atlas in atlases[1:]:
         _require_alike(first, atlas)
     fitted = _fitted(atlases, config)
-    n_done = n_represented = 0
+    n_done = 0
     with create_atlas(
         output, first.header, n_galaxies, vectors=config.vectors, overwrite=config.overwrite
     ) as writer:
@@ -90,12 +85,10 @@ def rewrite_atlases(
                 ),
             )
             n_done += rows.stop - rows.start
-            n_represented += int(np.isfinite(vectors[:, 0]).sum())
             progress("writing galaxies", n_done, n_galaxies)
         projection = fitted or first.projection
         if projection is not None:
             writer.write_projection(projection)
-    return n_represented
 
 
 def _fitted(atlases: Sequence[Atlas], config: EmbedConfig) -> Projection | None:

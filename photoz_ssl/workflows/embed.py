@@ -17,6 +17,9 @@ from photoz_ssl.errors import CatalogError, ConfigError
 from photoz_ssl.files import claim_output, output_errors
 from photoz_ssl.neighbours.atlas import Atlas, AtlasHeader, read_atlas
 from photoz_ssl.neighbours.atlas_writer import create_atlas
+from photoz_ssl.neighbours.index import KINDS, index_path, read_index
+from photoz_ssl.neighbours.index_builder import build_index, plan_index
+from photoz_ssl.neighbours.index_tuning import Recall, measure_recall
 from photoz_ssl.progress import Progress, silent
 from photoz_ssl.spec import NETWORK_SIZE
 from photoz_ssl.survey.sources import GalaxySource, open_source
@@ -27,7 +30,43 @@ from photoz_ssl.workflows.thumbnails import thumbnails
 if TYPE_CHECKING:
     from photoz_ssl.workflows.inference import Predictor
 
-__all__ = ["EmbedReport", "embed", "load_model", "write_atlas"]
+__all__ = ["EmbedReport", "IndexReport", "embed", "load_model", "write_atlas"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class IndexReport:
+    """What was built beside an atlas.
+
+    Parameters
+    ----------
+    path : Path
+        The index.
+    kind : str
+        How vectors are kept in it.
+    n_lists, n_probe : int
+        Lists, and those that a query looks through.
+    recall : Recall, optional
+        How it compares with exact search, if that was asked for.
+    """
+
+    path: Path
+    kind: str
+    n_lists: int
+    n_probe: int
+    recall: Recall | None = None
+
+    def summary(self) -> str:
+        """One line: what it is, and how good."""
+        compared = ""
+        if self.recall is not None:
+            compared = (
+                f"; {100 * self.recall.share:.1f} % of the ten nearest of {self.recall.n_queries}"
+                f" galaxies found, {self.recall.speed:.1f} times as fast as exact search"
+            )
+        return (
+            f"photoz-ssl: index {self.path} ({self.kind}), {self.n_probe} of {self.n_lists} lists"
+            f" looked through{compared}"
+        )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,6 +85,10 @@ class EmbedReport:
         Name of the model, and where it ran; nowhere, where atlases were rewritten.
     rate : float
         Galaxies a second.
+    written : bool
+        Whether the atlas was written, and not just indexed.
+    index : IndexReport, optional
+        The index, if one was asked for.
     notices : tuple of str
         What a user should know.
     """
@@ -57,15 +100,19 @@ class EmbedReport:
     model: str
     device: str = ""
     rate: float = 0.0
+    written: bool = True
+    index: IndexReport | None = None
     notices: tuple[str, ...] = ()
 
     def summary(self) -> str:
-        """One line: what was written, with which model, and how fast."""
+        """A line for each file: what was written, with which model, and how fast."""
         pace = f", {self.rate:.0f} galaxies/s on {self.device}" if self.device else ""
-        return (
+        atlas = (
             f"photoz-ssl: {self.n_represented} of {self.n_rows} galaxies as {self.n_features}"
             f" numbers each → {self.output}; model {self.model}{pace}"
         )
+        index = [self.index.summary()] if self.index else []
+        return "\n".join([atlas, *index] if self.written else index)
 
 
 def embed(config: EmbedConfig, *, progress: Progress = silent) -> EmbedReport:
@@ -87,13 +134,25 @@ def embed(config: EmbedConfig, *, progress: Progress = silent) -> EmbedReport:
         If the output exists, the input or the model cannot be read, they do not fit
         together, or not one row has a usable image. Nothing is written then.
     """
-    output = config.output
-    if output is None:
-        raise ConfigError("embed has nothing to write to", "name the atlas with -o")
-    claim_output(output, overwrite=config.overwrite)
     atlases = named_atlases(config.catalog)
+    if config.output is None:
+        atlas = _atlas_to_index(atlases, config)
+        return replace(_report_of(atlas), written=False, index=_index(atlas, config, progress))
+    claim_output(config.output, overwrite=config.overwrite)
+    if config.index != "none":
+        claim_output(index_path(config.output), overwrite=config.overwrite)
+    report = _written(atlases, config.output, config, progress)
+    atlas = read_atlas(config.output)
+    return replace(report, index=_index(atlas, config, progress))
+
+
+def _written(
+    atlases: Sequence[Atlas], output: Path, config: EmbedConfig, progress: Progress
+) -> EmbedReport:
+    """Write the atlas, of atlases or of a catalogue."""
     if atlases:
-        return _rewrite(atlases, output, config, progress)
+        rewrite_atlases(atlases, output, config, progress)
+        return _report_of(read_atlas(output))
     with open_source(config.catalog, config, size=NETWORK_SIZE, workers=config.workers) as source:
         predictor = load_model(config, source.n_rows)
         if config.dim is None:
@@ -105,18 +164,43 @@ def embed(config: EmbedConfig, *, progress: Progress = silent) -> EmbedReport:
             return replace(report, output=output, n_features=config.dim)
 
 
-def _rewrite(
-    atlases: Sequence[Atlas], output: Path, config: EmbedConfig, progress: Progress
-) -> EmbedReport:
-    """Write an atlas of others; nothing is embedded."""
-    n_represented = rewrite_atlases(atlases, output, config, progress)
-    written = read_atlas(output)
+def _atlas_to_index(atlases: Sequence[Atlas], config: EmbedConfig) -> Atlas:
+    if len(atlases) != 1 or not (config.index != "none" or config.recall):
+        raise ConfigError(
+            "embed has nothing to write to",
+            "name the atlas with -o, or name one atlas and add --index ivf",
+        )
+    if config.dim is not None:
+        raise ConfigError("--dim makes another atlas", "name it with -o")
+    return atlases[0]
+
+
+def _index(atlas: Atlas, config: EmbedConfig, progress: Progress) -> IndexReport | None:
+    """Build the index and measure it, as far as that is asked for."""
+    if config.index == "none" and not config.recall:
+        return None
+    if config.index == "none":
+        index = read_index(atlas)
+    else:
+        plan = plan_index(atlas, KINDS[1] if config.index == "ivfpq" else None)
+        index = build_index(atlas, plan, overwrite=config.overwrite, progress=progress)
+    return IndexReport(
+        path=index_path(atlas.path),
+        kind=index.codec.kind,
+        n_lists=len(index.codec.centres),
+        n_probe=index.n_probe,
+        recall=measure_recall(index, atlas) if config.recall else None,
+    )
+
+
+def _report_of(atlas: Atlas) -> EmbedReport:
+    """What can be told of an atlas for which nothing was embedded."""
     return EmbedReport(
-        output=output,
-        n_rows=len(written),
-        n_represented=n_represented,
-        n_features=written.representations.shape[1],
-        model=written.header.model,
+        output=atlas.path,
+        n_rows=len(atlas),
+        n_represented=int(np.isfinite(atlas.representations[:, 0]).sum()),
+        n_features=atlas.representations.shape[1],
+        model=atlas.header.model,
     )
 
 

@@ -16,6 +16,7 @@ from photoz_ssl.config import EmbedConfig, SimilarConfig
 from photoz_ssl.errors import ArchiveError, CatalogError, OutputError
 from photoz_ssl.neighbours.atlas import Atlas, is_atlas, read_atlas
 from photoz_ssl.neighbours.expressions import parse_condition
+from photoz_ssl.neighbours.index import Index, read_index
 from photoz_ssl.neighbours.query import Neighbours, Restriction, find_neighbours
 from photoz_ssl.neighbours.unusual import most_unusual
 from photoz_ssl.neighbours.windows import parse_angle, parse_tolerance, rows_where
@@ -135,9 +136,9 @@ def similar(
     with open_question(config) as question, _open_atlas(config, question, progress) as opened:
         atlas, encoder = opened
         among = rows_where(atlas, conditions) if conditions else None
-        search = _Search(
-            config, atlas, encoder, replace(limits, among=among), command_line, progress
-        )
+        limits = replace(limits, among=among)
+        index = read_index(atlas) if config.index else None
+        search = _Search(config, atlas, encoder, limits, index, command_line, progress)
         return search.rank_unusual() if question is None else search.answer(question)
 
 
@@ -204,6 +205,7 @@ class _Search:
     atlas: Atlas
     encoder: AtlasEncoder
     limits: Restriction
+    index: Index | None
     command_line: str
     progress: Progress
 
@@ -231,7 +233,9 @@ class _Search:
         """Rank the atlas by how far its galaxies are from their neighbours."""
         config, atlas = self.config, self.atlas
         n_unusual, n_neighbours = config.most_unusual or 0, config.n_neighbours
-        unusual = most_unusual(atlas, n_unusual, n_neighbours, self.limits, self.progress)
+        unusual = most_unusual(
+            atlas, n_unusual, n_neighbours, self.limits, self.progress, self.index
+        )
         if len(unusual.row) == 0:
             raise ArchiveError(f"no galaxy of {atlas.path} has a neighbour", "widen the window")
         with open_galleries(config) as galleries, self._tables() as file:
@@ -247,7 +251,9 @@ class _Search:
 
     def _neighbours(self, asked: Asked) -> Neighbours:
         limits = replace(self.limits, left_out=asked.left_out)
-        return find_neighbours(asked.queries, self.atlas, self.config.n_neighbours, limits)
+        return find_neighbours(
+            asked.queries, self.atlas, self.config.n_neighbours, limits, self.index
+        )
 
     def _tables(self) -> AbstractContextManager[TableFile]:
         return write_tables(self.config.output, overwrite=self.config.overwrite)
@@ -259,8 +265,12 @@ class _Search:
             ("MODEL", header.model, "model of the representations"),
             ("MODELSHA", header.model_sha256, "SHA-256 of its file"),
             ("AMONG", self.config.among.name, "galaxies searched"),
+            ("SEARCH", self._how(), "exact, or through an index of what recall"),
             ("COMMAND", self.command_line, "command line"),
         ]
+
+    def _how(self) -> str:
+        return "exact" if self.index is None else f"index, recall at ten {self.index.recall:.3f}"
 
     @property
     def _n_searched(self) -> int:

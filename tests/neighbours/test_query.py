@@ -15,8 +15,14 @@ from photoz_ssl.neighbours.atlas import Atlas, read_atlas
 from photoz_ssl.neighbours.exact import NOBODY
 from photoz_ssl.neighbours.expressions import parse_condition
 from photoz_ssl.neighbours.lookup import nearest_on_sky, rows_of_ids
-from photoz_ssl.neighbours.query import Queries, Restriction, find_neighbours, rocchio
-from photoz_ssl.neighbours.unusual import chord, most_unusual, queries_of_rows
+from photoz_ssl.neighbours.query import (
+    Queries,
+    Restriction,
+    find_neighbours,
+    queries_of_rows,
+    rocchio,
+)
+from photoz_ssl.neighbours.unusual import chord, most_unusual
 from photoz_ssl.neighbours.windows import Tolerance, rows_where, separation
 
 MakeAtlas = Callable[..., Path]

@@ -13,7 +13,7 @@ import torch
 from numpy.typing import NDArray
 
 from photoz_ssl.config import EmbedConfig
-from photoz_ssl.errors import ConfigError, CutoutError, OutputError, SpecMismatchError
+from photoz_ssl.errors import ArchiveError, ConfigError, CutoutError, OutputError, SpecMismatchError
 from photoz_ssl.neighbours.atlas import read_atlas
 from photoz_ssl.networks.checkpoint import Checkpoint, save_checkpoint
 from photoz_ssl.networks.encoder import PRESETS, build_encoder
@@ -204,6 +204,32 @@ def test_parts_by_different_models_are_not_joined(
     with pytest.raises(SpecMismatchError, match="differ in their model"):
         embed(joined)
     assert not (tmp_path / "joined.h5").exists()
+
+
+def test_an_index_is_built_with_the_atlas_or_later(
+    tiny_archive: Path, tmp_path: Path, make_model: MakeModel
+) -> None:
+    pytest.importorskip("faiss", reason="the extra [search] is not installed")
+    path = tmp_path / "atlas.h5"
+    options = EmbedConfig(catalog=str(tiny_archive), output=path, model=make_model(), index="ivf")
+    first = embed(options)
+    assert first.index is not None
+    assert first.index.recall is None
+    assert len(first.summary().splitlines()) == 2
+    with pytest.raises(OutputError, match=r"atlas\.index\.h5 exists already"):
+        embed(dataclasses.replace(options, output=None, catalog=str(path)))
+    later = EmbedConfig(catalog=str(path), index="ivf", recall=True, overwrite=True)
+    report = embed(later)
+    assert "of the ten nearest of 24 galaxies found" in report.summary()
+    assert len(report.summary().splitlines()) == 1
+    measured = embed(EmbedConfig(catalog=str(path), recall=True))
+    assert measured.index is not None
+    assert measured.index.n_lists == report.index.n_lists if report.index else None
+    with pytest.raises(ConfigError, match="makes another atlas"):
+        embed(dataclasses.replace(later, dim=3))
+    (tmp_path / "atlas.index.h5").unlink()
+    with pytest.raises(ArchiveError, match="has no index"):
+        embed(EmbedConfig(catalog=str(path), recall=True))
 
 
 def test_an_atlas_needs_a_name(tiny_archive: Path) -> None:

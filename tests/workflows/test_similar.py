@@ -296,6 +296,20 @@ def test_queries_are_projected_as_the_atlas_is(search: Search) -> None:
     np.testing.assert_allclose(rows["SIMILARITY"], 1, atol=1e-2)
 
 
+def test_an_index_answers_as_the_atlas_does(search: Search) -> None:
+    pytest.importorskip("faiss", reason="the extra [search] is not installed")
+    with pytest.raises(ArchiveError, match="has no index"):
+        search.report(index=True)
+    embed(EmbedConfig(catalog=str(search.atlas), index="ivf"))
+    rows = search.rows(index=True, n_neighbours=30)
+    np.testing.assert_array_equal(rows, search.rows(n_neighbours=30))
+    unusual = {"queries": None, "most_unusual": 3, "model": None}
+    search.report(**unusual, index=True, overwrite=True)
+    through = fitsio.read(search.output, ext=UNUSUAL_EXTNAME)
+    search.report(**unusual, overwrite=True)
+    np.testing.assert_array_equal(through, fitsio.read(search.output, ext=UNUSUAL_EXTNAME))
+
+
 def test_windows_hold_for_the_neighbours(search: Search) -> None:
     rows = search.rows(where=("Z_SPEC < 0.2",), within=("Z_SPEC=0.05",), n_neighbours=24)
     archive = open_archive(search.archive)
