@@ -84,6 +84,10 @@ def test_a_signal_stops_with_a_state_a_line_and_exit_code_0(
 def test_ctrl_c_still_exits_with_130(
     tiny_archive: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    inherited = signal.signal(signal.SIGINT, signal.default_int_handler)  # may be ignored
     signal_at(signal.SIGINT, 4, monkeypatch)
     options = ["--encoder", "tiny", "--batch-size", 4, "-o", tmp_path / "run"]
-    assert run("finetune", tiny_archive, *options) == 130
+    try:
+        assert run("finetune", tiny_archive, *options) == 130
+    finally:
+        signal.signal(signal.SIGINT, inherited)
