@@ -13,6 +13,7 @@ from pathlib import Path
 from photoz_ssl.fields import (
     PRECISIONS,
     argument,
+    arguments,
     device_option,
     option,
     optional_argument,
@@ -34,6 +35,7 @@ __all__ = [
     "FinetuneConfig",
     "Inference",
     "LabelEfficiencyConfig",
+    "MergeConfig",
     "PredictConfig",
     "PrepareConfig",
     "PretrainConfig",
@@ -279,6 +281,28 @@ class PredictConfig(Inference):
     )
     pdf: bool = option(False, "Add the PDFs as HDUs in the layout of qp.")
     keep_columns: str = option("all", "Input columns to carry over: all, none, or A,B,C.")
+    resume: bool = option(False, "Go on from the last finished block of an interrupted run.")
+    shard: str | None = option(
+        None,
+        "Only a share of the rows, such as 2/8, or slurm in an array job; merge joins them.",
+    )
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        reproducible = "-" not in (self.catalog.partition("[")[0], self.output)
+        refuse_unless(
+            reproducible or not (self.resume or self.shard),
+            "--resume and --shard need files: neither input nor output can be -",
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class MergeConfig:
+    """Options of ``photoz-ssl merge``."""
+
+    parts: tuple[str, ...] = arguments("Part files that predict --shard has written, in any order.")
+    output: str = required_option("Table to write, - for stdout.", flags=("-o", "--output"))
+    overwrite: bool = overwrite_option()
 
 
 @dataclass(frozen=True, kw_only=True)

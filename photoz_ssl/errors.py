@@ -11,6 +11,7 @@ __all__ = [
     "DustError",
     "MissingExtraError",
     "OutputError",
+    "PartError",
     "PeerError",
     "PeerFailedError",
     "PhotozError",
@@ -78,6 +79,10 @@ class SpecMismatchError(PhotozError):
 
 class OutputError(PhotozError):
     """An output exists already, or cannot be written."""
+
+
+class PartError(PhotozError):
+    """A part of a table is missing, damaged, or of another job."""
 
 
 class PeerError(PhotozError):

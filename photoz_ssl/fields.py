@@ -11,6 +11,7 @@ __all__ = [
     "DEVICES",
     "PRECISIONS",
     "argument",
+    "arguments",
     "device_option",
     "option",
     "optional_argument",
@@ -53,6 +54,11 @@ def required_option(help: str, *, flags: tuple[str, ...] = ()) -> Any:
 def argument(help: str) -> Any:
     """A field that the command line takes as a positional argument."""
     return field(metadata={"help": help, "argument": True})
+
+
+def arguments(help: str) -> Any:
+    """A field that takes all positional arguments, at least one, as a tuple."""
+    return field(metadata={"help": help, "argument": True, "several": True})
 
 
 def optional_argument(help: str) -> Any:

@@ -45,15 +45,17 @@ class Stopped(Exception):  # noqa: N818 (it is none)
     ----------
     done, total : int
         Steps that are done, and steps in all.
+    unit : str
+        What a step is.
     """
 
-    def __init__(self, done: int, total: int) -> None:
-        super().__init__(done, total)
-        self.done, self.total = done, total
+    def __init__(self, done: int, total: int, unit: str = "step") -> None:
+        super().__init__(done, total, unit)
+        self.done, self.total, self.unit = done, total, unit
 
     def summary(self) -> str:
         """One line for a person."""
         return (
-            f"stopped after step {self.done} of {self.total}, as asked;"
+            f"stopped after {self.unit} {self.done} of {self.total}, as asked;"
             " the same command with --resume goes on from there"
         )

@@ -16,7 +16,10 @@ if TYPE_CHECKING:
     from rich.progress import Progress as RichProgress
     from rich.progress import TaskID
 
-__all__ = ["say", "show_progress"]
+__all__ = ["EXIT_ERROR", "EXIT_INTERRUPTED", "say", "show_progress"]
+
+EXIT_ERROR = 1
+EXIT_INTERRUPTED = 130
 
 SECONDS_BETWEEN_LINES = 10.0
 

@@ -11,6 +11,7 @@ from typing import Any, NoReturn
 import click
 
 from photoz_ssl import __version__
+from photoz_ssl.cli.console import EXIT_ERROR, EXIT_INTERRUPTED
 from photoz_ssl.errors import PeerFailedError, PhotozError
 
 __all__ = ["COMMANDS", "main"]
@@ -21,15 +22,13 @@ COMMANDS = (
     "pretrain",
     "finetune",
     "predict",
+    "merge",
     "embed",
     "similar",
     "evaluate",
     "convert",
     "experiment",
 )
-
-EXIT_ERROR = 1
-EXIT_INTERRUPTED = 130
 
 
 class PhotozGroup(click.Group):

@@ -99,7 +99,12 @@ def _own_first(config_class: Any) -> list[dataclasses.Field[Any]]:
 def _parameter(field: dataclasses.Field[Any], annotation: Any) -> click.Parameter:
     if field.metadata.get("argument"):
         required = field.default is dataclasses.MISSING
-        return click.Argument([field.name], type=_click_type(annotation, ()), required=required)
+        return click.Argument(
+            [field.name],
+            type=_click_type(annotation, ()),
+            required=required,
+            nargs=-1 if field.metadata.get("several") else 1,
+        )
     flag = "--" + field.name.replace("_", "-")
     declarations = [*(field.metadata["flags"] or (flag,)), field.name]
     if annotation is bool:

@@ -4,19 +4,23 @@ from __future__ import annotations
 
 import shlex
 import sys
+from collections.abc import Sequence
 from typing import Any
 
 import click
 
-from photoz_ssl.cli.console import say, show_progress
+from photoz_ssl.cli.console import EXIT_INTERRUPTED, say, show_progress
 from photoz_ssl.cli.options import command, config_from
+from photoz_ssl.cli.signals import stop_on_signals
 from photoz_ssl.config import PredictConfig
+from photoz_ssl.progress import Stopped
 
 EXAMPLES = "\n".join(
     (
         "photoz-ssl predict catalog.fits",
         "photoz-ssl predict galaxies.fits --frames frames/ -o redshifts.fits",
         "photoz-ssl predict 'catalog.fits[1][R < 17.8]' --pdf -o bright.fits",
+        "photoz-ssl predict survey.h5 -o z.fits --shard 2/8",
         "photoz-ssl predict catalog.fits -o - | stilts tpipe in=- ifmt=fits omode=stats",
     )
 )
@@ -31,13 +35,33 @@ def predict(quiet: bool, verbose: bool, **options: Any) -> None:
     --frames, in an image column, or by a column of file names, in this order.
     """
     from photoz_ssl.workflows.predict import predict as run
+    from photoz_ssl.workflows.predict import unfinished_part
 
     config = config_from(PredictConfig, options)
     if config.catalog == "-" and config.output is None and sys.stdout.isatty():
         raise click.UsageError("a catalogue on stdin needs -o, or stdout redirected to a file")
-    command_line = shlex.join(["photoz-ssl", *sys.argv[1:]])
-    with show_progress(quiet=quiet) as progress:
-        report = run(config, progress=progress, command_line=command_line)
+    try:
+        with stop_on_signals() as stop, show_progress(quiet=quiet) as progress:
+            report = run(
+                config, progress=progress, stop=stop, command_line=_recorded_command(sys.argv[1:])
+            )
+    except Stopped as stopped:
+        say(stopped.summary(), quiet=quiet)
+        click.get_current_context().exit(EXIT_INTERRUPTED)
+    except KeyboardInterrupt:
+        if (part := unfinished_part(config)) is not None:
+            say(f"{part} keeps what is done; the same command with --resume goes on", quiet=quiet)
+        raise
     for notice in report.notices:
         say(f"Note: {notice}.", quiet=quiet)
     say(report.summary(), quiet=quiet)
+
+
+def _recorded_command(arguments: Sequence[str]) -> str:
+    """The command line without what only says which part of the work was done when."""
+    kept, skip = ["photoz-ssl"], False
+    for word in arguments:
+        if not skip and word not in ("--resume", "--overwrite", "--shard"):
+            kept += [] if word.startswith("--shard=") else [word]
+        skip = word == "--shard" and not skip
+    return shlex.join(kept)

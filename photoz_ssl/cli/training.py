@@ -1,19 +1,13 @@
-"""What ``pretrain`` and ``finetune`` share: they stop when asked to, and one process talks."""
+"""What ``pretrain`` and ``finetune`` share: of several processes one talks."""
 
 from __future__ import annotations
 
-import signal
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any, Protocol
 
 from photoz_ssl.cli.console import say, show_progress
 from photoz_ssl.progress import Progress, Stop, Stopped
 
-__all__ = ["leads", "run_training", "stop_on_signals"]
-
-SIGNALS = ("SIGTERM", "SIGUSR1")
-"""What batch systems send before they end a job."""
+__all__ = ["leads", "run_training"]
 
 
 class Report(Protocol):
@@ -28,23 +22,6 @@ class Training(Protocol):
 
     def __call__(self, config: Any, /, *, progress: Progress, stop: Stop) -> Report:
         """Train as a config says."""
-
-
-@contextmanager
-def stop_on_signals() -> Iterator[Stop]:
-    """Whether SIGTERM or SIGUSR1 has come; what they did before is put back at the end."""
-    came: list[int] = []
-
-    def take_note(number: int, frame: object) -> None:
-        came.append(number)
-
-    numbers = [getattr(signal, name) for name in SIGNALS if hasattr(signal, name)]
-    before = {number: signal.signal(number, take_note) for number in numbers}
-    try:
-        yield lambda: bool(came)
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
 
 
 def leads() -> bool:

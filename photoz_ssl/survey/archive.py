@@ -134,10 +134,11 @@ class Archive:
             digest.update(self.images[row].tobytes())
         return digest.hexdigest()
 
-    def blocks(self, size: int) -> Iterator[GalaxyBlock]:
-        """The archive as consecutive blocks of at most ``size`` galaxies."""
-        for start in range(0, len(self), size):
-            yield self.block(slice(start, min(start + size, len(self))))
+    def blocks(self, size: int, start: int = 0, stop: int | None = None) -> Iterator[GalaxyBlock]:
+        """Consecutive blocks of at most ``size`` galaxies, of all rows or a range of them."""
+        end = len(self) if stop is None else stop
+        for first in range(start, end, size):
+            yield self.block(slice(first, min(first + size, end)))
 
     def block(self, rows: slice) -> GalaxyBlock:
         """The galaxies of a slice of rows, their images copied into memory."""

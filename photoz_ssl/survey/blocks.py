@@ -119,12 +119,14 @@ class GalaxySource(Protocol):
         """Which column is the declination."""
 
     @property
-    def dust(self) -> str:
+    def dust(self) -> tuple[str, ...]:
         """Where the reddening is from; to be read after the blocks."""
 
     @property
     def notices(self) -> tuple[str, ...]:
         """What a user should know; to be read after the blocks."""
 
-    def blocks(self, block_size: int) -> Iterator[GalaxyBlock]:
-        """All rows in order, at most ``block_size`` at a time."""
+    def blocks(
+        self, block_size: int, start: int = 0, stop: int | None = None
+    ) -> Iterator[GalaxyBlock]:
+        """Rows in order, all unless told from which to which, ``block_size`` at a time."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,13 @@ from photoz_ssl.errors import DustError
 from photoz_ssl.survey.bands import BANDS, R_DR12, R_SF11, ebv_from_extinction
 from photoz_ssl.survey.flags import RowFlag
 
-__all__ = ["DUST_DIR_VARIABLE", "Reddening", "find_sfd_folder", "recognise_extinction"]
+__all__ = [
+    "DUST_DIR_VARIABLE",
+    "Reddening",
+    "find_sfd_folder",
+    "recognise_extinction",
+    "spell_sources",
+]
 
 DUST_DIR_VARIABLE = "PHOTOZ_SSL_DUST_DIR"
 EBV_NAMES = ("EBV", "E_BV", "EBV_SFD", "E_BV_SFD", "SFD_EBV")
@@ -76,9 +82,9 @@ class Reddening:
         return self._ebv_column is not None or self._coefficients is not None
 
     @property
-    def source(self) -> str:
-        """Where the reddening given so far is from, for a person."""
-        return " and ".join(self._used) if self._used else "E(B-V) unknown"
+    def sources(self) -> tuple[str, ...]:
+        """Where the reddening given so far is from, in the order of first use."""
+        return tuple(self._used)
 
     def of(
         self, rows: NDArray[np.void], ra: Degrees, dec: Degrees
@@ -145,6 +151,15 @@ class Reddening:
     def _note(self, ebv: NDArray[np.float64], source: str) -> None:
         if np.isfinite(ebv).any():
             self._used[source] = None
+
+
+def spell_sources(sources: Iterable[str]) -> str:
+    """`Reddening.sources` for a person.
+
+    >>> spell_sources(["E(B-V) from column EBV", "E(B-V) from the SFD map"])
+    'E(B-V) from column EBV and E(B-V) from the SFD map'
+    """
+    return " and ".join(sources) or "E(B-V) unknown"
 
 
 def recognise_extinction(

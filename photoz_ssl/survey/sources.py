@@ -163,12 +163,14 @@ class ArchiveSource:
         self.id_column: str | None = "OBJID"
         self.ra_column: str | None = "RA"
         self.dec_column: str | None = "DEC"
-        self.dust = f"E(B-V) from the archive {archive.path.name}"
+        self.dust: tuple[str, ...] = (f"E(B-V) from the archive {archive.path.name}",)
         self.notices: tuple[str, ...] = ()
 
-    def blocks(self, block_size: int) -> Iterator[GalaxyBlock]:
-        """All rows in order, at most ``block_size`` at a time."""
-        for block in self._archive.blocks(block_size):
+    def blocks(
+        self, block_size: int, start: int = 0, stop: int | None = None
+    ) -> Iterator[GalaxyBlock]:
+        """Rows in order, all unless told from which to which, ``block_size`` at a time."""
+        for block in self._archive.blocks(block_size, start, stop):
             unknown = ~np.isfinite(block.ebv)
             block.flags[unknown] |= int(RowFlag.NO_REDDENING)
             yield block
@@ -210,19 +212,22 @@ class CatalogSource:
         self.id_column, self.ra_column, self.dec_column = columns.object_id, columns.ra, columns.dec
 
     @property
-    def dust(self) -> str:
+    def dust(self) -> tuple[str, ...]:
         """Where the reddening of the rows read so far is from."""
-        return self._reddening.source
+        return self._reddening.sources
 
     @property
     def notices(self) -> tuple[str, ...]:
         """What a user should know of the rows read so far."""
         return (*self._reddening.notices, *self._stamps.notices)
 
-    def blocks(self, block_size: int) -> Iterator[GalaxyBlock]:
-        """All rows in order, at most ``block_size`` at a time."""
-        for start in range(0, self.n_rows, block_size):
-            yield self._block(start, min(start + block_size, self.n_rows))
+    def blocks(
+        self, block_size: int, start: int = 0, stop: int | None = None
+    ) -> Iterator[GalaxyBlock]:
+        """Rows in order, all unless told from which to which, ``block_size`` at a time."""
+        end = self.n_rows if stop is None else stop
+        for first in range(start, end, block_size):
+            yield self._block(first, min(first + block_size, end))
 
     def _block(self, start: int, stop: int) -> GalaxyBlock:
         rows = self._catalog.read(start, stop)

@@ -2,39 +2,26 @@
 
 from __future__ import annotations
 
+import tempfile
 import time
-from collections import Counter
-from contextlib import ExitStack
-from dataclasses import dataclass, field
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path, PurePath
-from typing import TYPE_CHECKING
-
-import numpy as np
-from numpy.typing import NDArray
 
 from photoz_ssl.config import PredictConfig
-from photoz_ssl.errors import CatalogError, CutoutError
-from photoz_ssl.progress import Progress, silent
-from photoz_ssl.redshift.estimates import summarise
-from photoz_ssl.spec import NETWORK_SIZE
-from photoz_ssl.survey.blocks import GalaxyBlock, RowProblem
-from photoz_ssl.survey.ensembles import PdfSpool, spool_pdfs
-from photoz_ssl.survey.flags import FLAG_MEANINGS, HIGH_EBV, UNUSABLE, RowFlag
-from photoz_ssl.survey.sources import GalaxySource, open_source
-from photoz_ssl.survey.tables import STDOUT, TableFile, TableWriter, claim_table, write_tables
-from photoz_ssl.workflows.redshift_table import (
-    DUST_CARD,
-    EXTNAME,
-    Layout,
-    lay_out,
-    model_cards,
-    table_cards,
-)
+from photoz_ssl.errors import OutputError, PartError, PhotozError
+from photoz_ssl.files import claim_output
+from photoz_ssl.progress import Progress, Stop, Stopped, never, silent
+from photoz_ssl.survey.part_file import Part, PartWriter, create_part, read_part, require_same_job
+from photoz_ssl.survey.tables import STDOUT, claim_table
+from photoz_ssl.workflows.ahead import Ahead
+from photoz_ssl.workflows.prediction_job import PredictionJob, open_job
+from photoz_ssl.workflows.redshift_files import write_redshifts
+from photoz_ssl.workflows.redshift_tally import Tally
+from photoz_ssl.workflows.shards import WHOLE, Shard, shard_named
 
-if TYPE_CHECKING:
-    from photoz_ssl.workflows.inference import Predictor
-
-__all__ = ["PredictReport", "default_output", "predict"]
+__all__ = ["PredictReport", "default_output", "part_path", "predict", "unfinished_part"]
 
 PACKED_SUFFIXES = (".gz", ".bz2", ".z", ".fz")
 
@@ -46,7 +33,7 @@ class PredictReport:
     Parameters
     ----------
     output : str
-        The table; ``-`` is standard output.
+        The table, or the part of one; ``-`` is standard output.
     n_rows, n_redshifts, n_flagged : int
         Rows in all, those with a redshift, and those with any flag but that of the coarse
         dust map.
@@ -57,7 +44,9 @@ class PredictReport:
     device : str
         Where the network ran.
     rate : float
-        Galaxies a second, images read and table written.
+        Galaxies a second, images read and table written; 0 where all was there already.
+    slowest : str
+        What the others waited for: reading the images, or the network.
     notices : tuple of str
         What a user should know, one sentence each.
     """
@@ -71,6 +60,7 @@ class PredictReport:
     dust: str
     device: str
     rate: float
+    slowest: str = ""
     notices: tuple[str, ...] = ()
 
     def summary(self) -> str:
@@ -79,20 +69,27 @@ class PredictReport:
         counted = f"{self.n_redshifts} redshifts"
         counted += f" of {self.n_rows} rows" if failed else ""
         target = "standard output" if self.output == STDOUT else self.output
+        pace = f", {self.rate:.0f} galaxies/s on {self.device}" if self.rate else ""
+        held_up = f" (held up by {self.slowest})" if self.rate and self.slowest else ""
         return (
             f"photoz-ssl: {counted} ({self.n_flagged} flagged) → {target};"
-            f" model {self.model} (trained on {self.trained_on}),"
-            f" {self.dust}, {self.rate:.0f} galaxies/s on {self.device}"
+            f" model {self.model} (trained on {self.trained_on}), {self.dust}{pace}{held_up}"
         )
 
 
 def predict(
-    config: PredictConfig, *, progress: Progress = silent, command_line: str = ""
+    config: PredictConfig,
+    *,
+    progress: Progress = silent,
+    stop: Stop = never,
+    command_line: str = "",
 ) -> PredictReport:
     """Write the redshift table of a catalogue or archive.
 
     Every input row has its row in the table, in order; where the image cannot be used the
-    redshifts are NaN and the flags say why. Memory does not grow with the catalogue.
+    redshifts are NaN and the flags say why. Memory does not grow with the catalogue. What is
+    finished is kept in a part file beside the output, from which a run that was interrupted
+    can be resumed.
 
     Parameters
     ----------
@@ -100,6 +97,8 @@ def predict(
         What to do.
     progress : Progress
         Told of the galaxies done.
+    stop : callable
+        Asked after every block whether to keep what is done and stop.
     command_line : str
         Recorded in the table's header.
 
@@ -108,35 +107,27 @@ def predict(
     PhotozError
         If the output exists, the input or the model cannot be read, they do not fit
         together, or not one row has a usable image. Nothing is written then.
+    photoz_ssl.progress.Stopped
+        If ``stop`` said so before the last block was done.
     """
     output = config.output or default_output(config.catalog)
-    claim_table(output, overwrite=config.overwrite)
-    with open_source(config.catalog, config, size=NETWORK_SIZE, workers=config.workers) as source:
-        layout = _layout(source, config)
-        predictor = _load_predictor(config, source.n_rows)
-        source.spec.require_usable_by(
-            predictor.spec, here=config.catalog, there=f"the model {predictor.name}"
-        )
-        start = time.perf_counter()
-        tally = _write(source, predictor, layout, config, output, command_line, progress)
-        seconds = time.perf_counter() - start
-        return PredictReport(
-            output=output,
-            n_rows=tally.n_rows,
-            n_redshifts=tally.n_redshifts,
-            n_flagged=tally.n_flagged,
-            model=predictor.name,
-            trained_on=_trained_on(predictor),
-            dust=source.dust,
-            device=predictor.device_name,
-            rate=tally.n_rows / max(seconds, 1e-9),
-            notices=(
-                *source.notices,
-                *layout.notices,
-                *tally.notices(),
-                *predictor.notices(tally.n_rows),
-            ),
-        )
+    shard = shard_named(config.shard)
+    if shard == WHOLE:
+        claim_table(output, overwrite=config.overwrite)
+    else:
+        claim_output(part_path(output, shard), overwrite=True)
+    with open_job(config) as job, _folder_of_part(output) as beside:
+        path = part_path(beside, shard)
+        begin, end = shard.rows(job.source.n_rows, job.block_size)
+        if begin == end and job.source.n_rows:
+            return _report(job, str(path), Tally(), notices=("this shard has no rows",))
+        with _kept_if_interrupted(path):
+            part, tally, pace = _computed(job, path, (begin, end), command_line, progress, stop)
+            if shard != WHOLE:
+                return _report(job, str(path), tally, pace)
+            tally = write_redshifts([part], output, config.catalog, overwrite=config.overwrite)
+        path.unlink(missing_ok=True)
+        return _report(job, output, tally, pace)
 
 
 def default_output(catalog: str) -> str:
@@ -158,135 +149,140 @@ def default_output(catalog: str) -> str:
     return str(path.with_name(f"{path.stem or 'catalog'}.photoz.fits"))
 
 
-@dataclass
-class _Tally:
-    """Counts of rows, and the first problem of each kind."""
+def part_path(output: str, shard: Shard) -> Path:
+    """Where the rows of a shard are kept.
 
-    n_rows: int = 0
-    n_redshifts: int = 0
-    n_flagged: int = 0
-    by_flag: Counter[RowFlag] = field(default_factory=Counter)
-    first: dict[RowFlag, RowProblem] = field(default_factory=dict)
-
-    def count(self, block: GalaxyBlock, flags: NDArray[np.int32], found: int) -> None:
-        self.n_rows += len(block)
-        self.n_redshifts += found
-        self.n_flagged += int(np.count_nonzero(flags & ~int(RowFlag.COARSE_DUST_MAP)))
-        for flag in RowFlag:
-            self.by_flag[flag] += int(np.count_nonzero(flags & int(flag)))
-        for problem in block.problems:
-            self.first.setdefault(problem.flag, problem)
-
-    def notices(self) -> tuple[str, ...]:
-        """One sentence for each kind of problem that left rows without a redshift."""
-        return tuple(
-            f"{self.by_flag[flag]} of {self.n_rows} rows have no redshift:"
-            f" {FLAG_MEANINGS[flag]}{self._example(flag)}"
-            for flag in RowFlag
-            if flag & UNUSABLE and self.by_flag[flag]
-        )
-
-    def _example(self, flag: RowFlag) -> str:
-        problem = self.first.get(flag)
-        return f" (first: row {problem.row + 1}, {problem.message})" if problem else ""
-
-    def require_a_redshift(self, catalog: str) -> None:
-        """Refuse a table without a single redshift.
-
-        Raises
-        ------
-        CatalogError, CutoutError
-            That names the first problem.
-        """
-        if self.n_rows == 0:
-            raise CatalogError(f"{catalog} has no rows", "check its selection")
-        if self.n_redshifts:
-            return
-        problem = min(self.first.values(), key=lambda problem: problem.row, default=None)
-        reason = problem.message if problem else "; ".join(self.notices())
-        raise CutoutError(
-            f"no row of {catalog} has a usable image; the first problem: {reason}",
-            "say where the images are with --cutouts or --frames, or mend them",
-        )
+    >>> str(part_path("out.fits", Shard(2, 8))), str(part_path("out.fits", WHOLE))
+    ('out.fits.2-of-8.part', 'out.fits.part')
+    """
+    which = "" if shard == WHOLE else f".{shard.number}-of-{shard.count}"
+    return Path(f"{output}{which}.part")
 
 
-def _layout(source: GalaxySource, config: PredictConfig) -> Layout:
-    return lay_out(
-        source.table_dtype,
-        source.column_cards,
-        keep=config.keep_columns,
-        id_column=source.id_column,
-        ra_column=source.ra_column,
-        dec_column=source.dec_column,
-    )
+def unfinished_part(config: PredictConfig) -> Path | None:
+    """Where an interrupted run has left what was done; None if it has done nothing."""
+    path = part_path(config.output or default_output(config.catalog), shard_named(config.shard))
+    return path if _has_blocks(path) else None
 
 
-def _load_predictor(config: PredictConfig, n_rows: int | None) -> Predictor:
-    """Load the model; torch takes seconds to import, so not before the input is known."""
-    from photoz_ssl.workflows.inference import Predictor
+@dataclass(frozen=True)
+class _Pace:
+    """How fast a part was made; see `PredictReport`."""
 
-    return Predictor.load(
-        config.model, config.device, batch_size=config.batch_size, n_galaxies=n_rows
-    )
-
-
-def _trained_on(predictor: Predictor) -> str:
-    return str(predictor.checkpoint.provenance.get("trained_on", "data its file does not name"))
+    rate: float = 0.0
+    slowest: str = ""
 
 
-def _write(
-    source: GalaxySource,
-    predictor: Predictor,
-    layout: Layout,
-    config: PredictConfig,
-    output: str,
+@contextmanager
+def _folder_of_part(output: str) -> Iterator[str]:
+    """The name that a part file's is made from: the output's own, or one that vanishes."""
+    if output != STDOUT:
+        yield output
+        return
+    with tempfile.TemporaryDirectory(prefix="photoz-ssl-") as folder:
+        yield str(Path(folder) / "table.fits")
+
+
+def _computed(
+    job: PredictionJob,
+    path: Path,
+    rows: tuple[int, int],
     command_line: str,
     progress: Progress,
-) -> _Tally:
-    """Predict block by block; the table appears only if this ends well."""
-    cards = [
-        *model_cards(predictor.name, predictor.sha256, _trained_on(predictor)),
-        *table_cards(
-            predictor.grid, catalog=PurePath(config.catalog).name, command_line=command_line
+    stop: Stop,
+) -> tuple[Part, Tally, _Pace]:
+    """The finished part of some rows, made or found; its tally, and how fast it was made."""
+    manifest = job.manifest(*rows, command_line)
+    resume, tally = job.config.resume or job.config.shard is not None, Tally()
+    if job.config.overwrite and not job.config.resume:
+        resume = False
+    if resume and (finished := _finished_part(path)) is not None:
+        require_same_job(finished, manifest)
+        for block in finished.blocks():
+            tally.add(block.facts)
+        return finished, tally, _Pace()
+    with create_part(path, manifest, resume=resume, found=tally.add) as writer:
+        pace = _append_blocks(job, writer, tally, progress, stop)
+        return writer.finish(), tally, pace
+
+
+def _finished_part(path: Path) -> Part | None:
+    if not path.exists():
+        return None
+    part = read_part(path)
+    return part if part.complete else None
+
+
+def _append_blocks(
+    job: PredictionJob, writer: PartWriter, tally: Tally, progress: Progress, stop: Stop
+) -> _Pace:
+    """Predict what is not done yet, block by block, reading ahead."""
+    first, end = writer.manifest.start + writer.n_done, writer.manifest.stop
+    blocks = Ahead(job.source.blocks(job.block_size, first, end))
+    n_rows = end - writer.manifest.start
+    start = time.perf_counter()
+    for block in blocks:
+        result = job.predicted(block)
+        writer.append(result.rows, result.pdfs, result.facts)
+        tally.add(result.facts)
+        progress("predicting galaxies", writer.n_done, n_rows)
+        if stop() and writer.n_done < n_rows:
+            raise Stopped(writer.n_done, n_rows, unit="row")
+    seconds = max(time.perf_counter() - start, 1e-9)
+    slowest = "reading images" if blocks.waited > seconds / 2 else "the network"
+    return _Pace((end - first) / seconds, slowest)
+
+
+@contextmanager
+def _kept_if_interrupted(path: Path) -> Iterator[None]:
+    """Leave a part file behind where it is of use: not after an error in the input."""
+    try:
+        yield
+    except PartError:  # another job's
+        raise
+    except OutputError as error:
+        if not _has_blocks(path):
+            path.unlink(missing_ok=True)
+            raise
+        hint = f"{error.hint}; then the same command with --resume goes on"
+        raise OutputError(error.message, hint) from error
+    except PhotozError:
+        path.unlink(missing_ok=True)
+        raise
+    except KeyboardInterrupt:
+        if not _has_blocks(path):
+            path.unlink(missing_ok=True)
+        raise
+
+
+def _has_blocks(path: Path) -> bool:
+    with suppress(PhotozError):
+        return path.exists() and read_part(path).n_done > 0
+    return False
+
+
+def _report(
+    job: PredictionJob,
+    output: str,
+    tally: Tally,
+    pace: _Pace = _Pace(),
+    notices: tuple[str, ...] = (),
+) -> PredictReport:
+    return PredictReport(
+        output=output,
+        n_rows=tally.n_rows,
+        n_redshifts=tally.n_redshifts,
+        n_flagged=tally.n_flagged,
+        model=job.predictor.name,
+        trained_on=job.trained_on,
+        dust=tally.dust,
+        device=job.predictor.device_name,
+        rate=pace.rate,
+        slowest=pace.slowest,
+        notices=(
+            *job.layout.notices,
+            *tally.notices(),
+            *job.predictor.notices(tally.n_rows),
+            *notices,
         ),
-    ]
-    tally = _Tally()
-    with ExitStack() as stack:
-        file: TableFile = stack.enter_context(write_tables(output, overwrite=config.overwrite))
-        folder = None if output == STDOUT else Path(output).parent
-        pdfs = stack.enter_context(spool_pdfs(predictor.grid.edges, folder)) if config.pdf else None
-        table = file.table(EXTNAME, layout.columns, layout.dtype, cards)
-        for block in source.blocks(config.batch_size):
-            _predict_block(block, predictor, layout, table, pdfs, tally)
-            progress("predicting galaxies", tally.n_rows, source.n_rows)
-        tally.require_a_redshift(config.catalog)
-        table.write_card(DUST_CARD, source.dust, "where E(B-V) is from")
-        if pdfs is not None:
-            pdfs.write(file)
-    return tally
-
-
-def _predict_block(
-    block: GalaxyBlock,
-    predictor: Predictor,
-    layout: Layout,
-    table: TableWriter,
-    pdfs: PdfSpool | None,
-    tally: _Tally,
-) -> None:
-    grid = predictor.grid
-    usable = block.usable
-    pdf = np.full((len(block), grid.n_bins), np.nan)
-    if usable.any():
-        pdf[usable] = predictor.pdf(block.images[usable], block.ebv[usable])
-    estimates = summarise(pdf, grid)
-    found = np.isfinite(estimates.mean)
-    at_edge = np.isin(grid.bin_of(estimates.mode), (0, grid.n_bins - 1))
-    flags = block.flags.astype(np.int32)
-    flags[at_edge] |= int(RowFlag.AT_GRID_EDGE)
-    flags[usable & ~found] |= int(RowFlag.NOT_FINITE)
-    flags[block.ebv > HIGH_EBV] |= int(RowFlag.HIGH_REDDENING)
-    table.append(layout.rows(block, estimates, flags))
-    if pdfs is not None:
-        pdfs.append(pdf, estimates.mode, flags)
-    tally.count(block, flags, int(np.count_nonzero(found)))
+    )

@@ -15,6 +15,7 @@ from photoz_ssl.files import claim_output
 from photoz_ssl.progress import Progress, silent
 from photoz_ssl.survey.archive import create_archive, is_archive, spectrum_id_column
 from photoz_ssl.survey.blocks import GalaxyBlock, RowProblem
+from photoz_ssl.survey.dust import spell_sources
 from photoz_ssl.survey.sources import GalaxySource, open_source
 
 __all__ = ["PrepareReport", "draw_split", "prepare"]
@@ -122,7 +123,7 @@ def _write(config: PrepareConfig, source: GalaxySource, progress: Progress) -> P
         n_rows=done,
         n_usable=usable,
         n_labelled=labelled,
-        dust=source.dust,
+        dust=spell_sources(source.dust),
         rate=done / max(time.perf_counter() - start, 1e-9),
         problems=tuple(problems),
         notices=source.notices,

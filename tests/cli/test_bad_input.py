@@ -97,7 +97,9 @@ class Outcome:
         assert words in error, error
         assert hint.startswith("Hint: ")
         assert hint.endswith(".")
-        assert self.new == set()
+        kept = {path for path in self.new if path.endswith(".part")}
+        assert self.new == kept
+        assert bool(kept) == hint.endswith("--resume goes on.")
 
 
 Run = Callable[..., Outcome]

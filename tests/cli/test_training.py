@@ -12,7 +12,7 @@ import pytest
 
 from photoz_ssl.cli import console
 from photoz_ssl.cli.main import main
-from photoz_ssl.cli.training import stop_on_signals
+from photoz_ssl.cli.signals import stop_on_signals
 from photoz_ssl.networks.encoder import PRESETS
 
 

@@ -19,6 +19,7 @@ from photoz_ssl.survey.dust import (
     Reddening,
     find_sfd_folder,
     recognise_extinction,
+    spell_sources,
 )
 from photoz_ssl.survey.flags import RowFlag
 
@@ -91,7 +92,7 @@ def test_a_column_of_reddening_is_taken_as_it_is(name: str) -> None:
     ebv, flags = reddening.of(rows, *positions())
     np.testing.assert_array_equal(ebv, EBV.astype("f4"))
     assert not flags.any()
-    assert reddening.source == f"E(B-V) from column {name}"
+    assert reddening.sources == (f"E(B-V) from column {name}",)
     assert reddening.notices == []
 
 
@@ -112,7 +113,7 @@ def test_extinctions_give_the_same_reddening_in_either_convention(
         ebv, flags = reddening.of(rows, NOWHERE, NOWHERE)
         np.testing.assert_allclose(ebv, EBV, rtol=1e-6)
         assert not flags.any()
-        assert convention in reddening.source
+        assert convention in spell_sources(reddening.sources)
 
 
 def test_extinction_and_reddening_are_inverse() -> None:
@@ -183,7 +184,7 @@ def test_the_full_map_is_read_at_each_position(sfd_folder: Path) -> None:
     assert np.count_nonzero(far) > 40
     np.testing.assert_allclose(ebv[far], expected[far], atol=5e-4)
     assert not flags.any()
-    assert reddening.source == "E(B-V) from the SFD map"
+    assert reddening.sources == ("E(B-V) from the SFD map",)
     assert reddening.notices == []
 
 
@@ -200,7 +201,7 @@ def test_rows_that_the_column_does_not_know_are_looked_up(sfd_folder: Path) -> N
     np.testing.assert_array_equal(np.flatnonzero(np.isnan(ebv)), [5])
     np.testing.assert_array_equal(np.flatnonzero(flags), [5])
     assert flags[5] == RowFlag.NO_REDDENING
-    assert reddening.source == "E(B-V) from column EBV and E(B-V) from the SFD map"
+    assert reddening.sources == ("E(B-V) from column EBV", "E(B-V) from the SFD map")
 
 
 def test_where_the_full_map_is_looked_for(
@@ -263,7 +264,7 @@ def test_the_coarse_map_is_flagged_and_said_once() -> None:
         assert np.all(ebv > 0)
     assert len(reddening.notices) == 1
     assert "--dust-dir" in reddening.notices[0]
-    assert reddening.source == "E(B-V) from the SFD map (nside 64, coarse)"
+    assert reddening.sources == ("E(B-V) from the SFD map (nside 64, coarse)",)
 
 
 def test_nothing_is_asked_of_a_map_that_is_not_needed() -> None:
@@ -280,7 +281,7 @@ def test_without_column_and_position_the_reddening_is_unknown() -> None:
     ebv, flags = reddening.of(rows, NOWHERE, NOWHERE)
     assert np.isnan(ebv).all()
     assert np.all(flags == RowFlag.NO_REDDENING)
-    assert reddening.source == "E(B-V) unknown"
+    assert reddening.sources == ()
 
 
 def test_the_coarse_map_agrees_with_ten_thousand_real_galaxies() -> None:

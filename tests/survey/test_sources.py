@@ -210,7 +210,7 @@ def test_the_dust_is_told_once_the_rows_are_read(tmp_path: Path) -> None:
     write_stamps(tmp_path)
     path = write_catalog(tmp_path, galaxies())
     with open_source(path, CatalogImages(cutouts="{OBJID}.fits"), size=SIZE) as source:
-        assert source.dust == "E(B-V) unknown"
+        assert not source.dust
         list(source.blocks(5))
-        assert source.dust == "E(B-V) from column EBV"
+        assert source.dust == ("E(B-V) from column EBV",)
         assert source.notices == ()

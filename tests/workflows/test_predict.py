@@ -22,8 +22,7 @@ from photoz_ssl.redshift.grid import RedshiftGrid
 from photoz_ssl.spec import ImageSpec
 from photoz_ssl.survey.blocks import GalaxyBlock, RowProblem
 from photoz_ssl.survey.flags import FLAG_MEANINGS, RowFlag
-from photoz_ssl.workflows import embed, inference
-from photoz_ssl.workflows import predict as module
+from photoz_ssl.workflows import embed, inference, prediction_job
 from photoz_ssl.workflows.predict import default_output, predict
 
 GRID = RedshiftGrid()
@@ -41,13 +40,14 @@ class StubSource:
         self.column_cards = {"NAME": {"TUCD": "meta.id", "TCOMM": "A name"}}
         self.id_column, self.ra_column, self.dec_column = "OBJID", "RA", "DEC"
         self.notices = ("the sky is high",)
-        self.dust = ""
+        self.dust: tuple[str, ...] = ()
         self.largest_block = 0
 
-    def blocks(self, size: int) -> Iterator[GalaxyBlock]:
-        self.dust = "E(B-V) from column EBV"
-        for start in range(0, self.n_rows, size):
-            n = min(size, self.n_rows - start)
+    def blocks(self, size: int, first: int = 0, stop: int | None = None) -> Iterator[GalaxyBlock]:
+        self.dust = ("E(B-V) from column EBV",)
+        end = self.n_rows if stop is None else stop
+        for start in range(first, end, size):
+            n = min(size, end - start)
             self.largest_block = max(self.largest_block, n)
             yield self._block(start, n)
 
@@ -86,7 +86,7 @@ class StubPredictor:
         self.name, self.sha256, self.device_name = "stub 1", "ab" * 32, "cpu"
         self.grid, self.spec = GRID, spec or ImageSpec()
         self.checkpoint = SimpleNamespace(provenance={"trained_on": "simulations: 12 galaxies"})
-        self.seen = 0
+        self.seen, self.batch_size = 0, 256
 
     def notices(self, n_galaxies: int) -> tuple[str, ...]:
         return ()
@@ -107,14 +107,17 @@ class Stage:
         self.monkeypatch, self.folder = monkeypatch, folder
         self.predictor = StubPredictor()
         self.source = StubSource(50, {})
-        monkeypatch.setattr(module, "open_source", self._open)
-        monkeypatch.setattr(module, "_load_predictor", lambda config, n_rows: self.predictor)
+        monkeypatch.setattr(prediction_job, "open_source", self._open)
+        monkeypatch.setattr(
+            prediction_job, "_load_predictor", lambda config, n_rows: self.predictor
+        )
 
     @contextmanager
     def _open(self, path: str, images: object, **options: Any) -> Iterator[StubSource]:
         yield self.source
 
     def run(self, *, read: bool = True, **options: Any) -> NDArray[np.void]:
+        self.predictor.batch_size = options.get("batch_size", 256)
         self.report = predict(
             PredictConfig(catalog=str(self.folder / "cat.fits"), **options),
             command_line="photoz-ssl predict cat.fits",
@@ -133,7 +136,7 @@ def test_the_network_is_given_the_batches_that_were_asked_for(
 ) -> None:
     asked: dict[str, object] = {}
     monkeypatch.setattr(inference.Predictor, "load", lambda *args, **options: asked.update(options))
-    module._load_predictor(PredictConfig(catalog="cat.fits", batch_size=1000), 70)
+    prediction_job._load_predictor(PredictConfig(catalog="cat.fits", batch_size=1000), 70)
     assert asked == {"batch_size": 1000, "n_galaxies": 70}
     embed.load_model(EmbedConfig(catalog="cat.fits", output=tmp_path / "a.h5", batch_size=999))
     assert asked == {"batch_size": 999, "kind": "encoder", "n_galaxies": 0}
@@ -226,7 +229,7 @@ def test_an_existing_table_is_refused_before_anything_is_read(
     stage: Stage, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "cat.photoz.fits").write_text("precious")
-    monkeypatch.delattr(module, "open_source")
+    monkeypatch.delattr(prediction_job, "open_source")
     with pytest.raises(OutputError, match="--overwrite"):
         stage.run()
 
@@ -315,6 +318,7 @@ def test_progress_counts_the_rows(stage: Stage, tmp_path: Path) -> None:
         told.append((done, total))
 
     config = PredictConfig(catalog=str(tmp_path / "cat.fits"), batch_size=20)
+    stage.predictor.batch_size = 20
     predict(config, progress=listen)
     assert told == [(20, 50), (40, 50), (50, 50)]
 

@@ -1,0 +1,403 @@
+"""Part files: finished blocks of a table, kept until the whole of it can be written.
+
+A part file is a log. Its first line names the format, the second holds a manifest as JSON; then
+come blocks, each a line of JSON and the bytes of its rows, and at the end a line that says that
+nothing is missing. A kill at any moment leaves whole blocks and at most one that is cut, which
+is recognised by its length or checksum and dropped.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import zlib
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import IO, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from photoz_ssl.errors import OutputError, PartError
+from photoz_ssl.files import output_errors
+from photoz_ssl.survey.tables import Card, TableColumn
+
+__all__ = [
+    "Manifest",
+    "Part",
+    "PartWriter",
+    "PdfRows",
+    "create_part",
+    "pdf_rows",
+    "read_part",
+    "require_same_job",
+]
+
+MAGIC = b"photoz-ssl part 1\n"
+LONGEST_LINE = 1 << 24
+MOST_BYTES_A_BLOCK = 1 << 30
+PLAIN_KIND = re.compile(r"[<>|][?bBiufS]\d+")
+
+PdfRows = NDArray[np.void]
+"""Structured, shape (n,): ``pdf``, the probability of each bin, ``mode`` and ``flags``."""
+
+
+def pdf_rows(
+    pdf: NDArray[np.floating], mode: NDArray[np.floating], flags: NDArray[np.integer]
+) -> PdfRows:
+    """PDFs, shape (n, n_bins), where each peaks and its flags, as rows that a part can keep."""
+    kinds = [("pdf", "<f4", (pdf.shape[1],)), ("mode", "<f8"), ("flags", "<i4")]
+    rows = np.empty(len(pdf), np.dtype(kinds))
+    rows["pdf"], rows["mode"], rows["flags"] = pdf, mode, flags
+    return rows
+
+
+@dataclass(frozen=True, kw_only=True)
+class Manifest:
+    """What a part is a part of.
+
+    Parameters
+    ----------
+    job : mapping of str to str or int
+        All that its numbers depend on: input, model, settings. Parts of one table have it
+        in common.
+    n_rows : int
+        Rows of the whole table.
+    start, stop : int
+        The rows, from 0, that are this part's; ``stop`` is not.
+    extname : str
+        Name of the table.
+    columns : tuple of TableColumn
+        Its columns.
+    dtype : numpy dtype
+        Structured: the rows.
+    cards : tuple of (keyword, value, comment)
+        The table's header cards.
+    edges : tuple of float
+        Edges of the PDFs' redshift bins; empty where PDFs are not kept.
+    """
+
+    job: Mapping[str, str | int]
+    n_rows: int
+    start: int
+    stop: int
+    extname: str
+    columns: tuple[TableColumn, ...]
+    dtype: np.dtype[Any]
+    cards: tuple[Card, ...]
+    edges: tuple[float, ...] = ()
+
+    @property
+    def pdf_dtype(self) -> np.dtype[Any] | None:
+        """Structured dtype of `pdf_rows`; None where PDFs are not kept."""
+        if not self.edges:
+            return None
+        empty = np.empty((0, len(self.edges) - 1))
+        return pdf_rows(empty, np.empty(0), np.empty(0, np.int32)).dtype
+
+    def difference(self, other: Manifest) -> str | None:
+        """What of it is not as in another manifest, besides the rows; None if nothing is."""
+        here, there = ({**one.job, "length": one.n_rows} for one in (self, other))
+        differing = (name for name in here | there if here.get(name) != there.get(name))
+        if (name := next(differing, None)) is not None:
+            return name
+        laid_out = ("extname", "columns", "dtype", "edges")
+        same = all(getattr(self, name) == getattr(other, name) for name in laid_out)
+        return None if same else "table layout"
+
+    def to_json(self) -> bytes:
+        """As one line."""
+        fields = {
+            **{name: getattr(self, name) for name in ("job", "n_rows", "start", "stop")},
+            **{"extname": self.extname, "edges": self.edges, "cards": self.cards},
+            "columns": [asdict(column) for column in self.columns],
+            "dtype": [
+                (name, self.dtype[name].base.str, self.dtype[name].shape)
+                for name in self.dtype.names or ()
+            ],
+        }
+        return json.dumps(fields, sort_keys=True).encode("ascii") + b"\n"
+
+    @classmethod
+    def from_json(cls, line: bytes) -> Manifest:
+        """The manifest that a line holds.
+
+        Raises
+        ------
+        ValueError, KeyError, TypeError
+            If it holds none.
+        """
+        fields = json.loads(line)
+        kinds = [(name, _plain(kind), tuple(shape)) for name, kind, shape in fields["dtype"]]
+        manifest = cls(
+            job=dict(fields["job"]),
+            **{name: int(fields[name]) for name in ("n_rows", "start", "stop")},
+            extname=str(fields["extname"]),
+            columns=tuple(TableColumn(**column) for column in fields["columns"]),
+            dtype=np.dtype(kinds),
+            cards=tuple((str(word), value, str(note)) for word, value, note in fields["cards"]),
+            edges=tuple(float(edge) for edge in fields["edges"]),
+        )
+        if not 0 <= manifest.start <= manifest.stop <= manifest.n_rows:
+            raise ValueError("the rows of a part are not rows of its table")
+        return manifest
+
+
+def _plain(kind: str) -> str:
+    if not PLAIN_KIND.fullmatch(kind):
+        raise ValueError(f"{kind} is no kind of number or text")
+    return kind
+
+
+@dataclass(frozen=True)
+class Block:
+    """Consecutive rows of a part.
+
+    Parameters
+    ----------
+    start : int
+        Row of the whole table that the first one is.
+    rows : structured ndarray, shape (n,)
+        The rows.
+    pdfs : structured ndarray, shape (n,), optional
+        Their `pdf_rows`.
+    facts : mapping
+        What else was noted of them, JSON-ready.
+    """
+
+    start: int
+    rows: NDArray[np.void]
+    pdfs: PdfRows | None
+    facts: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Part:
+    """A part file that was read; see `read_part`.
+
+    Parameters
+    ----------
+    path : Path
+        The file.
+    manifest : Manifest
+        What it is a part of.
+    n_done : int
+        Rows that it holds.
+    complete : bool
+        Whether these are all of its rows.
+    size : int
+        Bytes up to the end of the last whole block.
+    """
+
+    path: Path
+    manifest: Manifest
+    n_done: int
+    complete: bool
+    size: int = field(repr=False)
+
+    @property
+    def n_rows(self) -> int:
+        """Rows that it is to hold."""
+        return self.manifest.stop - self.manifest.start
+
+    def blocks(self) -> Iterator[Block]:
+        """Its blocks, in order, in bounded memory.
+
+        Raises
+        ------
+        PartError
+            If the file has been damaged since it was read.
+        """
+        with self.path.open("rb") as file:
+            _read_manifest(file, self.path)
+            start, stop = self.manifest.start, self.manifest.start + self.n_done
+            while start < stop:
+                block = _next_block(file, self.manifest, start)
+                if block is None:
+                    raise PartError(f"{self.path} is damaged", "make it again")
+                yield block
+                start += len(block.rows)
+
+
+def read_part(path: Path) -> Part:
+    """Read a part file through, and see how many whole blocks it holds.
+
+    Raises
+    ------
+    PartError
+        If it is missing or no part file.
+    """
+    try:
+        with path.open("rb") as file:
+            manifest = _read_manifest(file, path)
+            start, size = manifest.start, file.tell()
+            while block := _next_block(file, manifest, start):
+                start, size = start + len(block.rows), file.tell()
+            file.seek(size)
+            ended = file.readline(LONGEST_LINE) == _end_line(manifest)
+    except OSError as error:
+        raise PartError(f"{path} cannot be read: {error.strerror}", "check the path") from error
+    return Part(path, manifest, start - manifest.start, ended and start == manifest.stop, size)
+
+
+def _read_manifest(file: IO[bytes], path: Path) -> Manifest:
+    if file.readline(len(MAGIC)) != MAGIC:
+        raise PartError(f"{path} is not a part of a table", "name files made by predict --shard")
+    try:
+        return Manifest.from_json(file.readline(LONGEST_LINE))
+    except (KeyError, RecursionError, TypeError, ValueError) as error:
+        raise PartError(f"the description inside {path} is damaged", "make it again") from error
+
+
+def _end_line(manifest: Manifest) -> bytes:
+    return json.dumps({"end": manifest.stop}).encode("ascii") + b"\n"
+
+
+def _next_block(file: IO[bytes], manifest: Manifest, start: int) -> Block | None:
+    """The block that starts at a row; None where there is no whole one."""
+    try:
+        fields = json.loads(file.readline(LONGEST_LINE))
+        n_rows, checksum, facts = int(fields["n"]), fields["crc32"], fields["facts"]
+    except (KeyError, RecursionError, TypeError, ValueError):
+        return None
+    kinds = [manifest.dtype] + ([manifest.pdf_dtype] if manifest.pdf_dtype else [])
+    length = n_rows * sum(kind.itemsize for kind in kinds)
+    if fields.get("start") != start or not 0 < n_rows <= manifest.stop - start:
+        return None
+    if length > MOST_BYTES_A_BLOCK or not isinstance(facts, dict):
+        return None
+    content = file.read(length)
+    if len(content) < length or zlib.crc32(content) != checksum:
+        return None
+    rows = np.frombuffer(content, manifest.dtype, n_rows)
+    pdfs = None
+    if manifest.pdf_dtype is not None:
+        pdfs = np.frombuffer(content, manifest.pdf_dtype, n_rows, rows.nbytes)
+    return Block(start, rows, pdfs, facts)
+
+
+class PartWriter:
+    """Appends blocks to a part; see `create_part`."""
+
+    def __init__(self, file: IO[bytes], path: Path, manifest: Manifest, n_done: int) -> None:
+        self._file, self.path, self.manifest = file, path, manifest
+        self.n_done = n_done
+
+    def append(
+        self, rows: NDArray[np.void], pdfs: PdfRows | None, facts: Mapping[str, Any]
+    ) -> None:
+        """Write the next rows, their PDFs where they are kept, and what is noted of them.
+
+        Raises
+        ------
+        OutputError
+            If the disk is full.
+        """
+        rows = np.ascontiguousarray(rows, self.manifest.dtype)
+        content = rows.tobytes() + (b"" if pdfs is None else pdfs.tobytes())
+        start = self.manifest.start + self.n_done
+        fields = {"start": start, "n": len(rows), "crc32": zlib.crc32(content), "facts": facts}
+        line = json.dumps(fields, sort_keys=True).encode("ascii") + b"\n"
+        self.write(line + content)
+        self.n_done += len(rows)
+
+    def finish(self) -> Part:
+        """Say that nothing is missing, and give the part."""
+        size = self._file.tell()
+        self.write(_end_line(self.manifest))
+        with output_errors(self.path):
+            os.fsync(self._file.fileno())
+        return Part(self.path, self.manifest, self.n_done, True, size)
+
+    def write(self, content: bytes) -> None:
+        """Write bytes, all of them."""
+        with output_errors(self.path):
+            left = memoryview(content)
+            while left.nbytes:
+                left = left[self._file.write(left) :]
+
+
+@contextmanager
+def create_part(
+    path: Path,
+    manifest: Manifest,
+    *,
+    resume: bool = False,
+    found: Callable[[Mapping[str, Any]], None] = lambda facts: None,
+) -> Iterator[PartWriter]:
+    """Write a part file, from its first row or from where an interrupted one ends.
+
+    What has been written stays when the block is left by an error.
+
+    Parameters
+    ----------
+    path : Path
+        The file; one that is there is gone on with, or replaced.
+    manifest : Manifest
+        What it is a part of.
+    resume : bool
+        Whether to go on with what is there.
+    found : callable
+        Given the facts of each block that is there, in order.
+
+    Raises
+    ------
+    PartError
+        If what is there is of another job, or is being written by another process.
+    OutputError
+        If it cannot be written.
+    """
+    before = read_part(path) if resume and path.exists() else None
+    if before is not None:
+        require_same_job(before, manifest)
+        for block in before.blocks():
+            found(block.facts)
+    with output_errors(path), path.open("r+b" if before else "ab", buffering=0) as file:
+        _lock(file, path)
+        file.truncate(before.size if before else 0)
+        file.seek(0, os.SEEK_END)
+        writer = PartWriter(
+            file, path, before.manifest if before else manifest, before.n_done if before else 0
+        )
+        if before is None:
+            writer.write(MAGIC + manifest.to_json())
+        yield writer
+
+
+def require_same_job(part: Part, manifest: Manifest) -> None:
+    """Refuse a part that a job cannot go on with.
+
+    Raises
+    ------
+    PartError
+        That names what differs.
+    """
+    there = part.manifest
+    difference = manifest.difference(there)
+    if difference is None and (there.start, there.stop) != (manifest.start, manifest.stop):
+        difference = "range of rows"
+    if difference is not None:
+        raise PartError(
+            f"{part.path} was begun with another {difference}",
+            "repeat the command that it is from, or remove it",
+        )
+
+
+def _lock(file: IO[bytes], path: Path) -> None:
+    """Keep a second process off; where locks do not work, do without."""
+    try:
+        import fcntl
+    except ImportError:  # not on this system
+        return
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as error:
+        raise OutputError(
+            f"another process is writing {path}", "wait for it, or choose another --output"
+        ) from error
+    except OSError:
+        with suppress(OSError):
+            os.utime(path)

@@ -1,0 +1,106 @@
+"""One table of the parts that several processes have made."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from photoz_ssl.config import MergeConfig
+from photoz_ssl.errors import PartError
+from photoz_ssl.survey.part_file import Part, read_part
+from photoz_ssl.survey.tables import STDOUT, claim_table
+from photoz_ssl.workflows.redshift_files import write_redshifts
+
+__all__ = ["MergeReport", "merge"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class MergeReport:
+    """What `merge` did.
+
+    Parameters
+    ----------
+    output : str
+        The table; ``-`` is standard output.
+    n_parts, n_rows, n_redshifts : int
+        Parts, their rows, and those with a redshift.
+    notices : tuple of str
+        What a user should know, one sentence each.
+    """
+
+    output: str
+    n_parts: int
+    n_rows: int
+    n_redshifts: int
+    notices: tuple[str, ...] = ()
+
+    def summary(self) -> str:
+        """One line: what was written."""
+        target = "standard output" if self.output == STDOUT else self.output
+        return (
+            f"photoz-ssl: {self.n_redshifts} redshifts of {self.n_rows} rows in {self.n_parts}"
+            f" parts → {target}"
+        )
+
+
+def merge(config: MergeConfig) -> MergeReport:
+    """Write the table that a single run would have written.
+
+    Parameters
+    ----------
+    config : MergeConfig
+        What to do.
+
+    Raises
+    ------
+    PhotozError
+        If a part is missing, unfinished, or not of the same input, model and options as the
+        others, or the output exists or cannot be written. Nothing is written then.
+    """
+    claim_table(config.output, overwrite=config.overwrite)
+    parts = sorted(
+        (read_part(Path(path)) for path in dict.fromkeys(config.parts)),
+        key=lambda part: (part.manifest.start, part.manifest.stop),
+    )
+    _require_one_whole(parts)
+    catalog = str(parts[0].manifest.job.get("catalogue", "the catalogue"))
+    tally = write_redshifts(parts, config.output, catalog, overwrite=config.overwrite)
+    return MergeReport(
+        output=config.output,
+        n_parts=len(parts),
+        n_rows=tally.n_rows,
+        n_redshifts=tally.n_redshifts,
+        notices=tally.notices(),
+    )
+
+
+def _require_one_whole(parts: Sequence[Part]) -> None:
+    """Refuse parts that are not, together, each row of one table once."""
+    first, expected = parts[0], 0
+    for part in parts:
+        manifest = part.manifest
+        if (difference := manifest.difference(first.manifest)) is not None:
+            raise PartError(
+                f"{part.path} and {first.path} are not of one table: they differ in {difference}",
+                "name the parts of one command",
+            )
+        if not part.complete:
+            raise PartError(
+                f"{part.path} is unfinished: it has {part.n_done} of {part.n_rows} rows",
+                "repeat the command that makes it; it goes on where it stopped",
+            )
+        if manifest.start < expected:
+            raise PartError(f"rows {manifest.start + 1} and on are there twice, in {part.path} too")
+        if manifest.start > expected:
+            raise _missing(expected, manifest.start)
+        expected = manifest.stop
+    if expected < first.manifest.n_rows:
+        raise _missing(expected, first.manifest.n_rows)
+
+
+def _missing(start: int, stop: int) -> PartError:
+    return PartError(
+        f"rows {start + 1} to {stop} are in none of the parts",
+        "name all parts, or make the missing",
+    )

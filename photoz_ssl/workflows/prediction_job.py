@@ -1,0 +1,197 @@
+"""The work of `predict` between its input and its part files: galaxies to rows of the table."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path, PurePath
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from photoz_ssl import __version__
+from photoz_ssl.config import PredictConfig
+from photoz_ssl.files import fingerprint_of
+from photoz_ssl.redshift.estimates import summarise
+from photoz_ssl.spec import NETWORK_SIZE
+from photoz_ssl.survey.blocks import GalaxyBlock, GalaxySource
+from photoz_ssl.survey.flags import HIGH_EBV, RowFlag
+from photoz_ssl.survey.part_file import Manifest, PdfRows, pdf_rows
+from photoz_ssl.survey.sources import open_source
+from photoz_ssl.workflows.redshift_table import (
+    EXTNAME,
+    Layout,
+    lay_out,
+    model_cards,
+    table_cards,
+)
+from photoz_ssl.workflows.redshift_tally import facts_of
+
+if TYPE_CHECKING:
+    from photoz_ssl.workflows.inference import Predictor
+
+__all__ = ["PredictedBlock", "PredictionJob", "open_job"]
+
+WITHOUT_EFFECT = frozenset(
+    (
+        "catalog",
+        "output",
+        "model",
+        "device",
+        "workers",
+        "overwrite",
+        "resume",
+        "shard",
+        "batch_size",
+    )
+)
+"""Options that change no number, or are told of by something better."""
+
+
+@dataclass(frozen=True)
+class PredictedBlock:
+    """What a block of galaxies gives.
+
+    Parameters
+    ----------
+    rows : structured ndarray, shape (n,)
+        Rows of the table.
+    pdfs : structured ndarray, shape (n,), optional
+        Their `photoz_ssl.survey.part_file.pdf_rows`, where PDFs are asked for.
+    facts : dict
+        See `photoz_ssl.workflows.redshift_tally.facts_of`.
+    """
+
+    rows: NDArray[np.void]
+    pdfs: PdfRows | None
+    facts: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class PredictionJob:
+    """An open catalogue and the model for it; see `open_job`.
+
+    Parameters
+    ----------
+    config : PredictConfig
+        What to do.
+    source : GalaxySource
+        The galaxies.
+    predictor : Predictor
+        The model.
+    layout : Layout
+        The table's columns.
+    """
+
+    config: PredictConfig
+    source: GalaxySource
+    predictor: Predictor
+    layout: Layout
+
+    @property
+    def block_size(self) -> int:
+        """Rows a block; that of a network's batch."""
+        return self.predictor.batch_size
+
+    @property
+    def trained_on(self) -> str:
+        """What the model was trained on."""
+        provenance = self.predictor.checkpoint.provenance
+        return str(provenance.get("trained_on", "data its file does not name"))
+
+    def manifest(self, start: int, stop: int, command_line: str) -> Manifest:
+        """What a part file says of rows ``start`` to ``stop``."""
+        grid, catalog = self.predictor.grid, PurePath(self.config.catalog).name
+        cards = [
+            *model_cards(self.predictor.name, self.predictor.sha256, self.trained_on),
+            *table_cards(grid, catalog=catalog, command_line=command_line),
+        ]
+        return Manifest(
+            job=self._identity(),
+            n_rows=self.source.n_rows,
+            start=start,
+            stop=stop,
+            extname=EXTNAME,
+            columns=self.layout.columns,
+            dtype=self.layout.dtype,
+            cards=tuple(cards),
+            edges=tuple(grid.edges.tolist()) if self.config.pdf else (),
+        )
+
+    def _identity(self) -> dict[str, str | int]:
+        """All that the table's numbers depend on, named for a person."""
+        options = {
+            f"--{field.name.replace('_', '-')}": str(getattr(self.config, field.name))
+            for field in dataclasses.fields(self.config)
+            if field.name not in WITHOUT_EFFECT
+        }
+        file = Path(self.config.catalog.partition("[")[0])
+        return {
+            "catalogue": PurePath(self.config.catalog).name,
+            "content of the catalogue": fingerprint_of(file) if file.is_file() else "",
+            "model": self.predictor.sha256,
+            "engine": self.predictor.device_name,
+            "--batch-size": self.block_size,
+            "version of photoz-ssl": __version__,
+            **options,
+        }
+
+    def predicted(self, block: GalaxyBlock) -> PredictedBlock:
+        """A block's rows of the table."""
+        grid, usable = self.predictor.grid, block.usable
+        pdf = np.full((len(block), grid.n_bins), np.nan)
+        if usable.any():
+            pdf[usable] = self.predictor.pdf(block.images[usable], block.ebv[usable])
+        estimates = summarise(pdf, grid)
+        found = np.isfinite(estimates.mean)
+        at_edge = np.isin(grid.bin_of(estimates.mode), (0, grid.n_bins - 1))
+        flags = block.flags.astype(np.int32)
+        flags[at_edge] |= int(RowFlag.AT_GRID_EDGE)
+        flags[usable & ~found] |= int(RowFlag.NOT_FINITE)
+        flags[block.ebv > HIGH_EBV] |= int(RowFlag.HIGH_REDDENING)
+        facts = facts_of(
+            block,
+            flags,
+            int(np.count_nonzero(found)),
+            dust=self.source.dust,
+            notices=self.source.notices,
+        )
+        kept = pdf_rows(pdf, estimates.mode, flags) if self.config.pdf else None
+        return PredictedBlock(self.layout.rows(block, estimates, flags), kept, facts)
+
+
+@contextmanager
+def open_job(config: PredictConfig) -> Iterator[PredictionJob]:
+    """Open a catalogue or archive and the model that is to be used on it.
+
+    Raises
+    ------
+    PhotozError
+        If one of them cannot be read, or they do not fit together.
+    """
+    with open_source(config.catalog, config, size=NETWORK_SIZE, workers=config.workers) as source:
+        layout = lay_out(
+            source.table_dtype,
+            source.column_cards,
+            keep=config.keep_columns,
+            id_column=source.id_column,
+            ra_column=source.ra_column,
+            dec_column=source.dec_column,
+        )
+        predictor = _load_predictor(config, source.n_rows)
+        source.spec.require_usable_by(
+            predictor.spec, here=config.catalog, there=f"the model {predictor.name}"
+        )
+        yield PredictionJob(config, source, predictor, layout)
+
+
+def _load_predictor(config: PredictConfig, n_rows: int | None) -> Predictor:
+    """Load the model; torch takes seconds to import, so not before the input is known."""
+    from photoz_ssl.workflows.inference import Predictor
+
+    return Predictor.load(
+        config.model, config.device, batch_size=config.batch_size, n_galaxies=n_rows
+    )

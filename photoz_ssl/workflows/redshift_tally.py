@@ -1,0 +1,119 @@
+"""What became of the rows of a catalogue: counts, and the first problem of each kind."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from photoz_ssl.errors import CatalogError, CutoutError
+from photoz_ssl.survey.blocks import GalaxyBlock
+from photoz_ssl.survey.dust import spell_sources
+from photoz_ssl.survey.flags import FLAG_MEANINGS, UNUSABLE, RowFlag
+
+__all__ = ["Tally", "facts_of"]
+
+
+def facts_of(
+    block: GalaxyBlock,
+    flags: NDArray[np.int32],
+    n_redshifts: int,
+    *,
+    dust: Iterable[str],
+    notices: Iterable[str],
+) -> dict[str, Any]:
+    """What `Tally.add` counts of a block, JSON-ready.
+
+    Parameters
+    ----------
+    block : GalaxyBlock
+        The galaxies, n of them.
+    flags : ndarray, shape (n,)
+        Their flags in the table.
+    n_redshifts : int
+        How many of them have a redshift.
+    dust, notices : iterable of str
+        What their source has said so far.
+    """
+    first: dict[str, tuple[int, str]] = {}
+    for problem in block.problems:
+        first.setdefault(str(int(problem.flag)), (problem.row, problem.message))
+    by_flag = {str(int(flag)): int(np.count_nonzero(flags & int(flag))) for flag in RowFlag}
+    return {
+        "rows": len(block),
+        "redshifts": n_redshifts,
+        "flagged": int(np.count_nonzero(flags & ~int(RowFlag.COARSE_DUST_MAP))),
+        "by_flag": {flag: count for flag, count in by_flag.items() if count},
+        "first": first,
+        "dust": list(dust),
+        "notices": list(notices),
+    }
+
+
+@dataclass
+class Tally:
+    """Counts over blocks; see `facts_of`."""
+
+    n_rows: int = 0
+    n_redshifts: int = 0
+    n_flagged: int = 0
+    by_flag: Counter[RowFlag] = field(default_factory=Counter)
+    first: dict[RowFlag, tuple[int, str]] = field(default_factory=dict)
+    _dust: dict[str, None] = field(default_factory=dict)
+    _told: dict[str, None] = field(default_factory=dict)
+
+    def add(self, facts: Mapping[str, Any]) -> None:
+        """Count the next block."""
+        self.n_rows += int(facts["rows"])
+        self.n_redshifts += int(facts["redshifts"])
+        self.n_flagged += int(facts["flagged"])
+        for flag, count in facts["by_flag"].items():
+            self.by_flag[RowFlag(int(flag))] += int(count)
+        for flag, (row, message) in facts["first"].items():
+            self.first.setdefault(RowFlag(int(flag)), (int(row), str(message)))
+        self._dust.update(dict.fromkeys(facts["dust"]))
+        self._told.update(dict.fromkeys(facts["notices"]))
+
+    @property
+    def dust(self) -> str:
+        """Where the reddening of the rows is from, for a person."""
+        return spell_sources(self._dust)
+
+    def notices(self) -> tuple[str, ...]:
+        """What the source told, and a sentence for each kind of row without a redshift."""
+        failures = (
+            f"{self.by_flag[flag]} of {self.n_rows} rows have no redshift:"
+            f" {FLAG_MEANINGS[flag]}{self._example(flag)}"
+            for flag in RowFlag
+            if flag & UNUSABLE and self.by_flag[flag]
+        )
+        return (*self._told, *failures)
+
+    def _example(self, flag: RowFlag) -> str:
+        if flag not in self.first:
+            return ""
+        row, message = self.first[flag]
+        return f" (first: row {row + 1}, {message})"
+
+    def require_a_redshift(self, catalog: str) -> None:
+        """Refuse a table without a single redshift.
+
+        Raises
+        ------
+        CatalogError, CutoutError
+            That names the first problem.
+        """
+        if self.n_rows == 0:
+            raise CatalogError(f"{catalog} has no rows", "check its selection")
+        if self.n_redshifts:
+            return
+        problems = sorted(self.first.values())
+        reason = problems[0][1] if problems else "; ".join(self.notices())
+        raise CutoutError(
+            f"no row of {catalog} has a usable image; the first problem: {reason}",
+            "say where the images are with --cutouts or --frames, or mend them",
+        )

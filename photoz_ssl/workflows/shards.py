@@ -1,0 +1,81 @@
+"""Which rows of a catalogue one of several processes works on."""
+
+from __future__ import annotations
+
+import os
+import re
+from dataclasses import dataclass
+
+from photoz_ssl.errors import ConfigError
+
+__all__ = ["WHOLE", "Shard", "shard_named"]
+
+SLURM = "slurm"
+
+
+@dataclass(frozen=True)
+class Shard:
+    """One of ``count`` consecutive shares of the rows.
+
+    Parameters
+    ----------
+    number, count : int
+        Its number, from 1, and how many there are.
+    """
+
+    number: int
+    count: int
+
+    def rows(self, n_rows: int, block_size: int) -> tuple[int, int]:
+        """Its first row, from 0, and the row after its last; the same for an empty one.
+
+        Shards begin where blocks do: a network rounds the last digits by the block that a
+        galaxy is in, and shards are to give the bytes that a single run gives.
+        """
+        n_blocks = -(-n_rows // block_size)
+        ends = (n_blocks * number // self.count for number in (self.number - 1, self.number))
+        start, stop = (min(end * block_size, n_rows) for end in ends)
+        return start, stop
+
+
+WHOLE = Shard(1, 1)
+
+
+def shard_named(text: str | None) -> Shard:
+    """The shard that ``2/8`` names, or a task of a SLURM array by ``slurm``; None is all rows.
+
+    Raises
+    ------
+    ConfigError
+        If it names none.
+    """
+    if text is None:
+        return WHOLE
+    if text == SLURM:
+        return _of_slurm()
+    match = re.fullmatch(r"(\d{1,9})/(\d{1,9})", text)
+    if match is None or not 1 <= int(match[1]) <= int(match[2]):
+        raise ConfigError(
+            f"--shard {text} is no share of the rows", "say 1/8 to 8/8, or slurm in an array job"
+        )
+    return Shard(int(match[1]), int(match[2]))
+
+
+def _of_slurm() -> Shard:
+    """The share of this task of an array job: ``--array=1-8``, or any other such range."""
+    names = ("ID", "MIN", "MAX", "STEP", "COUNT")
+    values = {name: os.environ.get(f"SLURM_ARRAY_TASK_{name}", "") for name in names}
+    if not all(values[name].isdigit() for name in ("ID", "MIN", "COUNT")):
+        raise ConfigError(
+            "--shard slurm, but SLURM_ARRAY_TASK_ID, _MIN and _COUNT are not set",
+            "submit the job with sbatch --array=1-8, or say --shard 1/8",
+        )
+    first, task, count = (int(values[name]) for name in ("MIN", "ID", "COUNT"))
+    step = int(values["STEP"]) if values["STEP"].isdigit() else 1
+    number, rest = divmod(task - first, max(step, 1))
+    if rest or not 0 <= number < count:
+        raise ConfigError(
+            f"task {task} is not one of {count} in steps of {step} from {first}",
+            "number the array's tasks evenly, as in sbatch --array=1-8",
+        )
+    return Shard(number + 1, count)

@@ -1,0 +1,175 @@
+"""Part files: whole blocks survive whatever happens to the file behind them."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from photoz_ssl.errors import OutputError, PartError
+from photoz_ssl.survey.part_file import (
+    Manifest,
+    Part,
+    PdfRows,
+    create_part,
+    pdf_rows,
+    read_part,
+)
+from photoz_ssl.survey.tables import TableColumn
+
+DTYPE = np.dtype([("NAME", "S3"), ("Z", "<f4")])
+MANIFEST = Manifest(
+    job={"catalogue": "cat.fits", "model": "ab"},
+    n_rows=20,
+    start=5,
+    stop=15,
+    extname="PHOTOZ",
+    columns=(TableColumn("NAME"), TableColumn("Z", "", "src.redshift.phot")),
+    dtype=DTYPE,
+    cards=(("MODEL", "ours", "a model"), ("ZGRIDN", 3, ""), ("ZGRIDMAX", 0.4, "")),
+    edges=(0.0, 0.1, 0.2, 0.4),
+)
+
+
+def rows(start: int, n: int) -> tuple[NDArray[np.void], PdfRows, dict[str, int]]:
+    """Rows, PDFs and facts of a block."""
+    table = np.zeros(n, DTYPE)
+    table["Z"] = start + np.arange(n)
+    pdf = np.tile([0.2, 0.3, 0.5], (n, 1))
+    return table, pdf_rows(pdf, table["Z"], np.arange(n)), {"rows": n, "start": start}
+
+
+def write(path: Path, n_blocks: int = 5, *, finish: bool = True) -> None:
+    """A part of blocks of two rows."""
+    with create_part(path, MANIFEST) as writer:
+        for number in range(n_blocks):
+            writer.append(*rows(5 + 2 * number, 2))
+        if finish:
+            writer.finish()
+
+
+def starts(part: Part) -> list[int]:
+    return [int(block.rows["Z"][0]) for block in part.blocks()]
+
+
+def test_what_is_written_is_read_again(tmp_path: Path) -> None:
+    write(tmp_path / "a.part")
+    part = read_part(tmp_path / "a.part")
+    assert part.complete
+    assert part.n_done == 10
+    assert part.manifest == MANIFEST
+    assert starts(part) == [5, 7, 9, 11, 13]
+    block = next(part.blocks())
+    assert block.pdfs is not None
+    np.testing.assert_array_equal(block.pdfs["pdf"], np.array([[0.2, 0.3, 0.5]] * 2, np.float32))
+    assert block.facts == {"rows": 2, "start": 5}
+
+
+def test_at_every_length_the_whole_blocks_are_found_and_gone_on_from(tmp_path: Path) -> None:
+    write(tmp_path / "whole.part")
+    content = (tmp_path / "whole.part").read_bytes()
+    first = content.index(b'{"crc32"')
+    starts_found: list[int] = []
+    lengths = np.random.default_rng(1).integers(first, len(content), 40)
+    for length in [first, *lengths.tolist()]:
+        path = tmp_path / "cut.part"
+        path.write_bytes(content[:length])
+        done = read_part(path).n_done
+        assert done % 2 == 0
+        assert not read_part(path).complete
+        starts_found.clear()
+        with create_part(
+            path,
+            MANIFEST,
+            resume=True,
+            found=lambda facts: starts_found.append(facts["start"]),
+        ) as writer:
+            assert writer.n_done == done
+            assert starts_found == list(range(5, 5 + done, 2))
+            for start in range(5 + done, 15, 2):
+                writer.append(*rows(start, 2))
+            writer.finish()
+        assert path.read_bytes() == content
+
+
+def test_a_flipped_bit_ends_the_part_before_its_block(tmp_path: Path) -> None:
+    path = tmp_path / "a.part"
+    write(path)
+    content = bytearray(path.read_bytes())
+    second = content.index(b'{"crc32"', content.index(b'{"crc32"') + 1)
+    content[content.index(b"\n", second) + 3] ^= 4
+    path.write_bytes(content)
+    assert starts(read_part(path)) == [5]
+
+
+def test_without_resume_it_begins_anew(tmp_path: Path) -> None:
+    write(tmp_path / "a.part", 3, finish=False)
+    write(tmp_path / "a.part", 1, finish=False)
+    assert starts(read_part(tmp_path / "a.part")) == [5]
+
+
+@pytest.mark.parametrize(
+    ("other", "named"),
+    [
+        ({"job": {"catalogue": "cat.fits", "model": "cd"}}, "model"),
+        ({"n_rows": 21}, "length"),
+        ({"start": 6}, "range of rows"),
+        ({"edges": ()}, "table layout"),
+    ],
+)
+def test_another_job_does_not_go_on_with_it(
+    other: dict[str, object], named: str, tmp_path: Path
+) -> None:
+    write(tmp_path / "a.part", 2, finish=False)
+    manifest = dataclasses.replace(MANIFEST, **other)  # type: ignore[arg-type]
+    with (
+        pytest.raises(PartError, match=f"begun with another {named}"),
+        create_part(tmp_path / "a.part", manifest, resume=True),
+    ):
+        pass
+
+
+def test_two_processes_do_not_write_one_part(tmp_path: Path) -> None:
+    with (
+        create_part(tmp_path / "a.part", MANIFEST) as writer,
+        pytest.raises(OutputError, match="another process is writing"),
+    ):
+        writer.append(*rows(5, 2))
+        with create_part(tmp_path / "a.part", MANIFEST, resume=True):
+            pass
+    assert read_part(tmp_path / "a.part").n_done == 2
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"",
+        b"SIMPLE  =                    T",
+        b"photoz-ssl part 1\n",
+        b"photoz-ssl part 1\n[[[[",
+        b'photoz-ssl part 1\n{"dtype": [["A", "|O8", []]]}\n',
+        b"photoz-ssl part 1\n" + MANIFEST.to_json().replace(b'"<f4"', b'"|O8"'),
+        b"photoz-ssl part 1\n" + MANIFEST.to_json().replace(b'"stop": 15', b'"stop": 99'),
+        b"photoz-ssl part 1\n" + b"[" * 100_000 + b"\n",
+    ],
+)
+def test_a_strange_file_is_refused_in_one_sentence(content: bytes, tmp_path: Path) -> None:
+    (tmp_path / "a.part").write_bytes(content)
+    with pytest.raises(PartError, match=r"not a part of a table|description inside"):
+        read_part(tmp_path / "a.part")
+
+
+@pytest.mark.parametrize("n", [0, -1, 10**6, 10**18])
+def test_a_block_that_lies_about_its_length_is_none(n: int, tmp_path: Path) -> None:
+    path = tmp_path / "a.part"
+    write(path, 2, finish=False)
+    path.write_bytes(path.read_bytes().replace(b'"n": 2', b'"n": %d' % n))
+    assert read_part(path).n_done == 0
+
+
+def test_a_missing_part_is_told(tmp_path: Path) -> None:
+    with pytest.raises(PartError, match="No such file"):
+        read_part(tmp_path / "none.part")
