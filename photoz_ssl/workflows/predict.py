@@ -218,6 +218,7 @@ def _layout(source: GalaxySource, config: PredictConfig) -> Layout:
         id_column=source.id_column,
         ra_column=source.ra_column,
         dec_column=source.dec_column,
+        style=config.columns,
     )
 
 
@@ -247,7 +248,10 @@ def _write(
     cards = [
         *model_cards(predictor.name, predictor.sha256, _trained_on(predictor)),
         *table_cards(
-            predictor.grid, catalog=PurePath(config.catalog).name, command_line=command_line
+            predictor.grid,
+            catalog=PurePath(config.catalog).name,
+            command_line=command_line,
+            style=config.columns,
         ),
     ]
     tally = _Tally()
