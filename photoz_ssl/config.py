@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from photoz_ssl.fields import (
+    COLUMN_STYLES,
     PRECISIONS,
     argument,
     arguments,
@@ -280,6 +281,7 @@ class PredictConfig(Inference):
         None, "Model file, or published NAME.pth.tar [default: the one that ships]."
     )
     pdf: bool = option(False, "Add the PDFs as HDUs in the layout of qp.")
+    columns: str = option("legacy", "Whose names the output's columns have.", choices=COLUMN_STYLES)
     keep_columns: str = option("all", "Input columns to carry over: all, none, or A,B,C.")
     resume: bool = option(False, "Go on from the last finished block of an interrupted run.")
     shard: str | None = option(

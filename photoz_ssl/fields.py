@@ -8,6 +8,7 @@ from typing import Any
 from photoz_ssl.errors import ConfigError
 
 __all__ = [
+    "COLUMN_STYLES",
     "DEVICES",
     "PRECISIONS",
     "argument",
@@ -23,6 +24,7 @@ __all__ = [
 ]
 
 DEVICES = ("auto", "cpu", "cuda")
+COLUMN_STYLES = ("legacy", "sdss", "rail", "lsst")
 PRECISIONS = ("auto", "fp32", "bf16")
 
 

@@ -107,7 +107,9 @@ class PredictionJob:
         grid, catalog = self.predictor.grid, PurePath(self.config.catalog).name
         cards = [
             *model_cards(self.predictor.name, self.predictor.sha256, self.trained_on),
-            *table_cards(grid, catalog=catalog, command_line=command_line),
+            *table_cards(
+                grid, catalog=catalog, command_line=command_line, style=self.config.columns
+            ),
         ]
         return Manifest(
             job=self._identity(),
@@ -180,6 +182,7 @@ def open_job(config: PredictConfig) -> Iterator[PredictionJob]:
             id_column=source.id_column,
             ra_column=source.ra_column,
             dec_column=source.dec_column,
+            style=config.columns,
         )
         predictor = _load_predictor(config, source.n_rows)
         source.spec.require_usable_by(

@@ -11,13 +11,13 @@ from numpy.typing import NDArray
 from photoz_ssl.errors import CatalogError
 from photoz_ssl.redshift.scores import PdfScores, pdf_scores
 from photoz_ssl.survey.catalog import STDIN, Catalog, open_catalog
+from photoz_ssl.workflows.column_names import known_names
 
 __all__ = ["Predictions", "read_predictions"]
 
 ROWS_AT_ONCE = 10_000
 
-ESTIMATE = "Z_PHOT_MEAN"
-INTERVALS = ("Z_PHOT_L68", "Z_PHOT_U68", "Z_PHOT_L95", "Z_PHOT_U95", "Z_PHOT_ODDS")
+INTERVALS = ("l68", "u68", "l95", "u95", "odds")
 SPLIT = "SPLIT"
 EBV = "EBV"
 R_MAGNITUDES = (
@@ -80,9 +80,11 @@ def read_predictions(path: str, *, redshift_column: str, split: str | None) -> P
     """
     with open_catalog(path) as catalog:
         spectroscopic = catalog.require(redshift_column, "of spectroscopic redshifts")
-        estimated = catalog.require(ESTIMATE, "of photometric redshifts")
+        names_of = known_names(catalog.find)
+        estimated = catalog.require(names_of["mean"], "of photometric redshifts")
         split_column = catalog.require(SPLIT, "to choose rows by") if split else None
-        intervals = [name for name in INTERVALS if catalog.find((name,))]
+        found = (catalog.find((names_of[field],)) for field in INTERVALS)
+        intervals = [name for name in found if name]
         magnitude = catalog.find(R_MAGNITUDES)
         reddening = catalog.find((EBV,))
         quantities = [name for name in (spectroscopic, magnitude, reddening) if name]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -16,6 +16,7 @@ from photoz_ssl.survey.blocks import GalaxyBlock
 from photoz_ssl.survey.carried import CarriedColumn, carry_columns
 from photoz_ssl.survey.flags import FLAG_MEANINGS
 from photoz_ssl.survey.tables import Card, TableColumn
+from photoz_ssl.workflows.column_names import NAMES
 
 __all__ = ["DUST_CARD", "EXTNAME", "Layout", "lay_out", "model_cards", "table_cards"]
 
@@ -25,38 +26,27 @@ DUST_CARD = "DUSTMAP"
 """Keyword of the card that is written last, once every row's reddening is known."""
 
 
-def _redshift(name: str, ucd: str, description: str) -> TableColumn:
-    return TableColumn(f"Z_PHOT_{name}", "", ucd, description, "F8.5")
+def _redshift(ucd: str, description: str) -> TableColumn:
+    return TableColumn("", "", ucd, description, "F8.5")
 
 
 ESTIMATES: Mapping[str, TableColumn] = {
-    "mean": _redshift("MEAN", "src.redshift.phot;stat.mean", "Mean of the redshift PDF"),
-    "median": _redshift("MEDIAN", "src.redshift.phot;stat.median", "Median of the PDF"),
-    "mode": _redshift("MODE", "src.redshift.phot", "Centre of the PDF's highest bin"),
-    "std": _redshift("STD", "stat.stdev;src.redshift.phot", "Standard deviation of the PDF"),
-    "l68": _redshift(
-        "L68", "stat.error;src.redshift.phot;stat.min", "Lower edge of the 68 % interval"
-    ),
-    "u68": _redshift(
-        "U68", "stat.error;src.redshift.phot;stat.max", "Upper edge of the 68 % interval"
-    ),
-    "l95": _redshift(
-        "L95", "stat.error;src.redshift.phot;stat.min", "Lower edge of the 95 % interval"
-    ),
-    "u95": _redshift(
-        "U95", "stat.error;src.redshift.phot;stat.max", "Upper edge of the 95 % interval"
-    ),
+    "mean": _redshift("src.redshift.phot;stat.mean", "Mean of the redshift PDF"),
+    "median": _redshift("src.redshift.phot;stat.median", "Median of the PDF"),
+    "mode": _redshift("src.redshift.phot", "Centre of the PDF's highest bin"),
+    "std": _redshift("stat.stdev;src.redshift.phot", "Standard deviation of the PDF"),
+    "l68": _redshift("stat.error;src.redshift.phot;stat.min", "Lower edge of the 68 % interval"),
+    "u68": _redshift("stat.error;src.redshift.phot;stat.max", "Upper edge of the 68 % interval"),
+    "l95": _redshift("stat.error;src.redshift.phot;stat.min", "Lower edge of the 95 % interval"),
+    "u95": _redshift("stat.error;src.redshift.phot;stat.max", "Upper edge of the 95 % interval"),
     "odds": _redshift(
-        "ODDS",
-        "stat.probability;src.redshift.phot",
-        f"Probability within {ODDS_WINDOW}(1+z) of the mode",
+        "stat.probability;src.redshift.phot", f"Probability within {ODDS_WINDOW}(1+z) of the mode"
     ),
 }
-"""The column of each field of `PointEstimates`."""
+"""What the column of each field of `PointEstimates` says; its name depends on the style."""
 
 EBV = TableColumn("EBV", "mag", "phot.color.excess", "E(B-V) the image was dereddened with", "F8.5")
 FLAGS = TableColumn("FLAGS", "", "meta.code.qual", "Bit mask; 0 is clean, see FLAGB0 and on", "I10")
-OWN = (*ESTIMATES.values(), EBV, FLAGS)
 
 
 @dataclass(frozen=True)
@@ -69,15 +59,18 @@ class Layout:
         Columns of the input; they come first.
     notices : tuple of str
         What became of input columns that could not come over as they are.
+    style : str
+        Whose names the estimates have, one of `NAMES`.
     """
 
     carried: tuple[CarriedColumn, ...]
     notices: tuple[str, ...]
+    style: str = "legacy"
 
     @property
     def columns(self) -> tuple[TableColumn, ...]:
         """Descriptions of all columns, in order."""
-        return (*(carried.column for carried in self.carried), *OWN)
+        return (*(carried.column for carried in self.carried), *_own(self.style))
 
     @property
     def dtype(self) -> np.dtype[Any]:
@@ -85,7 +78,7 @@ class Layout:
         kinds: list[tuple[str, Any]] = [
             (carried.column.name, carried.dtype) for carried in self.carried
         ]
-        kinds += [(column.name, "f4") for column in (*ESTIMATES.values(), EBV)]
+        kinds += [(name, "f4") for name in (*NAMES[self.style].values(), EBV.name)]
         return np.dtype([*kinds, (FLAGS.name, "i4")])
 
     def rows(
@@ -105,8 +98,8 @@ class Layout:
         rows = np.zeros(len(block), dtype=self.dtype)
         for carried in self.carried:
             rows[carried.column.name] = block.table[carried.source]
-        for field, column in ESTIMATES.items():
-            rows[column.name] = getattr(estimates, field)
+        for field, name in NAMES[self.style].items():
+            rows[name] = getattr(estimates, field)
         rows[EBV.name], rows[FLAGS.name] = block.ebv, flags
         return rows
 
@@ -119,18 +112,25 @@ def lay_out(
     id_column: str | None,
     ra_column: str | None,
     dec_column: str | None,
+    style: str = "legacy",
 ) -> Layout:
-    """Choose the table's columns; the parameters are those of `carry_columns`."""
+    """Choose the table's columns; the parameters are those of `carry_columns`, and the style."""
     carried, notices = carry_columns(
         dtype,
         cards,
         keep=keep,
-        own=[column.name for column in OWN],
+        own=[column.name for column in _own(style)],
         id_column=id_column,
         ra_column=ra_column,
         dec_column=dec_column,
     )
-    return Layout(carried, notices)
+    return Layout(carried, notices, style)
+
+
+def _own(style: str) -> tuple[TableColumn, ...]:
+    """The table's own columns, in order."""
+    named = (replace(ESTIMATES[field], name=name) for field, name in NAMES[style].items())
+    return (*named, EBV, FLAGS)
 
 
 def model_cards(name: str, sha256: str, trained_on: str) -> list[Card]:
@@ -143,8 +143,14 @@ def model_cards(name: str, sha256: str, trained_on: str) -> list[Card]:
     ]
 
 
-def table_cards(grid: RedshiftGrid, *, catalog: str, command_line: str) -> list[Card]:
+def table_cards(
+    grid: RedshiftGrid, *, catalog: str, command_line: str, style: str = "legacy"
+) -> list[Card]:
     """Header cards that say how to read the table, and what it was made from."""
+    names = NAMES[style]
+    low68, high68, low95, high95 = (
+        names[field].removeprefix("Z_PHOT_") for field in ("l68", "u68", "l95", "u95")
+    )
     return [
         ("INPUT", catalog, "catalogue"),
         ("COMMAND", command_line, "command line"),
@@ -152,12 +158,12 @@ def table_cards(grid: RedshiftGrid, *, catalog: str, command_line: str) -> list[
         ("ZGRIDMIN", 0.0, "lower edge of the first redshift bin"),
         ("ZGRIDMAX", grid.z_max, "upper edge of the last redshift bin"),
         ("ZGRIDN", grid.n_bins, "number of redshift bins"),
-        ("ZPOINT", "Z_PHOT_MEAN, the sum of p(z) z over bin centres", "point estimate"),
+        ("ZPOINT", f"{names['mean']}, the sum of p(z) z over bin centres", "point estimate"),
         (
             "ZINTERVL",
             "equal-tailed credible intervals of the PDF: 16 % of the probability lies below"
-            " L68 and above U68 each, 2.5 % below L95 and above U95",
-            "what L68, U68, L95 and U95 are",
+            f" {low68} and above {high68} each, 2.5 % below {low95} and above {high95}",
+            f"what {low68}, {high68}, {low95} and {high95} are",
         ),
         *(
             (f"FLAGB{flag.bit_length() - 1}", meaning, f"value {int(flag)} in FLAGS")

@@ -19,6 +19,7 @@ from photoz_ssl.survey.ensembles import spool_pdfs
 from photoz_ssl.survey.tables import TableColumn, write_tables
 from photoz_ssl.workflows import figures as figures_module
 from photoz_ssl.workflows import predictions as predictions_module
+from photoz_ssl.workflows.column_names import NAMES
 from photoz_ssl.workflows.evaluate import evaluate
 
 GRID = RedshiftGrid(0.4, 40)
@@ -107,6 +108,31 @@ def test_a_calibrated_table_looks_calibrated(write: WriteTable) -> None:
     assert pdf.pit_ks < 0.05
     assert sum(report.pit_histogram) == 4000
     assert report.notices == ()
+
+
+@pytest.mark.parametrize("style", NAMES)
+def test_every_style_of_column_names_is_read(write: WriteTable, style: str) -> None:
+    rows = redshifts(60)
+    expected = evaluate(config(write(rows))).quality
+    ours = {name: field for field, name in NAMES["legacy"].items()}
+    names = [NAMES[style][ours[name]] if name in ours else name for name in rows.dtype.names or ()]
+    rows.dtype.names = tuple(names)
+    estimates = [(NAMES[style][field], "f4") for field in ("median", "mode")]
+    table = np.zeros(len(rows), [*rows.dtype.descr, *estimates])
+    for name in names:
+        table[name] = rows[name]
+    assert evaluate(config(write(table))).quality == expected
+
+
+def test_a_spectroscopic_z_is_not_taken_for_the_photometric_one_of_sdss(write: WriteTable) -> None:
+    rows = redshifts(10)
+    rows.dtype.names = tuple({"EBV": "z"}.get(name, name) for name in rows.dtype.names or ())
+    assert evaluate(config(write(rows))).quality.point.n_galaxies == 10
+    rows.dtype.names = tuple(
+        {"Z_PHOT_MEAN": "GUESS"}.get(name, name) for name in rows.dtype.names or ()
+    )
+    with pytest.raises(CatalogError, match="Z_PHOT_MEAN of photometric"):
+        evaluate(config(write(rows)))
 
 
 def test_bins_hold_every_galaxy_once(write: WriteTable) -> None:

@@ -18,11 +18,14 @@ from numpy.typing import NDArray
 
 from photoz_ssl.config import EmbedConfig, PredictConfig
 from photoz_ssl.errors import CatalogError, CutoutError, OutputError, SpecMismatchError
+from photoz_ssl.fields import COLUMN_STYLES
+from photoz_ssl.redshift.estimates import PointEstimates
 from photoz_ssl.redshift.grid import RedshiftGrid
 from photoz_ssl.spec import ImageSpec
 from photoz_ssl.survey.blocks import GalaxyBlock, RowProblem
 from photoz_ssl.survey.flags import FLAG_MEANINGS, RowFlag
 from photoz_ssl.workflows import embed, inference, prediction_job
+from photoz_ssl.workflows.column_names import NAMES
 from photoz_ssl.workflows.predict import default_output, predict
 
 GRID = RedshiftGrid()
@@ -239,6 +242,29 @@ def test_carried_columns_come_first_and_ours_win(stage: Stage) -> None:
     assert names[:5] == ("OBJID", "RA", "DEC", "NAME", "FLAGS_INPUT")
     assert names[-2:] == ("EBV", "FLAGS")
     assert any("FLAGS_INPUT" in notice for notice in stage.report.notices)
+
+
+@pytest.mark.parametrize("style", NAMES)
+def test_columns_have_the_names_of_a_community_and_mean_the_same(
+    stage: Stage, tmp_path: Path, style: str
+) -> None:
+    ours = stage.run(keep_columns="none")
+    theirs = stage.run(keep_columns="none", columns=style, overwrite=True)
+    assert theirs.dtype.names == ("OBJID", "RA", "DEC", *NAMES[style].values(), "EBV", "FLAGS")
+    for field, name in NAMES[style].items():
+        np.testing.assert_array_equal(theirs[name], ours[NAMES["legacy"][field]])
+    header = fits.getheader(tmp_path / "cat.photoz.fits", "PHOTOZ")
+    assert header["ZPOINT"].startswith(f"{NAMES[style]['mean']},")
+    assert header["TUCD4"] == "src.redshift.phot;stat.mean"
+    assert NAMES[style]["u95"].removeprefix("Z_PHOT_") in header["ZINTERVL"]
+
+
+def test_the_styles_are_those_the_command_offers_and_name_every_estimate() -> None:
+    fields = {field.name for field in dataclasses.fields(PointEstimates)}
+    assert tuple(NAMES) == COLUMN_STYLES
+    for names in NAMES.values():
+        assert set(names) == fields
+        assert len({name.upper() for name in names.values()} | {"EBV", "FLAGS"}) == len(fields) + 2
 
 
 def test_the_header_tells_the_whole_story(stage: Stage, tmp_path: Path) -> None:
