@@ -288,6 +288,9 @@ class PredictConfig(Inference):
         None,
         "Only a share of the rows, such as 2/8, or slurm in an array job; merge joins them.",
     )
+    dask: str | None = option(
+        None, "Dask scheduler whose workers predict, tcp://HOST:8786, or local:4 to start four."
+    )
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -295,6 +298,10 @@ class PredictConfig(Inference):
         refuse_unless(
             reproducible or not (self.resume or self.shard),
             "--resume and --shard need files: neither input nor output can be -",
+        )
+        refuse_unless(
+            not self.catalog.startswith("-") or self.dask is None,
+            "--dask needs a catalogue that the workers can open, not -",
         )
 
 

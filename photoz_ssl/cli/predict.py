@@ -61,7 +61,7 @@ def _recorded_command(arguments: Sequence[str]) -> str:
     """The command line without what only says which part of the work was done when."""
     kept, skip = ["photoz-ssl"], False
     for word in arguments:
-        if not skip and word not in ("--resume", "--overwrite", "--shard"):
-            kept += [] if word.startswith("--shard=") else [word]
-        skip = word == "--shard" and not skip
+        if not skip and word not in ("--resume", "--overwrite", "--shard", "--dask"):
+            kept += [] if word.startswith(("--shard=", "--dask=")) else [word]
+        skip = word in ("--shard", "--dask") and not skip
     return shlex.join(kept)

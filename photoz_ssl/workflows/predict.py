@@ -16,7 +16,8 @@ from photoz_ssl.progress import Progress, Stop, Stopped, never, silent
 from photoz_ssl.survey.part_file import Part, PartWriter, create_part, read_part, require_same_job
 from photoz_ssl.survey.tables import STDOUT, claim_table
 from photoz_ssl.workflows.ahead import Ahead
-from photoz_ssl.workflows.prediction_job import PredictionJob, open_job
+from photoz_ssl.workflows.dask_blocks import predicted_by_dask
+from photoz_ssl.workflows.prediction_job import PredictedBlock, PredictionJob, open_job
 from photoz_ssl.workflows.redshift_files import write_redshifts
 from photoz_ssl.workflows.redshift_tally import Tally
 from photoz_ssl.workflows.shards import WHOLE, Shard, shard_named
@@ -219,10 +220,12 @@ def _append_blocks(
     """Predict what is not done yet, block by block, reading ahead."""
     first, end = writer.manifest.start + writer.n_done, writer.manifest.stop
     blocks = Ahead(job.source.blocks(job.block_size, first, end))
+    results: Iterator[PredictedBlock] = map(job.predicted, blocks)
+    if job.config.dask is not None:
+        results = predicted_by_dask(job, first, end)
     n_rows = end - writer.manifest.start
     start = time.perf_counter()
-    for block in blocks:
-        result = job.predicted(block)
+    for result in results:
         writer.append(result.rows, result.pdfs, result.facts)
         tally.add(result.facts)
         progress("predicting galaxies", writer.n_done, n_rows)
@@ -230,6 +233,7 @@ def _append_blocks(
             raise Stopped(writer.n_done, n_rows, unit="row")
     seconds = max(time.perf_counter() - start, 1e-9)
     slowest = "reading images" if blocks.waited > seconds / 2 else "the network"
+    slowest = "the workers" if job.config.dask is not None else slowest
     return _Pace((end - first) / seconds, slowest)
 
 

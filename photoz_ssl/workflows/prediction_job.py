@@ -45,6 +45,7 @@ WITHOUT_EFFECT = frozenset(
         "overwrite",
         "resume",
         "shard",
+        "dask",
         "batch_size",
     )
 )
@@ -84,12 +85,15 @@ class PredictionJob:
         The model.
     layout : Layout
         The table's columns.
+    fingerprint : str
+        Of the catalogue's file.
     """
 
     config: PredictConfig
     source: GalaxySource
     predictor: Predictor
     layout: Layout
+    fingerprint: str
 
     @property
     def block_size(self) -> int:
@@ -112,7 +116,7 @@ class PredictionJob:
             ),
         ]
         return Manifest(
-            job=self._identity(),
+            job=self.identity(),
             n_rows=self.source.n_rows,
             start=start,
             stop=stop,
@@ -123,17 +127,16 @@ class PredictionJob:
             edges=tuple(grid.edges.tolist()) if self.config.pdf else (),
         )
 
-    def _identity(self) -> dict[str, str | int]:
+    def identity(self) -> dict[str, str | int]:
         """All that the table's numbers depend on, named for a person."""
         options = {
             f"--{field.name.replace('_', '-')}": str(getattr(self.config, field.name))
             for field in dataclasses.fields(self.config)
             if field.name not in WITHOUT_EFFECT
         }
-        file = Path(self.config.catalog.partition("[")[0])
         return {
             "catalogue": PurePath(self.config.catalog).name,
-            "content of the catalogue": fingerprint_of(file) if file.is_file() else "",
+            "content of the catalogue": self.fingerprint,
             "model": self.predictor.sha256,
             "engine": self.predictor.device_name,
             "--batch-size": self.block_size,
@@ -188,7 +191,9 @@ def open_job(config: PredictConfig) -> Iterator[PredictionJob]:
         source.spec.require_usable_by(
             predictor.spec, here=config.catalog, there=f"the model {predictor.name}"
         )
-        yield PredictionJob(config, source, predictor, layout)
+        file = Path(config.catalog.partition("[")[0])
+        fingerprint = fingerprint_of(file) if file.is_file() else ""
+        yield PredictionJob(config, source, predictor, layout, fingerprint)
 
 
 def _load_predictor(config: PredictConfig, n_rows: int | None) -> Predictor:

@@ -1,0 +1,144 @@
+"""Blocks of a catalogue predicted by Dask workers, each of which holds the model once."""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+from collections import deque
+from collections.abc import Generator
+from contextlib import ExitStack
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+from photoz_ssl.config import PredictConfig
+from photoz_ssl.errors import ConfigError
+from photoz_ssl.extras import import_extra
+from photoz_ssl.workflows.prediction_job import PredictedBlock, PredictionJob, open_job
+
+__all__ = ["predicted_by_dask"]
+
+BLOCKS_A_WORKER = 3
+"""Blocks that are asked of each worker ahead of their use."""
+
+FAILURES_ALLOWED = 10
+"""Workers that may die over a block before it is given up."""
+
+SECONDS_TO_ANSWER = 20
+"""That a scheduler is waited for."""
+
+LOCAL = re.compile(r"local:([1-9]\d{0,3})")
+
+
+def predicted_by_dask(
+    job: PredictionJob, start: int, stop: int
+) -> Generator[PredictedBlock, None, None]:
+    """Rows ``start`` to ``stop`` of a job, block by block and in order.
+
+    A block whose worker dies is given to another one, so that nothing changes in the result.
+
+    Parameters
+    ----------
+    job : PredictionJob
+        Its configuration names the scheduler, or how many workers to start here.
+    start, stop : int
+        As `photoz_ssl.survey.blocks.GalaxySource.blocks`.
+
+    Raises
+    ------
+    ConfigError
+        If the scheduler cannot be reached, has no workers, or these see another catalogue or
+        model than this process.
+    MissingExtraError
+        If Dask is not installed.
+    """
+    config, expected = _from_anywhere(job.config), job.identity()
+    with ExitStack() as stack:
+        client = _client(str(job.config.dask), stack)
+        window = BLOCKS_A_WORKER * max(1, len(client.scheduler_info()["workers"]))
+        starts = iter(range(start, stop, job.block_size))
+        waiting: deque[Any] = deque()
+        while True:
+            while len(waiting) < window and (first := next(starts, None)) is not None:
+                end = min(first + job.block_size, stop)
+                waiting.append(client.submit(predict_rows, config, first, end, pure=False))
+            if not waiting:
+                return
+            found, block = waiting.popleft().result()
+            _require_the_same(expected, found)
+            yield block
+
+
+def predict_rows(
+    config: PredictConfig, start: int, stop: int
+) -> tuple[dict[str, str | int], PredictedBlock]:
+    """Predict a block in this process, and say of what it is; this is what a worker runs."""
+    job = _job_of_this_process(config)
+    (block,) = job.source.blocks(stop - start, start, stop)
+    return job.identity(), job.predicted(block)
+
+
+@lru_cache(maxsize=1)
+def _job_of_this_process(config: PredictConfig) -> PredictionJob:
+    """The job of a worker, open for as long as it lives."""
+    return ExitStack().enter_context(open_job(config))
+
+
+def _from_anywhere(config: PredictConfig) -> PredictConfig:
+    """The configuration with paths that are the same in every folder."""
+    catalog = config.catalog
+    if "://" not in catalog:
+        name, bracket, rest = catalog.partition("[")
+        catalog = f"{Path(name).absolute()}{bracket}{rest}"
+    return dataclasses.replace(
+        config,
+        catalog=catalog,
+        dask=None,
+        model=_absolute(config.model),
+        frames=_absolute(config.frames),
+        dust_dir=_absolute(config.dust_dir),
+    )
+
+
+def _absolute(path: Path | None) -> Path | None:
+    return None if path is None else path.absolute()
+
+
+def _client(address: str, stack: ExitStack) -> Any:
+    """A connection to a scheduler, or to workers started here for the time being."""
+    distributed = import_extra("distributed", extra="dask", purpose="--dask")
+    import dask
+
+    dask.config.set({"distributed.scheduler.allowed-failures": FAILURES_ALLOWED})
+    if (local := LOCAL.fullmatch(address)) is not None:
+        cluster = distributed.LocalCluster(
+            n_workers=int(local[1]),
+            threads_per_worker=1,
+            processes=True,
+            dashboard_address=None,
+            silence_logs=50,
+        )
+        return stack.enter_context(distributed.Client(stack.enter_context(cluster)))
+    try:
+        client = stack.enter_context(distributed.Client(address, timeout=SECONDS_TO_ANSWER))
+    except (OSError, ValueError, TypeError) as error:
+        raise ConfigError(
+            f"no Dask scheduler answers at {address}",
+            "start one with dask scheduler, or say --dask local:4",
+        ) from error
+    if not client.scheduler_info()["workers"]:
+        raise ConfigError(
+            f"the Dask scheduler at {address} has no workers",
+            f"start some with: dask worker {address} --nthreads 1",
+        )
+    return client
+
+
+def _require_the_same(expected: dict[str, str | int], found: dict[str, str | int]) -> None:
+    if expected == found:
+        return
+    name = next(key for key in expected | found if expected.get(key) != found.get(key))
+    raise ConfigError(
+        f"a Dask worker differs in {name}: {found.get(name)}, here {expected.get(name)}",
+        "give all workers the same files, packages and kind of device",
+    )

@@ -1,0 +1,97 @@
+"""Dask workers, as processes of their own: the bytes are those of one process."""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from photoz_ssl.config import PredictConfig
+from photoz_ssl.errors import ConfigError
+from photoz_ssl.progress import Stopped, silent
+from photoz_ssl.workflows import dask_blocks
+from photoz_ssl.workflows.predict import predict
+from photoz_ssl.workflows.prediction_job import PredictionJob
+
+distributed = pytest.importorskip("distributed", reason="needs the extra [dask]")
+
+
+@pytest.fixture(scope="module")
+def cluster() -> Iterator[Any]:
+    """Two workers, which are started again when they die."""
+    with distributed.LocalCluster(
+        n_workers=2,
+        threads_per_worker=1,
+        processes=True,
+        dashboard_address=None,
+        silence_logs=50,
+    ) as cluster:
+        yield cluster
+
+
+@pytest.fixture(autouse=True)
+def _same_date(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SOURCE_DATE_EPOCH", "1700000000")
+
+
+def config(archive: Path, output: Path, **options: Any) -> PredictConfig:
+    return PredictConfig(
+        catalog=str(archive), output=str(output), **{"batch_size": 1, "pdf": True, **options}
+    )
+
+
+def test_a_worker_killed_in_mid_run_changes_nothing(
+    cluster: Any, tiny_archive: Path, tmp_path: Path
+) -> None:
+    predict(config(tiny_archive, tmp_path / "alone.fits"))
+    killed: list[int] = []
+
+    def kill_one(stage: str, done: int, total: int | None, /, **figures: float) -> None:
+        if done == 3:
+            with distributed.Client(cluster.scheduler_address) as client:
+                killed.append(next(iter(client.run(os.getpid).values())))
+            os.kill(killed[0], signal.SIGKILL)
+
+    predict(
+        config(tiny_archive, tmp_path / "many.fits", dask=cluster.scheduler_address),
+        progress=kill_one,
+    )
+    assert killed
+    assert (tmp_path / "many.fits").read_bytes() == (tmp_path / "alone.fits").read_bytes()
+
+
+def test_one_process_goes_on_with_what_workers_have_begun(
+    cluster: Any, tiny_archive: Path, tmp_path: Path
+) -> None:
+    predict(config(tiny_archive, tmp_path / "alone.fits"))
+    options = config(tiny_archive, tmp_path / "z.fits", dask=cluster.scheduler_address)
+    with pytest.raises(Stopped):
+        predict(options, stop=lambda: True)
+    predict(config(tiny_archive, tmp_path / "z.fits", resume=True))
+    assert (tmp_path / "z.fits").read_bytes() == (tmp_path / "alone.fits").read_bytes()
+
+
+def test_workers_that_see_something_else_are_refused(
+    cluster: Any, tiny_archive: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(PredictionJob, "identity", lambda job: {"model": "another"})
+    with pytest.raises(ConfigError, match="a Dask worker differs in"):
+        predict(config(tiny_archive, tmp_path / "z.fits", dask=cluster.scheduler_address))
+
+
+@pytest.mark.parametrize("address", ["tcp://127.0.0.1:1", "local:0", "nonsense"])
+def test_without_a_scheduler_there_is_one_sentence(
+    address: str, tiny_archive: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(dask_blocks, "SECONDS_TO_ANSWER", 1)
+    with pytest.raises(ConfigError, match="no Dask scheduler answers at"):
+        predict(config(tiny_archive, tmp_path / "z.fits", dask=address), progress=silent)
+
+
+def test_a_stream_is_not_for_dask() -> None:
+    with pytest.raises(ConfigError, match="--dask needs a catalogue"):
+        PredictConfig(catalog="-", output="z.fits", dask="local:2")
