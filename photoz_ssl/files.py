@@ -26,6 +26,7 @@ __all__ = [
     "is_leftover",
     "output_errors",
     "remove_leftovers",
+    "scratch_folder",
     "sha256_of",
     "temporary_errors",
 ]
@@ -120,6 +121,16 @@ def temporary_errors(purpose: str) -> Iterator[None]:
             f"no space left in {tempfile.gettempdir()} {purpose}",
             "free some space or set TMPDIR to a larger folder",
         ) from error
+
+
+@contextmanager
+def scratch_folder() -> Iterator[Path]:
+    """A folder for temporary files, which vanishes with the block."""
+    with (
+        temporary_errors("for scratch files"),
+        tempfile.TemporaryDirectory(prefix="photoz-ssl-") as folder,
+    ):
+        yield Path(folder)
 
 
 class DeferredWrites(io.FileIO):

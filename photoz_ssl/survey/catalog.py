@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from photoz_ssl.errors import CatalogError
 from photoz_ssl.files import temporary_errors
+from photoz_ssl.survey.table_stream import open_stream
 
 __all__ = ["Catalog", "open_catalog"]
 
@@ -173,7 +174,7 @@ class Catalog:
 
 
 @contextmanager
-def open_catalog(path: str) -> Iterator[Catalog]:
+def open_catalog(path: str, *, streaming: bool = False) -> Iterator[Catalog]:
     """Open a FITS table.
 
     Parameters
@@ -181,13 +182,19 @@ def open_catalog(path: str) -> Iterator[Catalog]:
     path : str
         A path in CFITSIO's syntax, such as ``cat.fits[1][R < 17.8]``, or ``-`` for a table on
         standard input. Where it names no HDU, the first table is read.
+    streaming : bool
+        Whether rows are asked for in order, so that a table on standard input need not be
+        there as a whole before its first row is read.
 
     Raises
     ------
     CatalogError
         If it is missing, damaged, truncated, holds no table, or has no rows.
     """
-    if path == STDIN or path.startswith(f"{STDIN}["):
+    if path == STDIN and streaming:
+        with _streamed_stdin() as catalog:
+            yield catalog
+    elif path == STDIN or path.startswith(f"{STDIN}["):
         shown = f"the table on standard input{path[1:]}"
         with _spooled_stdin() as spooled, _opened(shown, spooled + path[1:], Path()) as catalog:
             yield catalog
@@ -199,14 +206,42 @@ def open_catalog(path: str) -> Iterator[Catalog]:
 
 
 @contextmanager
-def _spooled_stdin() -> Iterator[str]:
-    """Copy standard input to a temporary file, as CFITSIO has to seek in it."""
+def _streamed_stdin() -> Iterator[Catalog]:
+    """The table on standard input, read as it comes where its form allows that."""
+    shown = "the table on standard input"
+    _require_stdin()
+    with (
+        temporary_errors(f"for {shown}"),
+        tempfile.TemporaryDirectory(prefix="photoz-ssl-") as folder,
+    ):
+        stream, seen = open_stream(sys.stdin.buffer, Path(folder))
+        if stream is None:
+            with _spooled_stdin(seen) as spooled, _opened(shown, spooled, Path()) as catalog:
+                yield catalog
+        elif stream.get_nrows() <= 0:
+            raise CatalogError(f"{shown} has no rows", "name a table with galaxies")
+        else:
+            n_rows = stream.get_nrows()
+            yield Catalog(shown, Path(), n_rows, _dtype(shown, stream), _cards(stream), stream)
+
+
+def _require_stdin() -> None:
     if sys.stdin is None or sys.stdin.isatty():
         raise CatalogError("there is no FITS table on standard input", "pipe one in or name a file")
+
+
+@contextmanager
+def _spooled_stdin(seen: bytes = b"") -> Iterator[str]:
+    """Copy standard input to a temporary file, as CFITSIO has to seek in it.
+
+    What has been read of it already comes first.
+    """
+    _require_stdin()
     with (
         temporary_errors("for the table on standard input"),
         tempfile.NamedTemporaryFile(suffix=".fits") as file,
     ):
+        file.write(seen)
         shutil.copyfileobj(sys.stdin.buffer, file, 1 << 20)
         file.flush()
         yield file.name

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from photoz_ssl.files import output_errors
-from photoz_ssl.survey.tables import TableColumn, TableFile
+from photoz_ssl.survey.tables import TableColumn, Tables
 
 __all__ = ["PdfSpool", "spool_pdfs"]
 
@@ -72,7 +72,7 @@ class PdfSpool:
         self._file.write(rows.tobytes())
         self._n_rows += len(pdf)
 
-    def write(self, file: TableFile) -> None:
+    def write(self, file: Tables) -> None:
         """Add META, DATA and ANCIL to a file as its next tables."""
         self._write_meta(file)
         pdfs = np.dtype([("pdfs", self._dtype["pdfs"])])
@@ -82,14 +82,14 @@ class PdfSpool:
             "stat.probability;src.redshift.phot",
             "Probability density in each redshift bin; NaN where there is no redshift",
         )
-        data = file.table("DATA", [density], pdfs)
+        data = file.table("DATA", [density], pdfs, n_rows=self._n_rows)
         for rows in self._blocks():
             data.append(_fields(rows, pdfs))
-        ancil = file.table("ANCIL", ANCIL_COLUMNS, ANCIL_DTYPE)
+        ancil = file.table("ANCIL", ANCIL_COLUMNS, ANCIL_DTYPE, n_rows=self._n_rows)
         for rows in self._blocks():
             ancil.append(_fields(rows, ANCIL_DTYPE))
 
-    def _write_meta(self, file: TableFile) -> None:
+    def _write_meta(self, file: Tables) -> None:
         columns = (
             TableColumn("pdf_name", "", "meta.id", "Class of the PDFs in qp"),
             TableColumn("pdf_version", "", "meta.version", "Version of the class"),
@@ -100,7 +100,7 @@ class PdfSpool:
         )
         row = np.zeros(1, dtype)
         row["pdf_name"], row["bins"] = b"hist", self._edges
-        file.table("META", columns, dtype).append(row)
+        file.table("META", columns, dtype, n_rows=1).append(row)
 
     def _blocks(self) -> Iterator[NDArray[np.void]]:
         self._file.seek(0)

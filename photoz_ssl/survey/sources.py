@@ -56,6 +56,7 @@ def open_source(
     split_column: str | None = None,
     strict: bool = False,
     mgs_cut: bool = False,
+    streaming: bool = False,
 ) -> Iterator[GalaxySource]:
     """Open a catalogue or an archive of galaxies.
 
@@ -79,6 +80,8 @@ def open_source(
         Whether the first row without a usable image is an error.
     mgs_cut : bool
         Only the Main Galaxy Sample of the published ``*.npz``.
+    streaming : bool
+        Whether blocks are asked for once and in order; see `open_catalog`.
 
     Raises
     ------
@@ -91,7 +94,7 @@ def open_source(
     size = NETWORK_SIZE if is_npz(path) else size
     spec = ImageSpec(size=size) if spec is None else spec
     with (
-        _open_table(path, mgs_cut) as catalog,
+        _open_table(path, mgs_cut, streaming) as catalog,
         catalog_source(
             catalog,
             images,
@@ -138,7 +141,7 @@ def says_where_images_are(catalog: Catalog, images: CatalogImages) -> bool:
     return told or image_column(catalog) is not None or file_column(catalog) is not None
 
 
-def _open_table(path: str, mgs_cut: bool) -> AbstractContextManager[Catalog]:
+def _open_table(path: str, mgs_cut: bool, streaming: bool) -> AbstractContextManager[Catalog]:
     if is_npz(path):
         return open_pasquet(path, mgs_cut=mgs_cut)
     if mgs_cut:
@@ -146,7 +149,7 @@ def _open_table(path: str, mgs_cut: bool) -> AbstractContextManager[Catalog]:
             f"{path} is not the published .npz file, which --mgs-cut is for",
             "select from a FITS table with brackets such as [1][PETROMAG_R < 17.8]",
         )
-    return open_catalog(path)
+    return open_catalog(path, streaming=streaming)
 
 
 class ArchiveSource:

@@ -15,7 +15,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import fitsio
 import numpy as np
@@ -28,11 +28,14 @@ from photoz_ssl.survey.checksums import PLACEHOLDERS, write_checksums
 __all__ = [
     "STDOUT",
     "Card",
+    "Rows",
     "TableColumn",
     "TableFile",
     "TableWriter",
+    "Tables",
     "claim_table",
     "date_card",
+    "scratch_tables",
     "write_table",
     "write_tables",
 ]
@@ -84,6 +87,28 @@ class TableColumn:
     null: int | None = None
 
 
+class Rows(Protocol):
+    """A table that takes rows; see `TableWriter`."""
+
+    def append(self, rows: NDArray[np.void]) -> None:
+        """Write rows below those that are there."""
+
+
+class Tables(Protocol):
+    """A file, or a stream, that takes one table after the other; see `TableFile`."""
+
+    def table(
+        self,
+        extname: str,
+        columns: Sequence[TableColumn],
+        dtype: np.dtype[Any],
+        cards: Sequence[Card] = (),
+        *,
+        n_rows: int | None = None,
+    ) -> Rows:
+        """Begin the next table."""
+
+
 class TableWriter:
     """Appends rows to a table; see `write_table`."""
 
@@ -128,6 +153,8 @@ class TableFile:
         columns: Sequence[TableColumn],
         dtype: np.dtype[Any],
         cards: Sequence[Card] = (),
+        *,
+        n_rows: int | None = None,
     ) -> TableWriter:
         """Begin the file's next table; the table before it is then complete.
 
@@ -141,6 +168,8 @@ class TableFile:
             Structured; strings are stored as ASCII.
         cards : sequence of (keyword, value, comment)
             Header cards; strings may be long.
+        n_rows : int, optional
+            How many rows there will be, where somebody knows; not needed here.
         """
         kind = _storable(dtype)
         if [column.name for column in columns] != list(kind.names or ()):
@@ -225,6 +254,14 @@ def write_tables(path: str, *, overwrite: bool = False) -> Iterator[TableFile]:
         replacing = atomic_output(target, overwrite=overwrite)
         with replacing as temporary, _cfitsio_errors(target), _fits_file(temporary) as file:
             yield file
+
+
+@contextmanager
+def scratch_tables(path: Path) -> Iterator[TableFile]:
+    """A FITS file for scratch, made anew, without care for checksums or a crash."""
+    path.unlink(missing_ok=True)
+    with _cfitsio_errors(path), fitsio.FITS(str(path), "rw") as fits:
+        yield TableFile(fits)
 
 
 def claim_table(path: str, *, overwrite: bool) -> None:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -15,15 +13,16 @@ from photoz_ssl.files import claim_output
 from photoz_ssl.progress import Progress, Stop, Stopped, never, silent
 from photoz_ssl.survey.part_file import Part, PartWriter, create_part, read_part, require_same_job
 from photoz_ssl.survey.tables import STDOUT, claim_table
-from photoz_ssl.workflows.ahead import Ahead
-from photoz_ssl.workflows.dask_blocks import predicted_by_dask
-from photoz_ssl.workflows.prediction_job import PredictedBlock, PredictionJob, open_job
-from photoz_ssl.workflows.redshift_files import write_redshifts
+from photoz_ssl.workflows.predicted_blocks import Pace, PredictedBlocks
+from photoz_ssl.workflows.prediction_job import PredictionJob, open_job
+from photoz_ssl.workflows.redshift_files import stream_redshifts, write_redshifts
 from photoz_ssl.workflows.redshift_tally import Tally
 from photoz_ssl.workflows.shards import WHOLE, Shard, shard_named
 
 __all__ = ["PredictReport", "default_output", "part_path", "predict", "unfinished_part"]
 
+NOTHING_DONE = Pace()
+STAGE = "predicting galaxies"
 PACKED_SUFFIXES = (".gz", ".bz2", ".z", ".fz")
 
 
@@ -117,13 +116,15 @@ def predict(
         claim_table(output, overwrite=config.overwrite)
     else:
         claim_output(part_path(output, shard), overwrite=True)
-    with open_job(config) as job, _folder_of_part(output) as beside:
-        path = part_path(beside, shard)
-        begin, end = shard.rows(job.source.n_rows, job.block_size)
-        if begin == end and job.source.n_rows:
+    with open_job(config) as job:
+        if output == STDOUT:
+            return _streamed(job, command_line, progress)
+        path = part_path(output, shard)
+        rows = shard.rows(job.source.n_rows, job.block_size)
+        if rows[0] == rows[1] and job.source.n_rows:
             return _report(job, str(path), Tally(), notices=("this shard has no rows",))
         with _kept_if_interrupted(path):
-            part, tally, pace = _computed(job, path, (begin, end), command_line, progress, stop)
+            part, tally, pace = _computed(job, path, rows, command_line, progress, stop)
             if shard != WHOLE:
                 return _report(job, str(path), tally, pace)
             tally = write_redshifts([part], output, config.catalog, overwrite=config.overwrite)
@@ -166,22 +167,16 @@ def unfinished_part(config: PredictConfig) -> Path | None:
     return path if _has_blocks(path) else None
 
 
-@dataclass(frozen=True)
-class _Pace:
-    """How fast a part was made; see `PredictReport`."""
+def _streamed(job: PredictionJob, command_line: str, progress: Progress) -> PredictReport:
+    """Send the table down the pipe as it is made."""
+    n_rows = job.source.n_rows
+    manifest, blocks = job.manifest(0, n_rows, command_line), PredictedBlocks(job, 0, n_rows)
 
-    rate: float = 0.0
-    slowest: str = ""
+    def count(done: int) -> None:
+        progress(STAGE, done, n_rows)
 
-
-@contextmanager
-def _folder_of_part(output: str) -> Iterator[str]:
-    """The name that a part file's is made from: the output's own, or one that vanishes."""
-    if output != STDOUT:
-        yield output
-        return
-    with tempfile.TemporaryDirectory(prefix="photoz-ssl-") as folder:
-        yield str(Path(folder) / "table.fits")
+    tally = stream_redshifts(manifest, blocks, job.config.catalog, count)
+    return _report(job, STDOUT, tally, blocks.pace)
 
 
 def _computed(
@@ -191,7 +186,7 @@ def _computed(
     command_line: str,
     progress: Progress,
     stop: Stop,
-) -> tuple[Part, Tally, _Pace]:
+) -> tuple[Part, Tally, Pace]:
     """The finished part of some rows, made or found; its tally, and how fast it was made."""
     manifest = job.manifest(*rows, command_line)
     resume, tally = job.config.resume or job.config.shard is not None, Tally()
@@ -201,7 +196,7 @@ def _computed(
         require_same_job(finished, manifest)
         for block in finished.blocks():
             tally.add(block.facts)
-        return finished, tally, _Pace()
+        return finished, tally, Pace()
     with create_part(path, manifest, resume=resume, found=tally.add) as writer:
         pace = _append_blocks(job, writer, tally, progress, stop)
         return writer.finish(), tally, pace
@@ -216,25 +211,17 @@ def _finished_part(path: Path) -> Part | None:
 
 def _append_blocks(
     job: PredictionJob, writer: PartWriter, tally: Tally, progress: Progress, stop: Stop
-) -> _Pace:
-    """Predict what is not done yet, block by block, reading ahead."""
+) -> Pace:
+    """Predict what is not done yet, block by block."""
     first, end = writer.manifest.start + writer.n_done, writer.manifest.stop
-    blocks = Ahead(job.source.blocks(job.block_size, first, end))
-    results: Iterator[PredictedBlock] = map(job.predicted, blocks)
-    if job.config.dask is not None:
-        results = predicted_by_dask(job, first, end)
-    n_rows = end - writer.manifest.start
-    start = time.perf_counter()
-    for result in results:
-        writer.append(result.rows, result.pdfs, result.facts)
-        tally.add(result.facts)
-        progress("predicting galaxies", writer.n_done, n_rows)
+    blocks, n_rows = PredictedBlocks(job, first, end), end - writer.manifest.start
+    for block in blocks:
+        writer.append(block.rows, block.pdfs, block.facts)
+        tally.add(block.facts)
+        progress(STAGE, writer.n_done, n_rows)
         if stop() and writer.n_done < n_rows:
             raise Stopped(writer.n_done, n_rows, unit="row")
-    seconds = max(time.perf_counter() - start, 1e-9)
-    slowest = "reading images" if blocks.waited > seconds / 2 else "the network"
-    slowest = "the workers" if job.config.dask is not None else slowest
-    return _Pace((end - first) / seconds, slowest)
+    return blocks.pace
 
 
 @contextmanager
@@ -269,7 +256,7 @@ def _report(
     job: PredictionJob,
     output: str,
     tally: Tally,
-    pace: _Pace = _Pace(),
+    pace: Pace = NOTHING_DONE,
     notices: tuple[str, ...] = (),
 ) -> PredictReport:
     return PredictReport(

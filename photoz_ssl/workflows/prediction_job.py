@@ -177,7 +177,9 @@ def open_job(config: PredictConfig) -> Iterator[PredictionJob]:
     PhotozError
         If one of them cannot be read, or they do not fit together.
     """
-    with open_source(config.catalog, config, size=NETWORK_SIZE, workers=config.workers) as source:
+    with open_source(
+        config.catalog, config, size=NETWORK_SIZE, workers=config.workers, streaming=True
+    ) as source:
         layout = lay_out(
             source.table_dtype,
             source.column_cards,

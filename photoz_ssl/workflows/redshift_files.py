@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 
 import numpy as np
 
+from photoz_ssl.files import scratch_folder
 from photoz_ssl.survey.ensembles import spool_pdfs
-from photoz_ssl.survey.part_file import Part
-from photoz_ssl.survey.tables import STDOUT, write_tables
+from photoz_ssl.survey.part_file import Manifest, Part
+from photoz_ssl.survey.table_stream import TableStream
+from photoz_ssl.survey.tables import STDOUT, Rows, write_tables
+from photoz_ssl.workflows.prediction_job import PredictedBlock
 from photoz_ssl.workflows.redshift_table import DUST_CARD
 from photoz_ssl.workflows.redshift_tally import Tally
 
-__all__ = ["write_redshifts"]
+__all__ = ["stream_redshifts", "write_redshifts"]
+
+MOST_ROWS_HELD = 10_000
+"""Rows that wait for the first redshift before a table without any goes down the pipe."""
 
 
 def write_redshifts(parts: Sequence[Part], output: str, catalog: str, *, overwrite: bool) -> Tally:
@@ -58,3 +64,66 @@ def write_redshifts(parts: Sequence[Part], output: str, catalog: str, *, overwri
         if pdfs is not None:
             pdfs.write(file)
     return tally
+
+
+def stream_redshifts(
+    manifest: Manifest, blocks: Iterable[PredictedBlock], catalog: str, count: Callable[[int], None]
+) -> Tally:
+    """Send the table of a job to standard output, each block when it is there.
+
+    Parameters
+    ----------
+    manifest : Manifest
+        Of all rows.
+    blocks : iterable of PredictedBlock
+        All rows, in order.
+    catalog : str
+        What the table is of, for an error.
+    count : callable
+        Told how many rows are done.
+
+    Returns
+    -------
+    Tally
+        Of all rows.
+
+    Raises
+    ------
+    PhotozError
+        If not one row has a redshift; nothing has been sent then, unless there are many.
+    """
+    tally, held, sent = Tally(), list[PredictedBlock](), None
+    with ExitStack() as stack:
+        folder = stack.enter_context(scratch_folder())
+        stream, edges = TableStream(folder), np.array(manifest.edges)
+        pdfs = stack.enter_context(spool_pdfs(edges, folder)) if manifest.edges else None
+        for block in blocks:
+            held.append(block)
+            tally.add(block.facts)
+            if tally.n_redshifts == 0 and tally.n_rows < min(MOST_ROWS_HELD, manifest.n_rows):
+                continue
+            if sent is None:
+                if tally.n_rows == manifest.n_rows:
+                    tally.require_a_redshift(catalog)
+                sent = _begun_stream(stream, manifest, tally.dust)
+            for ready in held:
+                sent.append(ready.rows)
+                if pdfs is not None and ready.pdfs is not None:
+                    pdfs.append(ready.pdfs["pdf"], ready.pdfs["mode"], ready.pdfs["flags"])
+            held.clear()
+            count(tally.n_rows)
+        tally.require_a_redshift(catalog)
+        if pdfs is not None:
+            pdfs.write(stream)
+    return tally
+
+
+def _begun_stream(stream: TableStream, manifest: Manifest, dust: str) -> Rows:
+    """The table's header; it goes out before all rows have told where their reddening is from."""
+    cards = [
+        (keyword, dust if keyword == DUST_CARD else value, comment)
+        for keyword, value, comment in manifest.cards
+    ]
+    return stream.table(
+        manifest.extname, manifest.columns, manifest.dtype, cards, n_rows=manifest.n_rows
+    )

@@ -1,0 +1,66 @@
+"""The rows of a job, block by block, and what held them up."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from photoz_ssl.workflows.ahead import Ahead
+from photoz_ssl.workflows.dask_blocks import predicted_by_dask
+from photoz_ssl.workflows.prediction_job import PredictedBlock, PredictionJob
+
+__all__ = ["Pace", "PredictedBlocks"]
+
+
+@dataclass(frozen=True)
+class Pace:
+    """How fast galaxies were worked on.
+
+    Parameters
+    ----------
+    rate : float
+        Galaxies a second; 0 where there was nothing to do.
+    slowest : str
+        What the others waited for.
+    """
+
+    rate: float = 0.0
+    slowest: str = ""
+
+
+class PredictedBlocks:
+    """Some rows of a job, in order; the images are read while the network computes.
+
+    Parameters
+    ----------
+    job : PredictionJob
+        The catalogue and the model.
+    start, stop : int
+        First row, and the one after the last.
+    """
+
+    def __init__(self, job: PredictionJob, start: int, stop: int) -> None:
+        self._job, self._rows = job, (start, stop)
+        self._seconds, self._waited = 0.0, 0.0
+
+    def __iter__(self) -> Iterator[PredictedBlock]:
+        start = time.perf_counter()
+        if self._job.config.dask is not None:
+            yield from predicted_by_dask(self._job, *self._rows)
+        else:
+            blocks = Ahead(self._job.source.blocks(self._job.block_size, *self._rows))
+            for block in blocks:
+                yield self._job.predicted(block)
+            self._waited = blocks.waited
+        self._seconds = time.perf_counter() - start
+
+    @property
+    def pace(self) -> Pace:
+        """How fast all of them were there."""
+        start, stop = self._rows
+        if stop == start:
+            return Pace()
+        slowest = "reading images" if self._waited > self._seconds / 2 else "the network"
+        slowest = "the workers" if self._job.config.dask is not None else slowest
+        return Pace((stop - start) / max(self._seconds, 1e-9), slowest)
