@@ -129,6 +129,14 @@ class Predictor:
             return ("pip install 'photoz-ssl[cpu]' would make the network faster on this CPU",)
         return ()
 
+    def warm_up(self) -> None:
+        """Convert or compile the network now, while no other thread is at work.
+
+        Libraries that do so hide their warnings, which Python does for all threads at once.
+        """
+        side = self.spec.network_size
+        self.pdf(np.zeros((1, len(self.spec.bands), side, side), np.float32), np.zeros(1))
+
     def pdf(self, images: NDArray[np.float32], ebv: NDArray[np.floating]) -> NDArray[np.float64]:
         """Redshift PDFs, one a galaxy.
 

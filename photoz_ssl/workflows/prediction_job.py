@@ -202,6 +202,8 @@ def _load_predictor(config: PredictConfig, n_rows: int | None) -> Predictor:
     """Load the model; torch takes seconds to import, so not before the input is known."""
     from photoz_ssl.workflows.inference import Predictor
 
-    return Predictor.load(
+    predictor = Predictor.load(
         config.model, config.device, batch_size=config.batch_size, n_galaxies=n_rows
     )
+    predictor.warm_up()
+    return predictor

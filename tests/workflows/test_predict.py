@@ -138,7 +138,12 @@ def test_the_network_is_given_the_batches_that_were_asked_for(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     asked: dict[str, object] = {}
-    monkeypatch.setattr(inference.Predictor, "load", lambda *args, **options: asked.update(options))
+
+    def load(*given: object, **options: object) -> SimpleNamespace:
+        asked.update(options)
+        return SimpleNamespace(warm_up=lambda: None)
+
+    monkeypatch.setattr(inference.Predictor, "load", load)
     prediction_job._load_predictor(PredictConfig(catalog="cat.fits", batch_size=1000), 70)
     assert asked == {"batch_size": 1000, "n_galaxies": 70}
     embed.load_model(EmbedConfig(catalog="cat.fits", output=tmp_path / "a.h5", batch_size=999))
