@@ -18,6 +18,8 @@ from photoz_ssl.networks.checkpoint import (
     save_checkpoint,
     shipped_model_path,
 )
+from photoz_ssl.survey.archive import open_archive
+from photoz_ssl.workflows.quantisation import calibrated
 
 CARD = Path(__file__).parents[1] / "docs" / "model_card.md"
 NAME = "compact-2"
@@ -94,8 +96,10 @@ def main() -> None:
         )
         for kind, file in files.items()
     }
+    archive = open_archive(options.folder / "survey.h5")
     for kind, model in models.items():
-        save_checkpoint(shipped_model_path(kind), model, overwrite=True, half=True)
+        with_integers, _ = calibrated(model, archive)
+        save_checkpoint(shipped_model_path(kind), with_integers, overwrite=True, half=True)
     CARD.write_text(card(models["encoder"], models["photoz"]), encoding="utf-8")
 
 

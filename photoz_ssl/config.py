@@ -11,11 +11,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from photoz_ssl.fields import (
+    AUTO,
     COLUMN_STYLES,
+    INFERENCE_PRECISIONS,
     PRECISIONS,
     argument,
     arguments,
     device_option,
+    number_or_auto,
     option,
     optional_argument,
     output_option,
@@ -69,13 +72,19 @@ class CatalogImages:
 class Inference(CatalogImages):
     """How the images of a catalogue go through a network."""
 
-    batch_size: int = option(256, "Galaxies a batch.")
+    batch_size: int = number_or_auto("Galaxies a batch, or auto: 256, on a GPU 1024.")
     device: str = device_option()
+    precision: str = option(
+        "auto",
+        "Arithmetic of the network: auto is bf16 on a GPU, fp32 on a CPU; int8 is for CPUs and for"
+        " models that were calibrated.",
+        choices=INFERENCE_PRECISIONS,
+    )
     workers: int = workers_option()
     overwrite: bool = overwrite_option()
 
     def __post_init__(self) -> None:
-        refuse_unless(self.batch_size > 0, "--batch-size must be positive")
+        refuse_unless(self.batch_size >= AUTO, "--batch-size must be positive")
         refuse_unless(self.workers >= 0, "--workers cannot be negative")
 
 
@@ -138,8 +147,13 @@ class PrepareConfig(CatalogImages):
 class ConvertConfig:
     """Options of ``photoz-ssl convert``."""
 
-    checkpoint: Path = argument("Published checkpoint, NAME.pth.tar.")
+    checkpoint: Path = argument("Published checkpoint NAME.pth.tar, or with --calibrate any model.")
     output: Path = output_option("Model NAME.safetensors")
+    calibrate: Path | None = option(
+        None,
+        "Archive on whose validation galaxies the model is also made into an 8-bit one, for"
+        " --precision int8.",
+    )
     overwrite: bool = overwrite_option()
 
     def __post_init__(self) -> None:
@@ -243,6 +257,9 @@ class FinetuneConfig(SupervisedConfig):
         "resnet50", "Encoder file to start from, or a preset to train from scratch."
     )
     label_fraction: float = option(1.0, "Fraction of the training labels to use.")
+    calibrate: bool = option(
+        False, "At the end, also make the model into an 8-bit one, for --precision int8."
+    )
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -281,6 +298,9 @@ class PredictConfig(Inference):
         None, "Model file, or published NAME.pth.tar [default: the one that ships]."
     )
     pdf: bool = option(False, "Add the PDFs as HDUs in the layout of qp.")
+    views: int = option(
+        1, "Views of a galaxy whose PDFs are averaged: 8 for all quarter turns, mirrored too."
+    )
     columns: str = option("legacy", "Whose names the output's columns have.", choices=COLUMN_STYLES)
     keep_columns: str = option("all", "Input columns to carry over: all, none, or A,B,C.")
     resume: bool = option(False, "Go on from the last finished block of an interrupted run.")
@@ -294,6 +314,7 @@ class PredictConfig(Inference):
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        refuse_unless(self.views in (1, 8), "--views is 1 or 8")
         reproducible = "-" not in (self.catalog.partition("[")[0], self.output)
         refuse_unless(
             reproducible or not (self.resume or self.shard),

@@ -8,12 +8,15 @@ from typing import Any
 from photoz_ssl.errors import ConfigError
 
 __all__ = [
+    "AUTO",
     "COLUMN_STYLES",
     "DEVICES",
+    "INFERENCE_PRECISIONS",
     "PRECISIONS",
     "argument",
     "arguments",
     "device_option",
+    "number_or_auto",
     "option",
     "optional_argument",
     "output_option",
@@ -23,9 +26,13 @@ __all__ = [
     "workers_option",
 ]
 
+AUTO = 0
+"""A number that is to be chosen, spelled ``auto``."""
+
 DEVICES = ("auto", "cpu", "cuda")
 COLUMN_STYLES = ("legacy", "sdss", "rail", "lsst")
 PRECISIONS = ("auto", "fp32", "bf16")
+INFERENCE_PRECISIONS = (*PRECISIONS, "int8")
 
 
 def option(
@@ -51,6 +58,11 @@ def option(
 def required_option(help: str, *, flags: tuple[str, ...] = ()) -> Any:
     """A field without a default that the command line demands as an option."""
     return field(metadata={"help": help, "flags": flags, "choices": (), "required": True})
+
+
+def number_or_auto(help: str) -> Any:
+    """A field of a whole number, by default `AUTO`."""
+    return field(default=AUTO, metadata={"help": help, "flags": (), "choices": (), "or_auto": True})
 
 
 def argument(help: str) -> Any:

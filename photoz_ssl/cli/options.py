@@ -14,6 +14,7 @@ from typing import Any, TypeVar
 import click
 from click.core import ParameterSource
 
+from photoz_ssl.fields import AUTO
 from photoz_ssl.recipes import recipe_values
 
 __all__ = ["command", "config_from", "given_values"]
@@ -37,6 +38,23 @@ class NumberList(click.ParamType[tuple[float, ...]]):
             return tuple(float(number) for number in str(value).split(","))
         except ValueError:
             self.fail(f"{value!r} is not a list of numbers such as 0.8,0.1,0.1", param, ctx)
+
+
+class NumberOrAuto(click.ParamType[int]):
+    """A positive whole number, or ``auto``."""
+
+    name = "n|auto"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        if value == "auto":
+            return AUTO
+        try:
+            number = int(value)
+        except (TypeError, ValueError):
+            number = 0
+        if number < 1:
+            self.fail(f"{value!r} is neither a positive whole number nor auto", param, ctx)
+        return number
 
 
 def command(
@@ -111,6 +129,10 @@ def _parameter(field: dataclasses.Field[Any], annotation: Any) -> click.Paramete
         declarations[-2] = f"{flag}/--no-{flag[2:]}" if field.default else flag
         return click.Option(
             declarations, is_flag=True, default=field.default, help=field.metadata["help"]
+        )
+    if field.metadata.get("or_auto"):
+        return click.Option(
+            declarations, type=NumberOrAuto(), default="auto", help=field.metadata["help"]
         )
     settings: dict[str, Any] = {
         "type": _click_type(annotation, field.metadata["choices"]),

@@ -7,7 +7,7 @@ made from a generator that is an argument, so the same seed gives the same views
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from functools import lru_cache
 
 import numpy as np
@@ -25,6 +25,7 @@ __all__ = [
     "band_mad",
     "centre_crop",
     "deredden",
+    "dihedral_views",
     "finetuning_view",
     "prediction_view",
     "pretraining_views",
@@ -259,3 +260,10 @@ def finetuning_view(
 def prediction_view(images: Tensor, ebv: Tensor) -> Tensor:
     """The view that redshifts are predicted from: deredden, centre crop; (n, 5, 64, 64)."""
     return deredden(centre_crop(images), ebv)
+
+
+def dihedral_views(images: Tensor) -> Iterator[Tensor]:
+    """The 8 quarter turns and mirror images of square images, shape (n, bands, size, size)."""
+    for mirrored in (images, images.flip(-1)):
+        for turns in range(4):
+            yield torch.rot90(mirrored, turns, (2, 3))

@@ -16,6 +16,7 @@ from torch import Tensor
 from photoz_ssl.errors import CheckpointError, PhotozError
 from photoz_ssl.files import atomic_output
 from photoz_ssl.networks.encoder import Encoder, EncoderConfig, build_encoder
+from photoz_ssl.networks.quantised import Quantised
 from photoz_ssl.networks.redshift_head import RedshiftNetwork
 from photoz_ssl.redshift.calibration import Calibration
 from photoz_ssl.redshift.grid import RedshiftGrid
@@ -50,6 +51,8 @@ class Checkpoint:
         How it was trained, JSON-ready; ``trained_on`` and ``name`` are shown to users.
     metrics : mapping of str to float
         What it reached.
+    quantised : Quantised, optional
+        The network in 8-bit integers, where it has been made.
     """
 
     kind: str
@@ -60,6 +63,7 @@ class Checkpoint:
     calibration: Calibration | None = None
     provenance: Mapping[str, Any] = field(default_factory=dict)
     metrics: Mapping[str, Any] = field(default_factory=dict)
+    quantised: Quantised | None = field(default=None, repr=False)
 
     def network(self) -> RedshiftNetwork | Encoder:
         """Build the network and fill in its weights, in evaluation mode.
@@ -153,6 +157,8 @@ def save_checkpoint(
         name: (tensor.half() if half and tensor.ndim > 1 else tensor).detach().cpu().contiguous()
         for name, tensor in checkpoint.state.items()
     }
+    if checkpoint.quantised is not None:
+        tensors |= checkpoint.quantised.tensors()
     contents = save(tensors, {METADATA_KEY: json.dumps(description, sort_keys=True)})
     with atomic_output(path, overwrite=overwrite) as temporary:
         temporary.write_bytes(contents)  # a full disk is an OSError here, and not in safetensors
@@ -176,8 +182,10 @@ def load_checkpoint(path: Path) -> Checkpoint:
         raise CheckpointError(
             f"{path} is not a readable safetensors file", "it may be truncated; copy it again"
         ) from error
-    checkpoint = _describe(path, metadata.get(METADATA_KEY), state)
     try:
+        quantised = Quantised.from_tensors(state)
+        weights = {name: state[name] for name in state if name not in Quantised.names}
+        checkpoint = _describe(path, metadata.get(METADATA_KEY), weights, quantised)
         checkpoint.require_fitting_weights()
     except CheckpointError as error:
         raise CheckpointError(f"{path}: {error.message}", error.hint) from error
@@ -188,7 +196,9 @@ def _full(tensor: Tensor) -> Tensor:
     return tensor.float() if tensor.dtype == torch.float16 else tensor
 
 
-def _describe(path: Path, text: str | None, state: Mapping[str, Tensor]) -> Checkpoint:
+def _describe(
+    path: Path, text: str | None, state: Mapping[str, Tensor], quantised: Quantised | None
+) -> Checkpoint:
     if text is None:
         raise CheckpointError(f"{path} was not written by photoz-ssl", "name one of its models")
     try:
@@ -208,6 +218,7 @@ def _describe(path: Path, text: str | None, state: Mapping[str, Tensor]) -> Chec
             ),
             provenance=dict(fields["provenance"]),
             metrics=dict(fields["metrics"]),
+            quantised=quantised,
         )
     except CheckpointError:
         raise

@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from photoz_ssl.extras import import_extra
 from photoz_ssl.files import cache_folder
 
-__all__ = ["OpenVinoEngine", "has_openvino"]
+__all__ = ["OpenVinoEngine", "cpu_settings", "has_openvino", "import_openvino"]
 
 log = logging.getLogger(__name__)
 
@@ -58,20 +58,24 @@ class OpenVinoEngine:
         return np.asarray(output, np.float32)
 
     def _compile(self) -> Any:
-        openvino = _import_openvino()
+        openvino = import_openvino()
         core = openvino.Core()
         version = "".join(c if c.isalnum() or c in ".-" else "_" for c in openvino.__version__)
         path = cache_folder() / "openvino" / f"{self._key}-{version}.xml"
         model = _read(core, path) or _converted(openvino, core, self._network, path)
-        settings = {
-            "INFERENCE_PRECISION_HINT": "f32",  # a CPU with bfloat16 would use that by itself
-            "INFERENCE_NUM_THREADS": torch.get_num_threads(),
-            "PERFORMANCE_HINT": "LATENCY",
-        }
-        return core.compile_model(model, "CPU", settings)
+        return core.compile_model(model, "CPU", cpu_settings())
 
 
-def _import_openvino() -> ModuleType:
+def cpu_settings() -> dict[str, str | int]:
+    """How OpenVINO is to run a network here."""
+    return {
+        "INFERENCE_PRECISION_HINT": "f32",  # a CPU with bfloat16 would use that by itself
+        "INFERENCE_NUM_THREADS": torch.get_num_threads(),
+        "PERFORMANCE_HINT": "LATENCY",
+    }
+
+
+def import_openvino() -> ModuleType:
     """OpenVINO, without its telemetry: nobody has agreed to that here."""
     sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]
     return import_extra("openvino", extra="cpu", purpose="running networks by OpenVINO")

@@ -13,8 +13,9 @@ from torch import Tensor, nn
 
 from photoz_ssl.errors import CheckpointError, ConfigError
 from photoz_ssl.networks.checkpoint import Checkpoint
-from photoz_ssl.networks.encoder import Encoder
+from photoz_ssl.networks.encoder import Encoder, build_encoder
 from photoz_ssl.networks.openvino_engine import OpenVinoEngine, has_openvino
+from photoz_ssl.networks.quantised import QuantisedEngine
 from photoz_ssl.redshift.calibration import Calibration
 
 __all__ = ["IMAGES_WORTH_CONVERTING", "Engine", "Runtime", "choose_device", "open_runtime"]
@@ -99,21 +100,29 @@ class EagerEngine:
         In evaluation mode, on the device.
     device : torch.device
         Where it is.
+    bfloat16 : bool
+        Whether it runs under autocast.
     """
 
     network: nn.Module
     device: torch.device
+    bfloat16: bool = False
 
     def __call__(self, images: Tensor) -> NDArray[np.float32]:
         """The network's output, shape (n, ...), of images, shape (n, bands, 64, 64)."""
-        with torch.inference_mode():
+        reduced = torch.autocast(self.device.type, torch.bfloat16, enabled=self.bfloat16)
+        with torch.inference_mode(), reduced:
             placed = images.to(self.device).contiguous(memory_format=torch.channels_last)
             output: Tensor = self.network(placed)
         return np.asarray(output.float().cpu().numpy())
 
 
 def open_runtime(
-    checkpoint: Checkpoint, device: str, key: str = "", n_images: int | None = 0
+    checkpoint: Checkpoint,
+    device: str,
+    key: str = "",
+    n_images: int | None = 0,
+    precision: str = "auto",
 ) -> Runtime:
     """Build a checkpoint's network on a device.
 
@@ -131,30 +140,57 @@ def open_runtime(
         cache; PyTorch runs it if there is none.
     n_images : int, optional
         How many there are to be; None if nobody knows.
+    precision : {'auto', 'fp32', 'bf16', 'int8'}
+        Arithmetic of the network; auto is bfloat16 on a GPU and float32 on a CPU.
 
     Raises
     ------
     CheckpointError
-        If the weights do not fit.
+        If the weights do not fit, or int8 is asked for and the file has no such network.
     ConfigError
-        If there is no such device.
+        If there is no such device, or int8 is asked for on a GPU.
     """
     place = choose_device(device)
+    if precision == "int8":
+        return _quantised_runtime(checkpoint, place)
+    bfloat16 = precision == "bf16" or (precision == "auto" and place.type == "cuda")
     many = n_images is None or n_images >= IMAGES_WORTH_CONVERTING
-    by_openvino = place.type == "cpu" and bool(key) and many and has_openvino()
+    by_openvino = place.type == "cpu" and bool(key) and many and has_openvino() and not bfloat16
     network = checkpoint.network().to(place).to(memory_format=torch.channels_last)
 
     def engine(part: nn.Module, name: str) -> Engine:
         if by_openvino:
             return OpenVinoEngine(part, f"{key}-{name}")
-        return EagerEngine(part, place)
+        return EagerEngine(part, place, bfloat16)
 
     encoder = network if isinstance(network, Encoder) else network.encoder
     return Runtime(
-        name="OpenVINO" if by_openvino else "PyTorch",
+        name="OpenVINO" if by_openvino else f"PyTorch{' in bfloat16' if bfloat16 else ''}",
         device=place,
         features=engine(encoder, "features"),
         logits=engine(network, "logits") if network is not encoder else None,
+        calibration=checkpoint.calibration or Calibration(),
+        feature_size=encoder.feature_size,
+    )
+
+
+def _quantised_runtime(checkpoint: Checkpoint, place: torch.device) -> Runtime:
+    """The network in 8-bit integers that a checkpoint brings."""
+    if place.type != "cpu":
+        raise ConfigError("int8 runs on a CPU", "add --device cpu, or leave --precision to auto")
+    if checkpoint.quantised is None:
+        raise CheckpointError(
+            "the model file holds no network in 8-bit integers",
+            "make one with photoz-ssl convert MODEL --calibrate ARCHIVE",
+        )
+    with torch.device("meta"):
+        encoder = build_encoder(checkpoint.encoder)
+    has_head = checkpoint.grid is not None
+    return Runtime(
+        name="OpenVINO in int8",
+        device=place,
+        features=QuantisedEngine(checkpoint.quantised, "features"),
+        logits=QuantisedEngine(checkpoint.quantised, "logits") if has_head else None,
         calibration=checkpoint.calibration or Calibration(),
         feature_size=encoder.feature_size,
     )

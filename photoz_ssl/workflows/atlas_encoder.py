@@ -75,7 +75,11 @@ class AtlasEncoder:
                 "name its file with --model",
             )
         predictor = Predictor.load(
-            path, self._config.device, kind="encoder", batch_size=self._config.batch_size
+            path,
+            self._config.device,
+            kind="encoder",
+            batch_size=self._config.batch_size,
+            precision=self._config.precision,
         )
         header.require_model(predictor.sha256, model=predictor.name, atlas=str(self._atlas.path))
         return predictor
@@ -101,15 +105,15 @@ class AtlasEncoder:
             self.predictor.spec, here=name, there=f"the model {self.predictor.name}"
         )
         projection = self._atlas.projection
-        for block, vectors in represented(source, self.predictor, self._config.batch_size):
+        for block, vectors in represented(source, self.predictor):
             yield block, vectors if projection is None else projection.apply(vectors)
 
 
 def represented(
-    source: GalaxySource, predictor: Predictor, batch_size: int
+    source: GalaxySource, predictor: Predictor
 ) -> Iterator[tuple[GalaxyBlock, NDArray[np.float32]]]:
     """Blocks of galaxies and their representations, NaN where the image cannot be used."""
-    for block in source.blocks(batch_size):
+    for block in source.blocks(predictor.batch_size):
         usable = block.usable
         found = predictor.represent(block.images[usable], block.ebv[usable])
         representations = np.full((len(block), found.shape[1]), np.nan, np.float32)

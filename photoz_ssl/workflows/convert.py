@@ -9,15 +9,18 @@ from photoz_ssl import __version__
 from photoz_ssl.config import ConvertConfig
 from photoz_ssl.errors import CheckpointError
 from photoz_ssl.files import claim_output
-from photoz_ssl.networks.checkpoint import Checkpoint, save_checkpoint
+from photoz_ssl.networks.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from photoz_ssl.networks.published import read_published
+from photoz_ssl.survey.archive import open_archive
+from photoz_ssl.workflows.quantisation import calibrated
 
 __all__ = ["ConvertReport", "convert"]
 
+OWN_SUFFIX = ".safetensors"
 DATA_SUFFIXES = {
     ".npz": "make an archive of it with photoz-ssl prepare",
     ".h5": "the published HDF5 needs no conversion; name it where an archive is asked for",
-    ".safetensors": "it is in photoz-ssl's own format already",
+    OWN_SUFFIX: "it is in photoz-ssl's own format already; --calibrate makes it an 8-bit one too",
 }
 """Files that are no checkpoints, and what to do with them."""
 
@@ -64,19 +67,28 @@ def convert(config: ConvertConfig) -> ConvertReport:
     """
     claim_output(config.output, overwrite=config.overwrite)
     suffix = config.checkpoint.suffix.lower()
-    if suffix in DATA_SUFFIXES:
+    if suffix in DATA_SUFFIXES and not (suffix == OWN_SUFFIX and config.calibrate):
         raise CheckpointError(f"{config.checkpoint} is no checkpoint", DATA_SUFFIXES[suffix])
-    checkpoint = read_published(config.checkpoint)
-    provenance = {**checkpoint.provenance, "program": f"photoz-ssl {__version__}"}
-    save_checkpoint(
-        config.output, replace(checkpoint, provenance=provenance), overwrite=config.overwrite
-    )
+    checkpoint, notices = _taken_in(config.checkpoint)
+    if config.calibrate is not None:
+        checkpoint, found = calibrated(checkpoint, open_archive(config.calibrate))
+        notices = (*notices, found)
+    save_checkpoint(config.output, checkpoint, overwrite=config.overwrite)
     return ConvertReport(
         output=config.output,
         description=_describe(checkpoint),
         n_parameters=_count_parameters(checkpoint),
-        notices=_notices(checkpoint),
+        notices=notices,
     )
+
+
+def _taken_in(path: Path) -> tuple[Checkpoint, tuple[str, ...]]:
+    """A published checkpoint, or a model of our own; and what a user should know of it."""
+    if path.suffix.lower() == OWN_SUFFIX:
+        return load_checkpoint(path), ()
+    checkpoint = read_published(path)
+    provenance = {**checkpoint.provenance, "program": f"photoz-ssl {__version__}"}
+    return replace(checkpoint, provenance=provenance), _notices(checkpoint)
 
 
 def _describe(checkpoint: Checkpoint) -> str:

@@ -227,6 +227,7 @@ def load_model(config: EmbedConfig | SimilarConfig, n_galaxies: int = 0) -> Pred
         kind="encoder",
         batch_size=config.batch_size,
         n_galaxies=n_galaxies,
+        precision=config.precision,
     )
 
 
@@ -256,7 +257,7 @@ def write_atlas(
     with create_atlas(
         output, header, source.n_rows, vectors=config.vectors, overwrite=config.overwrite
     ) as atlas:
-        for block, representations in represented(source, predictor, config.batch_size):
+        for block, representations in represented(source, predictor):
             atlas.append(
                 object_id=block.object_id,
                 ra=block.ra,

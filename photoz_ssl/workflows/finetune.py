@@ -37,6 +37,7 @@ from photoz_ssl.training.supervised import (
     supervised_step,
 )
 from photoz_ssl.workflows.pretrain import is_file, load_encoder, uses_bfloat16
+from photoz_ssl.workflows.quantisation import calibrated
 
 __all__ = ["FinetuneReport", "finetune", "labelled_rows"]
 
@@ -247,5 +248,7 @@ def _save(
         provenance=provenance,
         metrics=metrics,
     )
+    if config.calibrate:
+        checkpoint, _ = calibrated(checkpoint, archive)
     save_checkpoint(path, checkpoint, overwrite=True)
     return path, metrics

@@ -12,8 +12,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from photoz_ssl.datasets.augment import prediction_view
+from photoz_ssl.datasets.augment import dihedral_views, prediction_view
 from photoz_ssl.errors import CheckpointError
+from photoz_ssl.fields import AUTO
 from photoz_ssl.files import sha256_of
 from photoz_ssl.networks.checkpoint import Checkpoint, shipped_model_path
 from photoz_ssl.networks.openvino_engine import has_openvino
@@ -23,6 +24,9 @@ from photoz_ssl.redshift.grid import RedshiftGrid
 from photoz_ssl.spec import ImageSpec
 
 __all__ = ["Predictor"]
+
+BATCH_SIZES = {"cpu": 256, "cuda": 1024}
+"""Galaxies a batch on a kind of device: enough to fill it, and the same wherever that kind is."""
 
 Value = TypeVar("Value", bound=np.floating)
 
@@ -43,13 +47,17 @@ class Predictor:
         Of the file.
     batch_size : int
         Most galaxies that the network is given at a time.
+    n_views : {1, 8}
+        Views of a galaxy over which its PDF is averaged: one, or all quarter turns and their
+        mirror images.
     """
 
     path: Path
     checkpoint: Checkpoint
     runtime: Runtime
     sha256: str
-    batch_size: int = 256
+    batch_size: int
+    n_views: int = 1
 
     @classmethod
     def load(
@@ -58,8 +66,10 @@ class Predictor:
         device: str = "auto",
         *,
         kind: str = "photoz",
-        batch_size: int = batch_size,
+        batch_size: int = AUTO,
         n_galaxies: int | None = 0,
+        precision: str = "auto",
+        n_views: int = 1,
     ) -> Predictor:
         """Load a model file, or the one of a kind that ships.
 
@@ -72,9 +82,13 @@ class Predictor:
         kind : {'photoz', 'encoder'}
             Which of those that ship: for redshifts, or for representations.
         batch_size : int
-            Most galaxies that the network is given at a time.
+            Most galaxies that the network is given at a time; `AUTO` goes by the device.
         n_galaxies : int, optional
             How many there are to be, None if nobody knows: with many a slower start pays.
+        precision : {'auto', 'fp32', 'bf16', 'int8'}
+            Arithmetic of the network; see `photoz_ssl.networks.runtimes.open_runtime`.
+        n_views : {1, 8}
+            Views of a galaxy over which its PDF is averaged.
 
         Raises
         ------
@@ -88,8 +102,9 @@ class Predictor:
             )
         checkpoint = read_model(chosen)
         sha256 = sha256_of(chosen)
-        runtime = open_runtime(checkpoint, device, sha256, n_galaxies)
-        return cls(chosen, checkpoint, runtime, sha256, batch_size)
+        runtime = open_runtime(checkpoint, device, sha256, n_galaxies, precision)
+        chosen_size = batch_size or BATCH_SIZES[runtime.device.type]
+        return cls(chosen, checkpoint, runtime, sha256, chosen_size, n_views)
 
     @property
     def name(self) -> str:
@@ -153,7 +168,14 @@ class Predictor:
             Probabilities of the bins; each row sums to 1.
         """
         empty = np.empty((0, self.grid.n_bins))
-        return np.concatenate([empty, *self._batched(self.runtime.pdf, images, ebv)])
+        return np.concatenate([empty, *self._batched(self._mean_pdf, images, ebv)])
+
+    def _mean_pdf(self, images: Tensor) -> NDArray[np.float64]:
+        """The mean of the PDFs of a batch's views."""
+        if self.n_views == 1:
+            return self.runtime.pdf(images)
+        pdfs = [self.runtime.pdf(view) for view in dihedral_views(images)]
+        return np.asarray(np.mean(pdfs, axis=0))
 
     def represent(
         self, images: NDArray[np.float32], ebv: NDArray[np.floating]

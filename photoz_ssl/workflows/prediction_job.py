@@ -203,7 +203,12 @@ def _load_predictor(config: PredictConfig, n_rows: int | None) -> Predictor:
     from photoz_ssl.workflows.inference import Predictor
 
     predictor = Predictor.load(
-        config.model, config.device, batch_size=config.batch_size, n_galaxies=n_rows
+        config.model,
+        config.device,
+        batch_size=config.batch_size,
+        n_galaxies=n_rows,
+        precision=config.precision,
+        n_views=config.views,
     )
     predictor.warm_up()
     return predictor

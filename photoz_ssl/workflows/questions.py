@@ -34,6 +34,7 @@ __all__ = [
 ]
 
 NO_ID = -1
+ROWS_AT_ONCE = 256
 """The id of a query that is no galaxy of a catalogue."""
 
 FAR = 60 / 3600
@@ -186,7 +187,7 @@ class FromIds:
                 f"{catalog.path} says neither where its images are nor has it integer ids",
                 "name images with --cutouts or --frames, or ids with --id-column",
             )
-        self._ids, self._batch = name, config.batch_size
+        self._ids, self._batch = name, config.batch_size or ROWS_AT_ONCE
 
     def blocks(
         self, atlas: Atlas, encoder: AtlasEncoder, columns: Sequence[str]

@@ -50,6 +50,9 @@ __all__ = ["EXTNAME", "UNUSUAL_EXTNAME", "SimilarReport", "similar"]
 EXTNAME, UNUSUAL_EXTNAME = "NEIGHBOURS", "UNUSUAL"
 
 
+ROWS_AT_ONCE = 256
+
+
 @dataclass(frozen=True, kw_only=True)
 class SimilarReport:
     """What `similar` found.
@@ -241,8 +244,8 @@ class _Search:
         with open_galleries(config) as galleries, self._tables() as file:
             table = begin_table(file, UNUSUAL_EXTNAME, UNUSUAL_COLUMNS, self._cards())
             table.append(unusual_rows(unusual, atlas))
-            for start in range(0, len(unusual.row) if galleries else 0, config.batch_size):
-                asked = asked_of_rows(atlas, unusual.row[start : start + config.batch_size])
+            for start in range(0, len(unusual.row) if galleries else 0, ROWS_AT_ONCE):
+                asked = asked_of_rows(atlas, unusual.row[start : start + ROWS_AT_ONCE])
                 show(asked, self._neighbours(asked), atlas, galleries)
             finish(galleries)
         tally = _Tally(n_queries=len(unusual.row))

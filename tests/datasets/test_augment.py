@@ -15,6 +15,7 @@ from photoz_ssl.datasets.augment import (
     band_mad,
     centre_crop,
     deredden,
+    dihedral_views,
     finetuning_view,
     prediction_view,
     pretraining_views,
@@ -259,3 +260,11 @@ def test_views_are_mirrored_only_if_they_may_be(mirror: bool, found: set[int]) -
 def test_the_prediction_view_is_dereddened_and_central() -> None:
     stamps, ebv = images(), torch.tensor([0.0, 0.1, 0.3])
     torch.testing.assert_close(prediction_view(stamps, ebv), centre_crop(deredden(stamps, ebv)))
+
+
+def test_the_dihedral_views_are_eight_and_the_same_set_after_a_quarter_turn() -> None:
+    images = torch.arange(2 * 5 * 4 * 4, dtype=torch.float32).reshape(2, 5, 4, 4)
+    views = {view.numpy().tobytes() for view in dihedral_views(images)}
+    turned = {view.numpy().tobytes() for view in dihedral_views(torch.rot90(images, 1, (2, 3)))}
+    assert len(views) == 8
+    assert views == turned

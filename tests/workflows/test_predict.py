@@ -145,9 +145,10 @@ def test_the_network_is_given_the_batches_that_were_asked_for(
 
     monkeypatch.setattr(inference.Predictor, "load", load)
     prediction_job._load_predictor(PredictConfig(catalog="cat.fits", batch_size=1000), 70)
-    assert asked == {"batch_size": 1000, "n_galaxies": 70}
+    usual = {"precision": "auto", "n_views": 1}
+    assert asked == {"batch_size": 1000, "n_galaxies": 70, **usual}
     embed.load_model(EmbedConfig(catalog="cat.fits", output=tmp_path / "a.h5", batch_size=999))
-    assert asked == {"batch_size": 999, "kind": "encoder", "n_galaxies": 0}
+    assert asked == {"batch_size": 999, "kind": "encoder", "n_galaxies": 0, **usual}
 
 
 @pytest.mark.parametrize("batch_size", [1, 7, 50, 1000])

@@ -1,0 +1,246 @@
+"""Networks in 8-bit integers: made once by NNCF, kept in the model file, run by OpenVINO.
+
+The form that is kept is OpenVINO's own, a description in XML and a block of weights. It is read
+from files that anybody may have made, so that it is looked through before OpenVINO sees it.
+"""
+
+from __future__ import annotations
+
+import logging
+import sys
+import tempfile
+import warnings
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, redirect_stdout
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, ClassVar
+from xml.etree import ElementTree
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from photoz_ssl.errors import CheckpointError
+from photoz_ssl.extras import import_extra
+from photoz_ssl.networks.encoder import Encoder
+from photoz_ssl.networks.openvino_engine import cpu_settings, import_openvino
+from photoz_ssl.networks.redshift_head import RedshiftNetwork
+
+__all__ = ["IMAGES_TO_CALIBRATE_BY", "Quantised", "QuantisedEngine", "quantise"]
+
+IMAGES_TO_CALIBRATE_BY = 300
+DESCRIPTION, WEIGHTS = "int8.xml", "int8.bin"
+OUTPUTS = ("features", "logits")
+
+MOST_BYTES_OF_XML = 1 << 24
+LAYERS = frozenset(
+    (
+        *("Add", "Asinh", "AvgPool", "Const", "Convert", "Convolution", "Divide", "FakeQuantize"),
+        *("MatMul", "MaxPool", "Multiply", "Parameter", "ReLU", "ReduceMean", "Reshape", "Result"),
+        "Subtract",
+    )
+)
+"""What our networks are made of; nothing among them reads files or runs code."""
+
+
+@dataclass(frozen=True)
+class Quantised:
+    """A network in 8-bit integers, as bytes.
+
+    Parameters
+    ----------
+    description : bytes
+        OpenVINO's XML.
+    weights : bytes
+        What it refers to.
+    """
+
+    description: bytes
+    weights: bytes
+
+    names: ClassVar[tuple[str, str]] = (DESCRIPTION, WEIGHTS)
+    """Of its tensors in a model file."""
+
+    def tensors(self) -> dict[str, Tensor]:
+        """As tensors of bytes, for a model file."""
+        parts = {DESCRIPTION: self.description, WEIGHTS: self.weights}
+        return {
+            name: torch.from_numpy(np.frombuffer(part, np.uint8).copy())
+            for name, part in parts.items()
+        }
+
+    @classmethod
+    def from_tensors(cls, tensors: Mapping[str, Tensor]) -> Quantised | None:
+        """Out of a model file's tensors; None where they hold none.
+
+        Raises
+        ------
+        CheckpointError
+            If it is not what our networks are made of.
+        """
+        parts = [tensors[name] for name in (DESCRIPTION, WEIGHTS) if name in tensors]
+        if not parts:
+            return None
+        if len(parts) != 2 or any(part.dtype != torch.uint8 or part.ndim != 1 for part in parts):
+            raise _damaged("it is not two runs of bytes")
+        quantised = cls(*(part.numpy().tobytes() for part in parts))
+        quantised.require_plain()
+        return quantised
+
+    def require_plain(self) -> None:
+        """Refuse a description of anything but a network of ours.
+
+        Raises
+        ------
+        CheckpointError
+            That says what is wrong.
+        """
+        entities = b"<!" in self.description or b"\0" in self.description
+        if entities or len(self.description) > MOST_BYTES_OF_XML:
+            raise _damaged("its description is no plain XML")
+        try:
+            tree = ElementTree.fromstring(self.description)  # noqa: S314 - it has no entities
+            layers = list(tree.iter("layer"))
+        except ElementTree.ParseError as error:
+            raise _damaged("its description is no plain XML") from error
+        strange = {layer.get("type", "") for layer in layers} - LAYERS
+        if strange:
+            raise _damaged(f"it has a layer {min(strange)!r:.40}")
+        for data in (layer.find("data") for layer in layers if layer.get("type") == "Const"):
+            offset, size = (_whole(data, name) for name in ("offset", "size"))
+            if offset + size > len(self.weights):
+                raise _damaged("its weights are cut")
+
+
+def _whole(data: ElementTree.Element | None, name: str) -> int:
+    text = "" if data is None else data.get(name, "")
+    if not (text.isascii() and text.isdigit() and len(text) < 16):
+        raise _damaged("its weights are not where it says")
+    return int(text)
+
+
+def _damaged(reason: str) -> CheckpointError:
+    return CheckpointError(
+        f"the 8-bit network in the model file cannot be used: {reason}",
+        "make it again with photoz-ssl convert MODEL --calibrate ARCHIVE",
+    )
+
+
+class QuantisedEngine:
+    """Images to one of the outputs of a network in 8-bit integers.
+
+    Parameters
+    ----------
+    quantised : Quantised
+        The network.
+    output : {'features', 'logits'}
+        Which output.
+    """
+
+    def __init__(self, quantised: Quantised, output: str) -> None:
+        self._quantised, self._output = quantised, output
+        self._compiled: Any = None
+
+    def __call__(self, images: Tensor) -> NDArray[np.float32]:
+        """The output, shape (n, ...), of images, shape (n, bands, 64, 64).
+
+        Raises
+        ------
+        CheckpointError
+            If OpenVINO refuses the network.
+        """
+        if self._compiled is None:
+            self._compiled = self._compile()
+        results = self._compiled(images.contiguous().numpy())
+        return np.asarray(results[self._output], np.float32)
+
+    def _compile(self) -> Any:
+        openvino = import_openvino()
+        core = openvino.Core()
+        weights = np.frombuffer(self._quantised.weights, np.uint8)
+        try:
+            model = core.read_model(self._quantised.description, openvino.Tensor(weights))
+            names = {name for output in model.outputs for name in output.names}
+            if len(model.inputs) != 1 or self._output not in names:
+                raise _damaged(f"it gives no {self._output}")
+            return core.compile_model(model, "CPU", cpu_settings())
+        except RuntimeError as error:
+            raise _damaged("OpenVINO refuses it") from error
+
+
+class _BothOutputs(nn.Module):
+    """A redshift network that gives its features beside its logits."""
+
+    def __init__(self, network: RedshiftNetwork) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
+        features = self.network.encoder(images)
+        return features, self.network.head(features)
+
+
+def quantise(network: RedshiftNetwork | Encoder, images: Tensor) -> Quantised:
+    """A network in 8-bit integers, its ranges measured on images (Jacob et al. 2018).
+
+    The ranges are those from the smallest to the largest activation: a galaxy's flux is in its
+    brightest pixels, and ranges by means, NNCF's own choice, cut them off. The first convolution
+    stays in float32, as noise is added where it sees the faintest. Biases are left as trained.
+
+    Parameters
+    ----------
+    network : RedshiftNetwork or Encoder
+        In evaluation mode, on the CPU.
+    images : Tensor, shape (n, bands, 64, 64)
+        As the network is given them; some hundred galaxies it was not trained on.
+
+    Raises
+    ------
+    MissingExtraError
+        If OpenVINO or NNCF is not installed.
+    """
+    openvino = import_openvino()
+    module = network if isinstance(network, Encoder) else _BothOutputs(network)
+    with _quiet_nncf() as nncf, torch.inference_mode():
+        model = openvino.convert_model(module.eval(), example_input=images[:2])
+        model.reshape([-1, *images.shape[1:]])
+        for output, name in zip(model.outputs, OUTPUTS, strict=False):
+            output.get_tensor().set_names({name})
+        first = next(op for op in model.get_ordered_ops() if op.get_type_name() == "Convolution")
+        made = nncf.quantize(
+            model,
+            nncf.Dataset([image[np.newaxis] for image in images.contiguous().numpy()]),
+            subset_size=len(images),
+            preset=nncf.QuantizationPreset.MIXED,
+            ignored_scope=nncf.IgnoredScope(names=[first.get_friendly_name()]),
+            advanced_parameters=nncf.AdvancedQuantizationParameters(
+                disable_bias_correction=True,
+                activations_range_estimator_params=_smallest_to_largest(),
+            ),
+        )
+    with tempfile.TemporaryDirectory(prefix="photoz-ssl-") as folder:
+        path = Path(folder) / "int8.xml"
+        openvino.save_model(made, path, compress_to_fp16=False)
+        quantised = Quantised(path.read_bytes(), path.with_suffix(".bin").read_bytes())
+    quantised.require_plain()
+    return quantised
+
+
+def _smallest_to_largest() -> Any:
+    module = import_extra(
+        "nncf.quantization.range_estimator", extra="cpu", purpose="an 8-bit network"
+    )
+    return module.RangeEstimatorParametersSet.MINMAX
+
+
+@contextmanager
+def _quiet_nncf() -> Iterator[Any]:
+    """NNCF, which prints progress and warns of what it meets in other libraries."""
+    with warnings.catch_warnings(), redirect_stdout(sys.stderr):
+        warnings.simplefilter("ignore")
+        nncf = import_extra("nncf", extra="cpu", purpose="an 8-bit network")
+        nncf.set_log_level("ERROR")
+        logging.getLogger("torch.utils.cpp_extension").setLevel(logging.ERROR)
+        yield nncf

@@ -1,0 +1,125 @@
+"""Networks in 8-bit integers: close to the original, the same each time, and looked through."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch import Generator, Tensor
+
+from photoz_ssl.errors import CheckpointError, ConfigError
+from photoz_ssl.networks import openvino_engine
+from photoz_ssl.networks.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
+from photoz_ssl.networks.encoder import PRESETS, build_encoder
+from photoz_ssl.networks.quantised import Quantised, QuantisedEngine, quantise
+from photoz_ssl.networks.redshift_head import RedshiftNetwork
+from photoz_ssl.networks.runtimes import open_runtime
+from photoz_ssl.redshift.grid import RedshiftGrid
+from photoz_ssl.spec import ImageSpec
+
+pytest.importorskip("nncf", reason="NNCF (extra [cpu]) is not installed")
+if not openvino_engine.has_openvino():
+    pytest.skip("OpenVINO (extra [cpu]) is not installed", allow_module_level=True)
+
+TINY = replace(PRESETS["resnet18-compact"], width=0.125)
+GRID = RedshiftGrid()
+
+
+@pytest.fixture(scope="module")
+def images() -> Tensor:
+    return torch.randn(32, 5, 64, 64, generator=Generator().manual_seed(0))
+
+
+@pytest.fixture(scope="module")
+def model(images: Tensor) -> Checkpoint:
+    """A tiny model with its 8-bit form."""
+    network = RedshiftNetwork(build_encoder(TINY, seed=1), GRID.n_bins, seed=1).eval()
+    return Checkpoint(
+        kind="photoz",
+        spec=ImageSpec(),
+        encoder=TINY,
+        state=network.state_dict(),
+        grid=GRID,
+        quantised=quantise(network, images),
+    )
+
+
+def test_it_is_close_to_the_original(model: Checkpoint, images: Tensor) -> None:
+    integers = open_runtime(model, "cpu", precision="int8")
+    floats = open_runtime(model, "cpu", precision="fp32")
+    assert integers.name == "OpenVINO in int8"
+    cosine = np.sum(integers.represent(images) * floats.represent(images), axis=1)
+    assert cosine.min() > 0.999
+    np.testing.assert_allclose(integers.pdf(images), floats.pdf(images), atol=6e-3)
+
+
+def test_a_model_file_brings_it_and_gives_the_same_bytes(
+    model: Checkpoint, images: Tensor, tmp_path: Path
+) -> None:
+    assert model.quantised is not None
+    save_checkpoint(tmp_path / "a.safetensors", model)
+    read = load_checkpoint(tmp_path / "a.safetensors")
+    assert read.quantised == model.quantised
+    assert read.state.keys() == model.state.keys()
+    first, second = (
+        open_runtime(checkpoint, "cpu", precision="int8").pdf(images)
+        for checkpoint in (model, read)
+    )
+    np.testing.assert_array_equal(first, second)
+
+
+def test_an_encoder_has_features_alone(images: Tensor) -> None:
+    encoder = build_encoder(TINY, seed=1).eval()
+    engine = QuantisedEngine(quantise(encoder, images), "features")
+    assert engine(images).shape == (32, encoder.feature_size)
+
+
+def test_without_one_there_is_a_sentence_that_says_how_to_make_it(model: Checkpoint) -> None:
+    with pytest.raises(CheckpointError, match="no network in 8-bit") as error:
+        open_runtime(replace(model, quantised=None), "cpu", precision="int8")
+    assert "convert MODEL --calibrate" in error.value.hint
+
+
+def test_it_is_not_for_a_gpu(model: Checkpoint, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    with pytest.raises(ConfigError, match="int8 runs on a CPU"):
+        open_runtime(model, "cuda", precision="int8")
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "reason"),
+    [
+        (b'type="ReLU"', b'type="Loop"', "a layer 'Loop'"),
+        (b"<net", b'<!DOCTYPE x [<!ENTITY a "b">]><net', "no plain XML"),
+        (b"</net>", b"", "no plain XML"),
+        (b'size="', b'size="99999', "cut"),
+        (b'offset="', b'offset="-', "not where it says"),
+    ],
+)
+def test_a_strange_description_is_refused_before_openvino_sees_it(
+    old: bytes, new: bytes, reason: str, model: Checkpoint
+) -> None:
+    assert model.quantised is not None
+    assert old in model.quantised.description
+    strange = replace(model.quantised, description=model.quantised.description.replace(old, new))
+    with pytest.raises(CheckpointError, match=reason):
+        Quantised.from_tensors(strange.tensors())
+
+
+def test_half_of_it_is_refused(model: Checkpoint) -> None:
+    assert model.quantised is not None
+    tensors = model.quantised.tensors()
+    del tensors["int8.bin"]
+    with pytest.raises(CheckpointError, match="two runs of bytes"):
+        Quantised.from_tensors(tensors)
+
+
+def test_what_openvino_refuses_is_one_sentence(model: Checkpoint, images: Tensor) -> None:
+    assert model.quantised is not None
+    description = model.quantised.description.replace(b'port id="0"', b'port id="77"', 3)
+    engine = QuantisedEngine(replace(model.quantised, description=description), "logits")
+    with pytest.raises(CheckpointError, match="OpenVINO refuses it"):
+        engine(images)

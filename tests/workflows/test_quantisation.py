@@ -1,0 +1,85 @@
+"""Calibrating a model: at the end of fine-tuning, or on a model that is there."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import fitsio
+import numpy as np
+import pytest
+
+from photoz_ssl.config import ConvertConfig, FinetuneConfig, PredictConfig
+from photoz_ssl.errors import CheckpointError, SpecMismatchError
+from photoz_ssl.networks import openvino_engine
+from photoz_ssl.networks.checkpoint import load_checkpoint, shipped_model_path
+from photoz_ssl.networks.encoder import PRESETS
+from photoz_ssl.spec import ImageSpec
+from photoz_ssl.survey.archive import create_archive, open_archive
+from photoz_ssl.workflows.convert import convert
+from photoz_ssl.workflows.finetune import finetune
+from photoz_ssl.workflows.predict import predict
+
+pytest.importorskip("nncf", reason="NNCF (extra [cpu]) is not installed")
+if not openvino_engine.has_openvino():
+    pytest.skip("OpenVINO (extra [cpu]) is not installed", allow_module_level=True)
+
+
+def test_a_model_is_calibrated_and_predicts_nearly_the_same(
+    tiny_archive: Path, tmp_path: Path
+) -> None:
+    model = tmp_path / "q8.safetensors"
+    report = convert(
+        ConvertConfig(checkpoint=shipped_model_path("photoz"), output=model, calibrate=tiny_archive)
+    )
+    assert "8-bit network's redshifts" in report.notices[-1]
+    means = []
+    for precision in ("fp32", "int8"):
+        output = tmp_path / f"{precision}.fits"
+        predict(
+            PredictConfig(
+                catalog=str(tiny_archive), model=model, output=str(output), precision=precision
+            )
+        )
+        means.append(fitsio.read(str(output), ext="PHOTOZ")["Z_PHOT_MEAN"])
+    assert np.median(np.abs(means[0] - means[1])) < 0.005
+
+
+def test_fine_tuning_ends_with_it_where_asked_to(
+    tiny_archive: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(PRESETS, "tiny", PRESETS["resnet18-compact"])
+    report = finetune(
+        FinetuneConfig(
+            archive=tiny_archive,
+            output=tmp_path / "run",
+            encoder="tiny",
+            epochs=1,
+            batch_size=6,
+            calibrate=True,
+        )
+    )
+    assert load_checkpoint(report.model).quantised is not None
+
+
+def test_our_own_model_needs_no_conversion_without_it(tmp_path: Path) -> None:
+    with pytest.raises(CheckpointError, match="is no checkpoint"):
+        convert(
+            ConvertConfig(
+                checkpoint=shipped_model_path("photoz"), output=tmp_path / "a.safetensors"
+            )
+        )
+
+
+def test_images_of_another_kind_do_not_calibrate(tiny_archive: Path, tmp_path: Path) -> None:
+    path = tmp_path / "other.h5"
+    with create_archive(path, ImageSpec(pixel_scale=0.2), 24) as archive:
+        archive.write(open_archive(tiny_archive).block(slice(0, 24)))
+    with pytest.raises(SpecMismatchError):
+        convert(
+            ConvertConfig(
+                checkpoint=shipped_model_path("photoz"),
+                output=tmp_path / "a.safetensors",
+                calibrate=path,
+            )
+        )
+    assert not (tmp_path / "a.safetensors").exists()
