@@ -23,6 +23,7 @@ COMMANDS = (
     "predict",
     "embed",
     "similar",
+    "browse",
     "evaluate",
     "convert",
     "experiment",
