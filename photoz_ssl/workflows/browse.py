@@ -99,6 +99,7 @@ def browse(config: BrowseConfig, *, announce: Callable[[BrowseReport], None]) ->
                 lifespan="off",
                 ws="none",
                 server_header=False,
+                proxy_headers=False,
                 timeout_graceful_shutdown=SECONDS_TO_FINISH,
             )
         )

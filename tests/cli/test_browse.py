@@ -21,7 +21,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from photoz_ssl.config import BrowseConfig
+from photoz_ssl.errors import MissingExtraError
 from photoz_ssl.neighbours.atlas import read_atlas
+from photoz_ssl.workflows.browse import browse
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -253,6 +256,17 @@ def test_sending_needs_a_hub_and_somebody_who_takes_tables(caller: Caller, brows
         if receiver.is_connected:
             receiver.disconnect()
         hub.stop()
+
+
+@pytest.mark.parametrize("package", ["starlette", "uvicorn", "PIL"])
+def test_a_missing_package_is_told_with_what_installs_it(
+    package: str, browsed: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in [name for name in sys.modules if name.partition(".")[0] == package]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setitem(sys.modules, package, None)
+    with pytest.raises(MissingExtraError, match=rf"{package}.*photoz-ssl\[browse\]"):
+        browse(BrowseConfig(atlas=browsed.atlas), announce=lambda report: None)
 
 
 def start(*arguments: object, **environment: str) -> subprocess.Popen[str]:

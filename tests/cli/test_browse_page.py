@@ -248,6 +248,12 @@ def test_the_keyboard_is_enough(page: Any) -> None:
     page.focus("#neighbours .stamp >> nth=0")
     page.keyboard.press("ArrowRight")
     assert page.evaluate("document.activeElement.dataset.row") == str(rows_shown(page)[1])
+    page.keyboard.press("Tab")
+    liked = page.evaluate("document.activeElement.getAttribute('aria-label')")
+    page.keyboard.press("Enter")
+    page.wait_for_function("() => document.querySelectorAll('.example.liked').length === 2")
+    page.wait_for_selector("#neighbours:not(.busy)")
+    assert page.evaluate("document.activeElement.closest('#neighbours') !== null"), liked
     page.keyboard.press("Escape")
     page.wait_for_selector("#alike", state="hidden")
     page.keyboard.press("?")

@@ -30,6 +30,7 @@ export class SkyMap {
     this.hovered = -1;
     this.boxing = false;
     this.stamps = new Map();
+    this.pictured = new Set();
     this.offscreen = document.createElement("canvas");
     this.colours = palette();
     matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => {
@@ -95,6 +96,7 @@ export class SkyMap {
     const started = performance.now();
     const { context, view, cloud, colouring, colours } = this;
     context.clearRect(0, 0, view.width, view.height);
+    this.pictured.clear();
     const inView = cloud.countIn(view.rectangle());
     if (inView > MOST_DISCS) this.#drawDensity(inView);
     else {
@@ -118,10 +120,12 @@ export class SkyMap {
     context.drawImage(offscreen, (view.width - width) / 2, (view.height - height) / 2, width, height);
   }
 
-  /** Pictures of galaxies where they do not hide one another, the lower row first. */
+  /** Pictures of galaxies where they do not hide one another: first what is marked, then by row. */
   #drawStamps(places) {
-    const taken = [];
-    for (const place of places.sort((a, b) => this.cloud.rows[a] - this.cloud.rows[b])) {
+    const { current, like, unlike, neighbours } = this.marks, taken = [];
+    const marked = new Set([current, ...like, ...unlike, ...neighbours]);
+    const order = (place) => this.cloud.rows[place] - (marked.has(this.cloud.rows[place]) ? this.cloud.n : 0);
+    for (const place of places.sort((a, b) => order(a) - order(b))) {
       const [x, y] = this.view.toScreen(this.cloud.x[place], this.cloud.y[place]);
       if (x < 0 || y < 0 || x > this.view.width || y > this.view.height) continue;
       if (taken.some(([i, j]) => Math.abs(i - x) < STAMP + 2 && Math.abs(j - y) < STAMP + 2)) continue;
@@ -129,18 +133,10 @@ export class SkyMap {
       const image = this.#stamp(this.cloud.rows[place]);
       if (image.complete && image.naturalWidth) {
         this.context.drawImage(image, x - STAMP / 2, y - STAMP / 2, STAMP, STAMP);
-        this.#frame(this.cloud.rows[place], x, y);
+        this.pictured.add(this.cloud.rows[place]);
+        if (this.colouring) frame(this.context, [x, y], shadeOf(this.cloud.rows[place], this.colouring, this.colours), 2);
       }
     }
-  }
-
-  /** Around a picture the colour that its disc had. */
-  #frame(row, x, y) {
-    if (!this.colouring) return;
-    const colour = shadeOf(row, this.colouring, this.colours);
-    this.context.strokeStyle = colour;
-    this.context.lineWidth = 2;
-    this.context.strokeRect(x - STAMP / 2 + 1, y - STAMP / 2 + 1, STAMP - 2, STAMP - 2);
   }
 
   #stamp(row) {
@@ -156,12 +152,16 @@ export class SkyMap {
 
   #drawMarks() {
     const { context, view, marks, colours } = this;
-    const place = (row) => view.toScreen(this.cloud.positions[2 * row], this.cloud.positions[2 * row + 1]);
-    for (const row of marks.neighbours) ring(context, place(row), 7, colours.mark2);
-    for (const row of marks.like) ring(context, place(row), 9, colours.like, 3);
-    for (const row of marks.unlike) ring(context, place(row), 9, colours.unlike, 3);
-    if (marks.current >= 0) ring(context, place(marks.current), 11, colours.mark, 3);
-    if (this.hovered >= 0) ring(context, place(this.hovered), 8, colours.ink, 1.5);
+    const mark = (row, radius, colour, width) => {
+      const place = view.toScreen(this.cloud.positions[2 * row], this.cloud.positions[2 * row + 1]);
+      if (this.pictured.has(row)) frame(context, place, colour, width + 1);
+      else ring(context, place, radius, colour, width);
+    };
+    for (const row of marks.neighbours) mark(row, 7, colours.mark2, 2);
+    for (const row of marks.like) mark(row, 9, colours.like, 3);
+    for (const row of marks.unlike) mark(row, 9, colours.unlike, 3);
+    if (marks.current >= 0) mark(marks.current, 11, colours.mark, 3);
+    if (this.hovered >= 0) mark(this.hovered, 8, colours.accent, 1.5);
     const box = this.drawn || marks.box;
     if (box) {
       const [i, j] = view.toScreen(box[0], box[3]), [k, l] = view.toScreen(box[2], box[1]);
@@ -272,6 +272,13 @@ export class SkyMap {
     actions[event.key]();
     this.redraw();
   }
+}
+
+/** A frame around a picture, where a ring would hide the galaxy. */
+function frame(context, [x, y], colour, width) {
+  context.strokeStyle = colour;
+  context.lineWidth = width;
+  context.strokeRect(x - STAMP / 2, y - STAMP / 2, STAMP, STAMP);
 }
 
 const rectangleOf = ([x, y], [x2, y2]) => [Math.min(x, x2), Math.min(y, y2), Math.max(x, x2), Math.max(y, y2)];

@@ -3,6 +3,16 @@
 import { stampPath } from "./api.js";
 import { byId, degrees, element, spelled } from "./elements.js";
 
+/** Replace what an element holds, but leave the focus on what has the same name as before. */
+function refill(place, ...children) {
+  const name = place.contains(document.activeElement) && document.activeElement.getAttribute("aria-label");
+  place.replaceChildren(...children);
+  place.scrollTop = 0;
+  if (!name) return;
+  const buttons = [...place.querySelectorAll("button")];
+  (buttons.find((button) => button.getAttribute("aria-label") === name) ?? buttons[0])?.focus();
+}
+
 function voteButtons(row, name, state, vote, words) {
   return ["like", "unlike"].map((kind) => {
     const button = element("button", { type: "button", className: kind, textContent: words[kind] });
@@ -41,13 +51,13 @@ export function showGalaxy(galaxy, { state, pictures, vote }) {
   const text = element("div", {}, element("h2", { textContent: galaxy.id }), facts,
     element("div", { className: "buttons" }, ...voteButtons(galaxy.row, galaxy.id, state, vote, words)));
   const stamp = pictures ? [picture(stampPath(galaxy.row), `Galaxy ${galaxy.id}`)] : [];
-  byId("galaxy").replaceChildren(element("div", { className: "galaxy" },
+  refill(byId("galaxy"), element("div", { className: "galaxy" },
     ...stamp, text, ...links(galaxy), allColumns(galaxy.columns)));
 }
 
 export function showImage(image) {
   const notices = image.notices.map((notice) => element("p", { className: "wide hint", textContent: notice }));
-  byId("galaxy").replaceChildren(element("div", { className: "galaxy" },
+  refill(byId("galaxy"), element("div", { className: "galaxy" },
     picture(`api/image/${image.handle}`, `The dropped image ${image.name}`),
     element("div", {}, element("h2", { textContent: image.name }), element("p", { className: "facts", textContent: "dropped onto this page" })),
     ...notices));
@@ -70,7 +80,7 @@ export function showExamples({ state, pictures, names, vote }) {
     return chip;
   }));
   byId("examples").hidden = !chips.length;
-  byId("examples").replaceChildren(...chips);
+  refill(byId("examples"), ...chips);
 }
 
 export function showNeighbours(found, { state, pictures, vote, open }) {
@@ -88,7 +98,7 @@ export function showNeighbours(found, { state, pictures, vote, open }) {
       element("div", { className: "vote" }, ...voteButtons(galaxy.row, galaxy.id, state, vote, words)),
       element("div", { className: "caption" }, element("span", { textContent: redshift }), element("span", { textContent: similarity })));
   });
-  byId("neighbours").replaceChildren(...items);
+  refill(byId("neighbours"), ...items);
   if (!items.length) byId("neighbours").append(element("li", { className: "empty", textContent: "none in the selection" }));
 }
 
