@@ -39,6 +39,7 @@ export class Cloud {
       this.y[place] = positions[2 * i + 1];
     }
     this.start = start;
+    this.kept = new Uint8Array(this.nPlaced).fill(1);
   }
 
   #column(x) { return clamp(Math.floor((x - this.bounds[0]) / this.stepX), this.side - 1); }
@@ -66,7 +67,7 @@ export class Cloud {
     this.runs([x - radius, y - radius, x + radius, y + radius], (from, to) => {
       for (let p = from; p < to; p++) {
         const dx = this.x[p] - x, dy = this.y[p] - y, distance = dx * dx + dy * dy;
-        if (distance <= closest && this.chosen[this.rows[p]]) {
+        if (distance <= closest && this.kept[p]) {
           closest = distance;
           best = this.rows[p];
         }
@@ -93,6 +94,7 @@ export class Cloud {
     let count = 0;
     for (let i = 0; i < n; i++) count += chosen[i];
     this.nChosen = count;
+    for (let p = 0; p < this.nPlaced; p++) this.kept[p] = chosen[this.rows[p]];
   }
 }
 

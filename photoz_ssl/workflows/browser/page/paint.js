@@ -36,22 +36,21 @@ export function palette() {
 /** Bin galaxies in view and give an image of their density, or of a column's mean in its shade. */
 export function densityImage(cloud, view, cell, colouring, colours) {
   const width = Math.ceil(view.width / cell), height = Math.ceil(view.height / cell);
-  const all = new Uint32Array(width * height), chosen = new Uint32Array(width * height);
+  const all = new Uint32Array(width * height);
+  const some = cloud.nChosen < cloud.n, chosen = some ? new Uint32Array(width * height) : all;
   const sums = colouring ? new Float64Array(width * height) : null;
   const known = colouring ? new Uint32Array(width * height) : null;
-  const scale = view.scale / cell;
+  const { x, y, kept, rows } = cloud, scale = view.scale / cell, values = colouring?.values;
   const x0 = width / 2 - view.x * scale, y0 = height / 2 + view.y * scale;
   cloud.runs(view.rectangle(), (from, to) => {
     for (let p = from; p < to; p++) {
-      const i = Math.floor(cloud.x[p] * scale + x0), j = Math.floor(y0 - cloud.y[p] * scale);
-      if (i < 0 || j < 0 || i >= width || j >= height) continue;
-      const bin = j * width + i;
+      const i = x[p] * scale + x0, j = y0 - y[p] * scale;
+      if (!(i >= 0 && j >= 0 && i < width && j < height)) continue;
+      const bin = (j | 0) * width + (i | 0);
       all[bin]++;
-      const row = cloud.rows[p];
-      if (!cloud.chosen[row]) continue;
-      chosen[bin]++;
-      if (!colouring) continue;
-      const value = colouring.values[row];
+      if (some && kept[p]) chosen[bin]++;
+      if (!values || !kept[p]) continue;
+      const value = values[rows[p]];
       if (value === value) { sums[bin] += value; known[bin]++; }
     }
   });
@@ -73,7 +72,11 @@ function toImage(bins, colouring, colours) {
       colour = colours.column[Math.round(255 * fraction(sums[bin] / known[bin], colouring.span))];
       alpha = 110 + 145 * Math.min(1, shade);
     }
-    pixels.set([colour[0], colour[1], colour[2], alpha], 4 * bin);
+    const at = 4 * bin;
+    pixels[at] = colour[0];
+    pixels[at + 1] = colour[1];
+    pixels[at + 2] = colour[2];
+    pixels[at + 3] = alpha;
   }
   return image;
 }
@@ -103,7 +106,7 @@ export function drawDiscs(context, cloud, view, radius, colouring, colours) {
   context.fillStyle = colours.rest;
   cloud.runs(view.rectangle(), (from, to) => {
     for (let p = from; p < to; p++) {
-      if (cloud.chosen[cloud.rows[p]]) { chosen.push(p); continue; }
+      if (cloud.kept[p]) { chosen.push(p); continue; }
       const [x, y] = view.toScreen(cloud.x[p], cloud.y[p]);
       context.fillRect(x - 1, y - 1, 2, 2);
     }
