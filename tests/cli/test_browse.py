@@ -172,6 +172,8 @@ def test_a_dropped_image_finds_its_own_galaxy(caller: Caller, browsed: Any) -> N
         ("api/search?q=M31%20please", "neither an id nor a position"),
         ("api/search?q=10%20%2B95", "neither an id nor a position"),
         ("api/search?q=424242", "is not in"),
+        ("api/search?q=1237648720693755918", "the id 1237648720693755918 is not in"),
+        ("api/search?q=9999999999999999999", "neither an id nor a position"),
     ],
 )
 def test_a_bad_request_is_one_sentence(caller: Caller, path: str, words: str) -> None:

@@ -214,7 +214,7 @@ class AtlasView:
             If there is none, or the text is neither.
         """
         text = text.strip()
-        if re.fullmatch(r"[+-]?\d{1,18}", text):
+        if re.fullmatch(r"[+-]?[0-9]{1,19}", text) and abs(int(text)) < 2**63:
             row = int(rows_of_ids(self.atlas, np.array([int(text)]))[0])
             if row == NOBODY:
                 raise ArchiveError(f"the id {text} is not in {self.atlas.path.name}")

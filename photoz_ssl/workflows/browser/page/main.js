@@ -10,7 +10,7 @@ import * as panel from "./panel.js";
 
 const state = { galaxy: null, image: null, like: new Set(), unlike: new Set(), ranges: new Map(), box: null };
 const names = new Map(), columns = new Map(), details = new Map();
-let atlas, cloud, map, filters, asking, messageTimer;
+let atlas, cloud, map, filters, asking, opening, messageTimer;
 
 function say(text) {
   const message = byId("message");
@@ -53,7 +53,9 @@ const shared = () => ({ state, names, pictures: atlas.pictures, vote, open: open
 
 const openGalaxy = told(async (row) => {
   if (row < 0) return;
+  opening = row;
   const galaxy = await galaxyOf(row);
+  if (opening !== row) return;
   state.galaxy = row;
   state.image = null;
   panel.showGalaxy(galaxy, shared());
@@ -86,6 +88,9 @@ async function refreshNeighbours() {
     for (const { row, id } of found) names.set(row, id);
     panel.showNeighbours(found, shared());
     mark(found.map(({ row }) => row));
+  } catch (error) {
+    if (!signal.aborted) byId("neighbours").replaceChildren();
+    throw error;
   } finally {
     if (!signal.aborted) byId("neighbours").classList.remove("busy");
   }
