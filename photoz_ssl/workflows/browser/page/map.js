@@ -110,7 +110,8 @@ export class SkyMap {
 
   #drawDensity(inView) {
     const { context, view, offscreen } = this;
-    const cell = Math.max(1, Math.min(4, Math.round(0.7 * Math.sqrt((view.width * view.height) / inView))));
+    const apart = Math.sqrt((view.width * view.height) / inView);
+    const cell = Math.max(1, Math.min(6, Math.round(1.6 * apart)));
     const image = densityImage(this.cloud, view, cell, this.colouring, this.colours);
     offscreen.width = image.width;
     offscreen.height = image.height;

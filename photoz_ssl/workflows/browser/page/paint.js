@@ -54,7 +54,35 @@ export function densityImage(cloud, view, cell, colouring, colours) {
       if (value === value) { sums[bin] += value; known[bin]++; }
     }
   });
-  return toImage({ width, height, all, chosen, sums, known }, colouring, colours);
+  const bins = { width, height, all, chosen, sums, known };
+  return toImage(cell > 1 ? smoothed(bins) : bins, colouring, colours);
+}
+
+/** Bins that are wider than a pixel, without the grain of single galaxies. */
+function smoothed(bins) {
+  const { width, height, all, chosen, sums, known } = bins;
+  const blurred = (counts) => counts && blur(counts, width, height);
+  const blurredAll = blurred(all);
+  return {
+    width, height, all: blurredAll, chosen: chosen === all ? blurredAll : blurred(chosen),
+    sums: blurred(sums), known: blurred(known),
+  };
+}
+
+/** The binomial mean of each bin and those around it; light that falls off the edge is lost. */
+function blur(counts, width, height) {
+  const across = new Float32Array(counts.length), both = new Float32Array(counts.length);
+  for (let j = 0, bin = 0; j < height; j++) {
+    for (let i = 0; i < width; i++, bin++) {
+      across[bin] = counts[bin] / 2 + ((i ? counts[bin - 1] : 0) + (i < width - 1 ? counts[bin + 1] : 0)) / 4;
+    }
+  }
+  for (let j = 0, bin = 0; j < height; j++) {
+    for (let i = 0; i < width; i++, bin++) {
+      both[bin] = across[bin] / 2 + ((j ? across[bin - width] : 0) + (j < height - 1 ? across[bin + width] : 0)) / 4;
+    }
+  }
+  return both;
 }
 
 function toImage(bins, colouring, colours) {
@@ -64,13 +92,13 @@ function toImage(bins, colouring, colours) {
   for (let bin = 0; bin < all.length; bin++) {
     if (!all[bin]) continue;
     const shade = chosen[bin] ? Math.log1p(chosen[bin]) / top : Math.log1p(all[bin]) / restTop;
-    let colour = colours.restChannels, alpha = 60 + 140 * shade;
+    let colour = colours.restChannels, alpha = (60 + 140 * shade) * Math.min(1, 0.1 + all[bin]);
     if (chosen[bin] && !colouring) {
       colour = colours.density[Math.min(255, Math.round(255 * shade))];
-      alpha = 255;
+      alpha = 255 * Math.min(1, 0.1 + chosen[bin]);
     } else if (chosen[bin] && known[bin]) {
       colour = colours.column[Math.round(255 * fraction(sums[bin] / known[bin], colouring.span))];
-      alpha = 110 + 145 * Math.min(1, shade);
+      alpha = (110 + 145 * Math.min(1, shade)) * Math.min(1, 0.1 + chosen[bin]);
     }
     const at = 4 * bin;
     pixels[at] = colour[0];
@@ -83,14 +111,14 @@ function toImage(bins, colouring, colours) {
 
 /** The largest count but for a thousandth of the bins that are not empty. */
 function brightest(counts) {
-  const histogram = new Uint32Array(4096);
+  const histogram = new Uint32Array(4096), levels = 8;
   let filled = 0;
   for (let bin = 0; bin < counts.length; bin++) {
-    if (counts[bin]) { histogram[Math.min(4095, counts[bin])]++; filled++; }
+    if (counts[bin]) { histogram[Math.min(4095, Math.ceil(levels * counts[bin]))]++; filled++; }
   }
   let left = Math.floor(filled / 1000), level = 4095;
   while (level > 1 && histogram[level] <= left) left -= histogram[level--];
-  return level;
+  return level / levels;
 }
 
 /** The colour of a galaxy: by a column's value, or the one of all discs. */
