@@ -32,6 +32,7 @@ from photoz_ssl.spec import NETWORK_SIZE, STAMP_SIZE
 
 __all__ = [
     "SPLITS",
+    "BrowseConfig",
     "CatalogImages",
     "ConvertConfig",
     "EmbedConfig",
@@ -358,6 +359,7 @@ class EmbedConfig(Inference):
         choices=INDEX_KINDS,
     )
     recall: bool = option(False, "Compare the index with exact search.")
+    map: bool = option(False, "Also lay the galaxies out on a map, for browse.")
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -417,6 +419,22 @@ class SimilarConfig(Inference):
             self.most_unusual is None or not (self.like or self.unlike or self.within),
             "--most-unusual has no query that --like, --unlike and --within could be about",
         )
+
+
+@dataclass(frozen=True, kw_only=True)
+class BrowseConfig:
+    """Options of ``photoz-ssl browse``."""
+
+    atlas: Path = argument("Atlas to look around in.")
+    port: int = option(0, "Port of 127.0.0.1 [default: any that is free].")
+    open: bool = option(True, "Open the page in the browser.")
+    model: Path | None = option(
+        None, "Encoder or model file for dropped images [default: the atlas's own, if it ships]."
+    )
+    device: str = device_option()
+
+    def __post_init__(self) -> None:
+        refuse_unless(0 <= self.port < 65536, "--port must lie in [0, 65535]")
 
 
 @dataclass(frozen=True, kw_only=True)

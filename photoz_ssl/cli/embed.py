@@ -16,6 +16,7 @@ EXAMPLES = "\n".join(
         "photoz-ssl embed survey.h5 --dim 64 --whiten -o small.h5",
         "photoz-ssl embed 'parts/atlas-*.h5' -o atlas.h5",
         "photoz-ssl embed atlas.h5 --index ivf --recall",
+        "photoz-ssl embed atlas.h5 --map",
     )
 )
 

@@ -25,6 +25,7 @@ COMMANDS = (
     "merge",
     "embed",
     "similar",
+    "browse",
     "evaluate",
     "convert",
     "experiment",

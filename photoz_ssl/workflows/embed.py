@@ -20,6 +20,7 @@ from photoz_ssl.neighbours.atlas_writer import create_atlas
 from photoz_ssl.neighbours.index import KINDS, index_path, read_index
 from photoz_ssl.neighbours.index_builder import build_index, plan_index
 from photoz_ssl.neighbours.index_tuning import Recall, measure_recall
+from photoz_ssl.neighbours.map import build_map, map_path, require_mapper
 from photoz_ssl.progress import Progress, silent
 from photoz_ssl.spec import NETWORK_SIZE
 from photoz_ssl.survey.sources import GalaxySource, open_source
@@ -89,6 +90,8 @@ class EmbedReport:
         Whether the atlas was written, and not just indexed.
     index : IndexReport, optional
         The index, if one was asked for.
+    mapped : Path, optional
+        The map, if one was asked for.
     notices : tuple of str
         What a user should know.
     """
@@ -102,6 +105,7 @@ class EmbedReport:
     rate: float = 0.0
     written: bool = True
     index: IndexReport | None = None
+    mapped: Path | None = None
     notices: tuple[str, ...] = ()
 
     def summary(self) -> str:
@@ -112,7 +116,10 @@ class EmbedReport:
             f" numbers each → {self.output}; model {self.model}{pace}"
         )
         index = [self.index.summary()] if self.index else []
-        return "\n".join([atlas, *index] if self.written else index)
+        mapped = (
+            [f"photoz-ssl: map of {self.n_rows} galaxies → {self.mapped}"] if self.mapped else []
+        )
+        return "\n".join([*([atlas] if self.written else []), *index, *mapped])
 
 
 def embed(config: EmbedConfig, *, progress: Progress = silent) -> EmbedReport:
@@ -135,15 +142,31 @@ def embed(config: EmbedConfig, *, progress: Progress = silent) -> EmbedReport:
         together, or not one row has a usable image. Nothing is written then.
     """
     atlases = named_atlases(config.catalog)
+    if config.map:
+        require_mapper()
     if config.output is None:
         atlas = _atlas_to_index(atlases, config)
-        return replace(_report_of(atlas), written=False, index=_index(atlas, config, progress))
+        if config.map:
+            claim_output(map_path(atlas.path), overwrite=config.overwrite)
+        return _accompanied(replace(_report_of(atlas), written=False), atlas, config, progress)
     claim_output(config.output, overwrite=config.overwrite)
     if config.index != "none":
         claim_output(index_path(config.output), overwrite=config.overwrite)
+    if config.map:
+        claim_output(map_path(config.output), overwrite=config.overwrite)
     report = _written(atlases, config.output, config, progress)
     atlas = read_atlas(config.output)
-    return replace(report, index=_index(atlas, config, progress))
+    return _accompanied(report, atlas, config, progress)
+
+
+def _accompanied(
+    report: EmbedReport, atlas: Atlas, config: EmbedConfig, progress: Progress
+) -> EmbedReport:
+    """Make what lies beside an atlas: its index and its map."""
+    index = _index(atlas, config, progress)
+    if config.map:
+        build_map(atlas, overwrite=config.overwrite, progress=progress)
+    return replace(report, index=index, mapped=map_path(atlas.path) if config.map else None)
 
 
 def _written(
@@ -165,10 +188,10 @@ def _written(
 
 
 def _atlas_to_index(atlases: Sequence[Atlas], config: EmbedConfig) -> Atlas:
-    if len(atlases) != 1 or not (config.index != "none" or config.recall):
+    if len(atlases) != 1 or not (config.index != "none" or config.recall or config.map):
         raise ConfigError(
             "embed has nothing to write to",
-            "name the atlas with -o, or name one atlas and add --index ivf",
+            "name the atlas with -o, or name one atlas and add --index ivf or --map",
         )
     if config.dim is not None:
         raise ConfigError("--dim makes another atlas", "name it with -o")

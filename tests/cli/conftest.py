@@ -1,18 +1,30 @@
-"""A model that is quick to make, and as wrong as it is small."""
+"""A model that is quick to make, as wrong as it is small; and a page that is being served."""
 
 from __future__ import annotations
 
+import os
+import re
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
+import fitsio
+import numpy as np
 import pytest
 import torch
 
+from photoz_ssl.config import EmbedConfig
 from photoz_ssl.networks.checkpoint import Checkpoint, save_checkpoint
 from photoz_ssl.networks.encoder import EncoderConfig, build_encoder
 from photoz_ssl.networks.redshift_head import RedshiftNetwork
 from photoz_ssl.redshift.calibration import Calibration
 from photoz_ssl.redshift.grid import RedshiftGrid
 from photoz_ssl.spec import ImageSpec
+from photoz_ssl.survey.archive import open_archive
+from photoz_ssl.workflows.embed import embed
 
 
 @pytest.fixture(scope="session")
@@ -36,3 +48,48 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
         overwrite=False,
     )
     return path
+
+
+@pytest.fixture(scope="session")
+def browsed(
+    model: Path, tiny_archive: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Browsed]:
+    """A running ``photoz-ssl browse`` with the atlas of 24 toy galaxies."""
+    for package in ("starlette", "uvicorn", "sklearn"):
+        pytest.importorskip(package, reason="the page is served by the extra [browse]")
+    folder = tmp_path_factory.mktemp("browse")
+    atlas = folder / "toy <atlas>.h5"
+    embed(EmbedConfig(catalog=str(tiny_archive), output=atlas, model=model, map=True))
+    image = folder / "my <b>galaxy.fits"
+    cards = {"BUNIT": "nanomaggy", "EBV": 0.1}
+    fitsio.write(str(image), np.array(open_archive(tiny_archive).images[6]), header=cards)
+    lock = folder / "samp.lock"
+    process, url, told = start_browse(lock, atlas, "--model", model)
+    yield Browsed(url, atlas, image, told, lock)
+    process.send_signal(signal.SIGINT)
+    process.communicate(timeout=20)
+    assert process.returncode == 130
+
+
+@dataclass(frozen=True)
+class Browsed:
+    """Where a page is, of which atlas, an image to drop, what was said; and a hub's lock file."""
+
+    url: str
+    atlas: Path
+    image: Path
+    told: str
+    samp_lock: Path
+
+
+def start_browse(samp_lock: Path, *arguments: object) -> tuple[subprocess.Popen[str], str, str]:
+    """Start the command; gives its process, its address and what it said until then."""
+    environment = {**os.environ, "SAMP_HUB": f"std-lockurl:{samp_lock.as_uri()}"}
+    command = [sys.executable, "-m", "photoz_ssl", "browse", *map(str, arguments), "--no-open"]
+    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=environment)
+    told = ""
+    for line in process.stderr or ():
+        told += line
+        if found := re.search(r"http://127\.0\.0\.1:\d+/\S+/", line):
+            return process, found[0], told
+    raise AssertionError(told)

@@ -206,7 +206,6 @@ def test_cutouts_of_which_none_can_be_used(
         (["predict", "INPUT", "--frames", "nowhere"], "no folder of frames nowhere"),
         (["predict", "INPUT", "--dust-dir", "nowhere"], "is not in nowhere"),
         (["predict", "INPUT", "--model", "nowhere"], "no model file nowhere"),
-        (["predict", "INPUT", "--batch-size", "0"], "--batch-size must be positive"),
         (["predict", "INPUT", "-o", "nowhere/x.fits"], "the folder nowhere does not exist"),
         (["prepare", "INPUT", "-o", "x.fits"], "x.fits is not named *.h5"),
         (["prepare", "INPUT", "-o", "x.h5", "--split", "1,2"], "--split takes three fractions"),

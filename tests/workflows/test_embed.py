@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from photoz_ssl.config import EmbedConfig
 from photoz_ssl.errors import ArchiveError, ConfigError, CutoutError, OutputError, SpecMismatchError
 from photoz_ssl.neighbours.atlas import read_atlas
+from photoz_ssl.neighbours.map import map_path
 from photoz_ssl.networks.checkpoint import Checkpoint, save_checkpoint
 from photoz_ssl.networks.encoder import PRESETS, build_encoder
 from photoz_ssl.networks.redshift_head import RedshiftNetwork
@@ -247,6 +248,24 @@ def test_thumbnails_can_be_left_out(
     embed(options)
     with h5py.File(output) as file:
         assert "thumbnails" not in file
+
+
+def test_a_map_is_made_with_an_atlas_or_for_one(
+    tiny_archive: Path, tmp_path: Path, make_model: MakeModel
+) -> None:
+    output = tmp_path / "atlas.h5"
+    config = EmbedConfig(catalog=str(tiny_archive), output=output, model=make_model(), map=True)
+    report = embed(config)
+    assert report.mapped == map_path(output)
+    assert report.summary().endswith(f"photoz-ssl: map of 24 galaxies → {map_path(output)}")
+    before = output.read_bytes()
+    with pytest.raises(OutputError, match="exists already"):
+        embed(EmbedConfig(catalog=str(output), map=True))
+    report = embed(EmbedConfig(catalog=str(output), map=True, overwrite=True))
+    assert not report.written
+    assert output.read_bytes() == before
+    with pytest.raises(ConfigError, match="nothing to write"):
+        embed(EmbedConfig(catalog=str(output)))
 
 
 def flat(values: tuple[float, ...], size: int = 64) -> NDArray[np.float32]:

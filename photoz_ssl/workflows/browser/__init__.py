@@ -1,0 +1,1 @@
+"""The page of ``photoz-ssl browse`` and the server behind it."""

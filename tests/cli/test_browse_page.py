@@ -1,0 +1,287 @@
+"""The page of ``browse`` as a person uses it, in a real headless Chromium."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import fitsio
+import numpy as np
+import pytest
+
+from photoz_ssl.neighbours.atlas import read_atlas
+
+playwright = pytest.importorskip("playwright.sync_api", reason="Playwright is not installed")
+
+FLAGS = (
+    "--no-sandbox",
+    "--disable-gpu",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+)
+PLACE = """row => {
+    const { map } = browse, p = map.cloud.positions;
+    const [x, y] = map.view.toScreen(p[2 * row], p[2 * row + 1]);
+    const area = map.canvas.getBoundingClientRect();
+    return [x + area.x, y + area.y];
+}"""
+
+
+@pytest.fixture(scope="module")
+def chromium() -> Iterator[Any]:
+    """A browser with a fresh profile."""
+    path = shutil.which("chromium") or shutil.which("chromium-browser")
+    if path is None:
+        pytest.skip("Chromium is not installed")
+    with playwright.sync_playwright() as driver:
+        browser = driver.chromium.launch(executable_path=path, args=[*FLAGS])
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def page(chromium: Any, browsed: Any, request: pytest.FixtureRequest) -> Iterator[Any]:
+    """The page, loaded; it must not complain, nor ask anybody else for anything."""
+    context = chromium.new_context(viewport={"width": 1280, "height": 800})
+    page = context.new_page()
+    wrong: list[str] = []
+    page.on("pageerror", lambda error: wrong.append(str(error)))
+    page.on("console", lambda message: wrong.extend([message.text] * (message.type == "error")))
+    page.on("request", lambda asked: wrong.extend({asked.url} - ours({asked.url}, browsed.url)))
+    load(page, browsed.url)
+    yield page
+    if folder := os.environ.get("PHOTOZ_SSL_SCREENSHOTS"):
+        page.screenshot(path=Path(folder) / f"{request.node.name}.png")
+    context.close()
+    assert not [line for line in wrong if "400 (Bad Request)" not in line]
+
+
+def ours(addresses: set[str], start: str) -> set[str]:
+    return {address for address in addresses if address.startswith(start)}
+
+
+def load(page: Any, url: str) -> None:
+    page.goto(url)
+    page.wait_for_selector("html[data-ready]")
+
+
+def open_row(page: Any, row: int) -> None:
+    page.mouse.click(*page.evaluate(PLACE, row))
+    page.wait_for_selector("#neighbours .stamp img")
+    page.wait_for_selector("#neighbours:not(.busy)")
+
+
+def rows_shown(page: Any) -> list[int]:
+    page.wait_for_selector("#neighbours:not(.busy)")
+    return [
+        int(row) for row in page.eval_on_selector_all(".stamp", "s => s.map(e => e.dataset.row)")
+    ]
+
+
+def test_it_loads_and_draws_the_map(page: Any) -> None:
+    assert page.title() == "toy <atlas>.h5 – photoz-ssl"
+    assert page.inner_text("#atlas-name") == "toy <atlas>.h5"
+    assert page.inner_text("#count") == "All 24 galaxies"
+    painted = (
+        "() => new Set(new Uint32Array(document.getElementById('map').getContext('2d')"
+        ".getImageData(0, 0, 900, 700).data.buffer)).size"
+    )
+    page.wait_for_function(f"() => ({painted})() > 5")
+
+
+def test_hovering_shows_a_stamp(page: Any) -> None:
+    page.mouse.move(*page.evaluate(PLACE, 5))
+    page.wait_for_selector("#tip img")
+    assert "1005" in page.inner_text("#tip")
+    page.wait_for_function("() => document.querySelector('#tip img').naturalWidth === 64")
+
+
+def test_clicking_shows_the_neighbours_and_theirs(page: Any, browsed: Any) -> None:
+    atlas = read_atlas(browsed.atlas)
+    open_row(page, 5)
+    assert page.inner_text("#galaxy h2") == "1005"
+    similarity = atlas.representations.astype(np.float64) @ atlas.representations[5]
+    assert rows_shown(page)[:5] == [row for row in np.argsort(-similarity) if row != 5][:5]
+    first = rows_shown(page)[0]
+    page.click("#neighbours .stamp >> nth=0")
+    page.wait_for_function(
+        f"() => document.querySelector('#galaxy h2').textContent === '{1000 + first}'"
+    )
+    assert 5 in rows_shown(page)
+
+
+def test_liking_moves_the_question(page: Any) -> None:
+    open_row(page, 5)
+    before = rows_shown(page)
+    page.click(f'[aria-label="Like {1000 + before[-1]}"]')
+    page.wait_for_selector(".example.liked")
+    page.wait_for_function(
+        f"() => document.querySelectorAll('.stamp').length === {len(before) - 1}"
+    )
+    assert set(rows_shown(page)) == set(before) - {before[-1]}
+    page.click('#galaxy [aria-label="Unlike 1005"]')
+    page.wait_for_selector(".example.unliked")
+    page.click(".example.liked")
+    page.wait_for_selector(".example.liked", state="detached")
+
+
+def test_filtering_narrows_map_count_and_neighbours(page: Any, browsed: Any) -> None:
+    atlas = read_atlas(browsed.atlas)
+    inside = set(np.flatnonzero((atlas.redshift >= 0.1) & (atlas.redshift <= 0.25)).tolist())
+    open_row(page, 5)
+    page.fill('[aria-label="Z_SPEC from"]', "0.1")
+    page.fill('[aria-label="Z_SPEC to"]', "0.25")
+    page.wait_for_function(
+        f"() => document.querySelectorAll('.stamp').length === {len(inside - {5})}"
+    )
+    assert page.inner_text("#count") == f"{len(inside)} of 24 galaxies"
+    assert set(rows_shown(page)) == inside - {5}
+    page.click("#clear")
+    assert page.inner_text("#count") == "All 24 galaxies"
+
+
+def test_a_histogram_can_be_brushed_and_a_column_added(page: Any) -> None:
+    page.select_option("#add-filter", "RA")
+    page.wait_for_selector('[aria-label="RA from"]')
+    area = page.locator(".filter canvas >> nth=0").bounding_box()
+    page.mouse.move(area["x"] + 100, area["y"] + 20)
+    page.mouse.down()
+    page.mouse.move(area["x"] + 250, area["y"] + 20, steps=4)
+    page.mouse.up()
+    assert float(page.input_value('[aria-label="Z_SPEC from"]')) > 0
+    assert page.inner_text("#count").endswith("of 24 galaxies")
+
+
+def test_a_selection_is_downloaded_as_fits(page: Any, browsed: Any, tmp_path: Path) -> None:
+    atlas = read_atlas(browsed.atlas)
+    page.fill('[aria-label="Z_SPEC to"]', "0.2")
+    with page.expect_download() as waiting:
+        page.click("#selection-fits")
+    waiting.value.save_as(tmp_path / "selection.fits")
+    table = fitsio.read(tmp_path / "selection.fits", ext="SELECTION")
+    assert table["OBJID"].tolist() == atlas.object_id[atlas.redshift <= np.float32(0.2)].tolist()
+    open_row(page, int(np.argmin(atlas.redshift)))
+    shown = rows_shown(page)
+    with page.expect_download() as waiting:
+        page.click("#alike-fits")
+    waiting.value.save_as(tmp_path / "neighbours.fits")
+    table = fitsio.read(tmp_path / "neighbours.fits", ext="NEIGHBOURS")
+    assert table["NEIGHBOUR_ID"].tolist() == atlas.object_id[shown].tolist()
+
+
+def test_a_box_selects(page: Any) -> None:
+    x, y = page.evaluate(PLACE, 5)
+    page.keyboard.down("Shift")
+    page.mouse.move(x - 8, y - 8)
+    page.mouse.down()
+    page.mouse.move(x + 8, y + 8, steps=4)
+    page.mouse.up()
+    page.keyboard.up("Shift")
+    page.wait_for_function("() => !document.getElementById('count').textContent.startsWith('All')")
+    assert int(page.inner_text("#count").split()[0]) >= 1
+    page.keyboard.press("Escape")
+    assert page.inner_text("#count") == "All 24 galaxies"
+
+
+def test_search_by_id_by_position_and_in_vain(page: Any, browsed: Any) -> None:
+    atlas = read_atlas(browsed.atlas)
+    page.keyboard.press("/")
+    page.keyboard.type("1009")
+    page.keyboard.press("Enter")
+    page.wait_for_selector("#galaxy h2")
+    assert page.inner_text("#galaxy h2") == "1009"
+    page.fill("#query", f"{atlas.ra[3]} {atlas.dec[3]}")
+    page.keyboard.press("Enter")
+    page.wait_for_function("() => document.querySelector('#galaxy h2').textContent === '1003'")
+    page.fill("#query", "<img src=x onerror=alert(1)>")
+    page.keyboard.press("Enter")
+    page.wait_for_selector("#message:not([hidden])")
+    assert "<img src=x onerror=alert(1)>" in page.inner_text("#message")
+
+
+def test_a_file_is_dropped(page: Any, browsed: Any) -> None:
+    content = [*browsed.image.read_bytes()]
+    data = page.evaluate_handle(
+        """([bytes, name]) => {
+            const transfer = new DataTransfer();
+            transfer.items.add(new File([new Uint8Array(bytes)], name));
+            return transfer;
+        }""",
+        [content, browsed.image.name],
+    )
+    page.dispatch_event("body", "dragover", {"dataTransfer": data})
+    assert page.is_visible("#drop")
+    page.dispatch_event("body", "drop", {"dataTransfer": data})
+    page.wait_for_selector("#neighbours .stamp img", timeout=90_000)
+    assert page.inner_text("#galaxy h2") == browsed.image.name
+    assert not page.is_visible("#drop")
+    assert 6 in rows_shown(page)[:3]
+    page.set_input_files("#file", files=[{"name": "no.fits", "mimeType": "", "buffer": b"no"}])
+    page.wait_for_selector("#message:not([hidden])")
+    page.wait_for_function(
+        "() => document.getElementById('message').textContent.startsWith('The image')"
+    )
+
+
+def test_the_keyboard_is_enough(page: Any) -> None:
+    page.keyboard.press("m")
+    assert page.evaluate("document.activeElement.id") == "map"
+    before = page.evaluate("[browse.map.view.x, browse.map.view.scale]")
+    page.keyboard.press("ArrowRight")
+    page.keyboard.press("+")
+    after = page.evaluate("[browse.map.view.x, browse.map.view.scale]")
+    assert after[0] > before[0]
+    assert after[1] > before[1]
+    page.keyboard.press("0")
+    page.evaluate("""() => { const { map } = browse, p = map.cloud.positions;
+        map.view.x = p[10]; map.view.y = p[11]; }""")
+    page.keyboard.press("Enter")
+    page.wait_for_selector("#neighbours .stamp img")
+    assert page.inner_text("#galaxy h2") == "1005"
+    page.keyboard.press("l")
+    page.wait_for_selector(".example.liked")
+    page.focus("#neighbours .stamp >> nth=0")
+    page.keyboard.press("ArrowRight")
+    assert page.evaluate("document.activeElement.dataset.row") == str(rows_shown(page)[1])
+    page.keyboard.press("Tab")
+    liked = page.evaluate("document.activeElement.getAttribute('aria-label')")
+    page.keyboard.press("Enter")
+    page.wait_for_function("() => document.querySelectorAll('.example.liked').length === 2")
+    page.wait_for_selector("#neighbours:not(.busy)")
+    assert page.evaluate("document.activeElement.closest('#neighbours') !== null"), liked
+    page.keyboard.press("Escape")
+    page.wait_for_selector("#alike", state="hidden")
+    page.keyboard.press("?")
+    assert page.is_visible("#keys")
+    page.keyboard.press("Escape")
+    assert not page.is_visible("#keys")
+
+
+def test_everything_that_can_be_used_has_a_name(page: Any) -> None:
+    open_row(page, 5)
+    nameless = """() => [...document.querySelectorAll('button, a, input, select, #map')]
+        .filter(e => !(e.getAttribute('aria-label') || e.labels?.length || e.textContent.trim()))
+        .map(e => e.outerHTML)"""
+    assert page.evaluate(nameless) == []
+    assert (
+        page.evaluate("[...document.images].filter(i => i.getAttribute('alt') === null).length")
+        == 0
+    )
+
+
+def test_a_phone_has_no_sideways_scroll_and_can_tap(chromium: Any, browsed: Any) -> None:
+    context = chromium.new_context(
+        viewport={"width": 390, "height": 844}, has_touch=True, is_mobile=True, color_scheme="dark"
+    )
+    page = context.new_page()
+    load(page, browsed.url)
+    page.touchscreen.tap(*page.evaluate(PLACE, 5))
+    page.wait_for_selector("#neighbours .stamp img")
+    assert page.inner_text("#galaxy h2") == "1005"
+    assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+    context.close()
