@@ -299,6 +299,9 @@ class PredictConfig(Inference):
         None, "Model file, or published NAME.pth.tar [default: the one that ships]."
     )
     pdf: bool = option(False, "Add the PDFs as HDUs in the layout of qp.")
+    neighbours: Path | None = option(
+        None, "Atlas of galaxies with redshifts: add what those that look alike say."
+    )
     views: int = option(
         1, "Views of a galaxy whose PDFs are averaged: 8 for all quarter turns, mirrored too."
     )

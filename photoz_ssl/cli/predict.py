@@ -21,6 +21,7 @@ EXAMPLES = "\n".join(
         "photoz-ssl predict galaxies.fits --frames frames/ -o redshifts.fits",
         "photoz-ssl predict 'catalog.fits[1][R < 17.8]' --pdf -o bright.fits",
         "photoz-ssl predict survey.h5 -o z.fits --shard 2/8",
+        "photoz-ssl predict catalog.fits --neighbours atlas.h5",
         "photoz-ssl predict catalog.fits -o - | stilts tpipe in=- ifmt=fits omode=stats",
     )
 )

@@ -38,6 +38,7 @@ COLUMNS_GROUP = "columns"
 """Group of the catalogue's further columns, one 1-D dataset each."""
 
 PROJECTION_GROUP = "projection"
+LOOKS = "looks"
 
 VECTOR_KINDS = ("<f2", "<f4")
 
@@ -113,6 +114,8 @@ class Atlas:
         What the encoder's representations were projected by, as queries have to be.
     has_thumbnails : bool
         Whether it holds a picture a galaxy.
+    looks : ndarray, shape (n_galaxies, n_numbers), float32, optional
+        Plain descriptions of the images, NaN where there was no usable one.
     """
 
     path: Path
@@ -126,6 +129,7 @@ class Atlas:
     columns: Mapping[str, NDArray[Any]]
     projection: Projection | None
     has_thumbnails: bool
+    looks: NDArray[np.float32] | None = None
 
     def __len__(self) -> int:
         return len(self.object_id)
@@ -213,6 +217,7 @@ def read_atlas(path: Path) -> Atlas:
             columns={**{name: own[key] for name, key in CATALOG_NAMES.items()}, **further},
             projection=_projection(path, file, representations.shape[1]),
             has_thumbnails=getattr(pictures, "shape", ())[:1] == representations.shape[:1],
+            looks=_looks(path, file, n_galaxies),
         )
 
 
@@ -255,6 +260,16 @@ def _representations(path: Path, file: h5py.File) -> Vectors:
             f"the representations of {path} are {dataset.dtype}, not float16 or float32",
             "make the atlas again with photoz-ssl embed",
         )
+    return _mapped(path, dataset)
+
+
+def _looks(path: Path, file: h5py.File, n_galaxies: int) -> NDArray[np.float32] | None:
+    if LOOKS not in file:
+        return None
+    dataset = file[LOOKS]
+    known = isinstance(dataset, h5py.Dataset) and dataset.dtype.str == "<f4"
+    if not known or dataset.ndim != 2 or len(dataset) != n_galaxies:
+        raise ArchiveError(f"{LOOKS!r} in {path} does not fit its representations")
     return _mapped(path, dataset)
 
 

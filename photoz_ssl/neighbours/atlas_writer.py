@@ -19,6 +19,7 @@ from photoz_ssl.neighbours.atlas import (
     COLUMNS_GROUP,
     FORMAT,
     FORMAT_VERSION,
+    LOOKS,
     PROJECTION_GROUP,
     AtlasHeader,
 )
@@ -71,6 +72,7 @@ class AtlasWriter:
         representations: NDArray[np.float32],
         table: NDArray[np.void] | None = None,
         thumbnails: NDArray[np.uint8] | None = None,
+        looks: NDArray[np.float32] | None = None,
     ) -> None:
         """Write the next n galaxies.
 
@@ -84,6 +86,8 @@ class AtlasWriter:
             Rows of the catalogue, of which `kept_columns` are kept.
         thumbnails : ndarray, shape (n, 64, 64, 3), uint8, optional
             Pictures; either every call has them or none.
+        looks : ndarray, shape (n, n_numbers), float32, optional
+            Descriptions of the images; either every call has them or none.
         """
         rows = slice(self._n_written, self._n_written + len(object_id))
         for name, values in zip(COLUMNS, (object_id, ra, dec, redshift), strict=True):
@@ -96,6 +100,8 @@ class AtlasWriter:
                 self._rows_of(f"{COLUMNS_GROUP}/{name}", values)[rows] = values
         if thumbnails is not None:
             self._rows_of("thumbnails", thumbnails)[rows] = thumbnails
+        if looks is not None:
+            self._rows_of(LOOKS, looks.astype("<f4"))[rows] = looks
         self._digests["ids"].update(np.asarray(object_id, "<i8").tobytes())
         self._digests["vectors"].update(vectors.tobytes())
         self._n_written = rows.stop

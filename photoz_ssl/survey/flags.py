@@ -21,6 +21,7 @@ class RowFlag(IntFlag):
     NO_POSITION = 256
     AT_GRID_EDGE = 512
     HIGH_REDDENING = 1024
+    UNLIKE_ATLAS = 2048
 
 
 UNUSABLE = (
@@ -46,6 +47,7 @@ FLAG_MEANINGS: dict[RowFlag, str] = {
     RowFlag.NO_POSITION: "RA or Dec is missing",
     RowFlag.AT_GRID_EDGE: "the PDF peaks at an end of the redshift grid",
     RowFlag.HIGH_REDDENING: "E(B-V) is above 0.5, more than models are shown",
+    RowFlag.UNLIKE_ATLAS: "the image is unlike the galaxies with known redshifts",
 }
 
 HIGH_EBV = 0.5

@@ -14,12 +14,13 @@ from photoz_ssl.config import Inference
 from photoz_ssl.errors import CutoutError, SpecMismatchError
 from photoz_ssl.files import sha256_of
 from photoz_ssl.neighbours.atlas import Atlas
+from photoz_ssl.survey.appearance import appearance
 from photoz_ssl.survey.blocks import GalaxyBlock, GalaxySource
 
 if TYPE_CHECKING:
     from photoz_ssl.workflows.inference import Predictor
 
-__all__ = ["AtlasEncoder", "has_ids", "no_image", "represented"]
+__all__ = ["AtlasEncoder", "described", "has_ids", "no_image", "represented"]
 
 SHIPPED_KINDS = ("encoder", "photoz")
 
@@ -119,6 +120,13 @@ def represented(
         representations = np.full((len(block), found.shape[1]), np.nan, np.float32)
         representations[usable] = found
         yield block, representations
+
+
+def described(block: GalaxyBlock) -> NDArray[np.float32]:
+    """Plain descriptions of the images of a block, NaN where one cannot be used."""
+    looks = appearance(block.images)
+    looks[~block.usable] = np.nan
+    return looks
 
 
 def has_ids(source: GalaxySource) -> bool:

@@ -83,6 +83,7 @@ def rewrite_atlases(
                     if config.thumbnails and first.has_thumbnails
                     else None
                 ),
+                looks=None if first.looks is None or atlas.looks is None else atlas.looks[rows],
             )
             n_done += rows.stop - rows.start
             progress("writing galaxies", n_done, n_galaxies)
@@ -128,6 +129,7 @@ def _require_alike(one: Atlas, other: Atlas) -> None:
         ("projection", _numbers(one.projection), _numbers(other.projection)),
         ("columns", _kinds(one), _kinds(other)),
         ("pictures", one.has_thumbnails, other.has_thumbnails),
+        ("descriptions of looks", one.looks is None, other.looks is None),
     ):
         if of_one != of_other:
             raise SpecMismatchError(

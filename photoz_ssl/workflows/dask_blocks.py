@@ -96,6 +96,7 @@ def _from_anywhere(config: PredictConfig) -> PredictConfig:
         dask=None,
         model=_absolute(config.model),
         frames=_absolute(config.frames),
+        neighbours=_absolute(config.neighbours),
         dust_dir=_absolute(config.dust_dir),
     )
 

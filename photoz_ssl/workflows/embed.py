@@ -24,7 +24,7 @@ from photoz_ssl.neighbours.map import build_map, map_path, require_mapper
 from photoz_ssl.progress import Progress, silent
 from photoz_ssl.spec import NETWORK_SIZE
 from photoz_ssl.survey.sources import GalaxySource, open_source
-from photoz_ssl.workflows.atlas_encoder import has_ids, no_image, represented
+from photoz_ssl.workflows.atlas_encoder import described, has_ids, no_image, represented
 from photoz_ssl.workflows.atlases import named_atlases, rewrite_atlases
 from photoz_ssl.workflows.thumbnails import thumbnails
 
@@ -293,6 +293,7 @@ def write_atlas(
                     if config.thumbnails
                     else None
                 ),
+                looks=described(block),
             )
             n_rows += len(block)
             n_represented += int(np.isfinite(representations[:, 0]).sum())

@@ -21,6 +21,12 @@ from photoz_ssl.survey.blocks import GalaxyBlock, GalaxySource
 from photoz_ssl.survey.flags import HIGH_EBV, RowFlag
 from photoz_ssl.survey.part_file import Manifest, PdfRows, pdf_rows
 from photoz_ssl.survey.sources import open_source
+from photoz_ssl.workflows.evidence import (
+    EVIDENCE_COLUMNS,
+    Evidence,
+    atlas_of_evidence,
+    open_evidence,
+)
 from photoz_ssl.workflows.redshift_table import (
     EXTNAME,
     Layout,
@@ -47,6 +53,7 @@ WITHOUT_EFFECT = frozenset(
         "shard",
         "dask",
         "batch_size",
+        "neighbours",
     )
 )
 """Options that change no number, or are told of by something better."""
@@ -87,6 +94,8 @@ class PredictionJob:
         The table's columns.
     fingerprint : str
         Of the catalogue's file.
+    evidence : Evidence, optional
+        The atlas whose galaxies with redshifts stand beside each row.
     """
 
     config: PredictConfig
@@ -94,6 +103,7 @@ class PredictionJob:
     predictor: Predictor
     layout: Layout
     fingerprint: str
+    evidence: Evidence | None = None
 
     @property
     def block_size(self) -> int:
@@ -111,6 +121,7 @@ class PredictionJob:
         grid, catalog = self.predictor.grid, PurePath(self.config.catalog).name
         cards = [
             *model_cards(self.predictor.name, self.predictor.sha256, self.trained_on),
+            *(self.evidence.cards() if self.evidence else ()),
             *table_cards(
                 grid, catalog=catalog, command_line=command_line, style=self.config.columns
             ),
@@ -141,6 +152,7 @@ class PredictionJob:
             "engine": self.predictor.device_name,
             "--batch-size": self.block_size,
             "version of photoz-ssl": __version__,
+            "atlas of neighbours": self.evidence.fingerprint if self.evidence else "",
             **options,
         }
 
@@ -157,6 +169,10 @@ class PredictionJob:
         flags[at_edge] |= int(RowFlag.AT_GRID_EDGE)
         flags[usable & ~found] |= int(RowFlag.NOT_FINITE)
         flags[block.ebv > HIGH_EBV] |= int(RowFlag.HIGH_REDDENING)
+        further: dict[str, NDArray[Any]] = {}
+        if self.evidence is not None:
+            further, unlike = self.evidence.beside(block)
+            flags[unlike] |= int(RowFlag.UNLIKE_ATLAS)
         facts = facts_of(
             block,
             flags,
@@ -165,7 +181,7 @@ class PredictionJob:
             notices=self.source.notices,
         )
         kept = pdf_rows(pdf, estimates.mode, flags) if self.config.pdf else None
-        return PredictedBlock(self.layout.rows(block, estimates, flags), kept, facts)
+        return PredictedBlock(self.layout.rows(block, estimates, flags, further), kept, facts)
 
 
 @contextmanager
@@ -188,14 +204,19 @@ def open_job(config: PredictConfig) -> Iterator[PredictionJob]:
             ra_column=source.ra_column,
             dec_column=source.dec_column,
             style=config.columns,
+            further=EVIDENCE_COLUMNS if config.neighbours else (),
         )
+        atlas = atlas_of_evidence(config.neighbours) if config.neighbours else None
         predictor = _load_predictor(config, source.n_rows)
         source.spec.require_usable_by(
             predictor.spec, here=config.catalog, there=f"the model {predictor.name}"
         )
         file = Path(config.catalog.partition("[")[0])
         fingerprint = fingerprint_of(file) if file.is_file() else ""
-        yield PredictionJob(config, source, predictor, layout, fingerprint)
+        evidence = None
+        if atlas is not None:
+            evidence = open_evidence(atlas, source, predictor, config)
+        yield PredictionJob(config, source, predictor, layout, fingerprint, evidence)
 
 
 def _load_predictor(config: PredictConfig, n_rows: int | None) -> Predictor:

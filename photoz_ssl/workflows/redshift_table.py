@@ -61,16 +61,20 @@ class Layout:
         What became of input columns that could not come over as they are.
     style : str
         Whose names the estimates have, one of `NAMES`.
+    further : tuple of (TableColumn, str)
+        Further columns of the table's own and their types; they come last.
     """
 
     carried: tuple[CarriedColumn, ...]
     notices: tuple[str, ...]
     style: str = "legacy"
+    further: tuple[tuple[TableColumn, str], ...] = ()
 
     @property
     def columns(self) -> tuple[TableColumn, ...]:
         """Descriptions of all columns, in order."""
-        return (*(carried.column for carried in self.carried), *_own(self.style))
+        further = (column for column, _ in self.further)
+        return (*(carried.column for carried in self.carried), *_own(self.style), *further)
 
     @property
     def dtype(self) -> np.dtype[Any]:
@@ -79,10 +83,15 @@ class Layout:
             (carried.column.name, carried.dtype) for carried in self.carried
         ]
         kinds += [(name, "f4") for name in (*NAMES[self.style].values(), EBV.name)]
-        return np.dtype([*kinds, (FLAGS.name, "i4")])
+        further = ((column.name, kind) for column, kind in self.further)
+        return np.dtype([*kinds, (FLAGS.name, "i4"), *further])
 
     def rows(
-        self, block: GalaxyBlock, estimates: PointEstimates, flags: NDArray[np.int32]
+        self,
+        block: GalaxyBlock,
+        estimates: PointEstimates,
+        flags: NDArray[np.int32],
+        further: Mapping[str, NDArray[Any]] | None = None,
     ) -> NDArray[np.void]:
         """The table's rows for a block of galaxies.
 
@@ -94,6 +103,8 @@ class Layout:
             Their redshifts; NaN for a row without one.
         flags : ndarray, shape (n,)
             Their flags.
+        further : mapping of str to ndarray, shape (n,)
+            What the further columns hold.
         """
         rows = np.zeros(len(block), dtype=self.dtype)
         for carried in self.carried:
@@ -101,6 +112,8 @@ class Layout:
         for field, name in NAMES[self.style].items():
             rows[name] = getattr(estimates, field)
         rows[EBV.name], rows[FLAGS.name] = block.ebv, flags
+        for column, _ in self.further:
+            rows[column.name] = (further or {})[column.name]
         return rows
 
 
@@ -113,18 +126,19 @@ def lay_out(
     ra_column: str | None,
     dec_column: str | None,
     style: str = "legacy",
+    further: tuple[tuple[TableColumn, str], ...] = (),
 ) -> Layout:
-    """Choose the table's columns; the parameters are those of `carry_columns`, and the style."""
+    """Choose the table's columns; parameters as those of `carry_columns` and `Layout`."""
     carried, notices = carry_columns(
         dtype,
         cards,
         keep=keep,
-        own=[column.name for column in _own(style)],
+        own=[column.name for column in (*_own(style), *(column for column, _ in further))],
         id_column=id_column,
         ra_column=ra_column,
         dec_column=dec_column,
     )
-    return Layout(carried, notices, style)
+    return Layout(carried, notices, style, further)
 
 
 def _own(style: str) -> tuple[TableColumn, ...]:
