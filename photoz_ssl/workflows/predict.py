@@ -11,6 +11,7 @@ from photoz_ssl.config import PredictConfig
 from photoz_ssl.errors import OutputError, PartError, PhotozError
 from photoz_ssl.files import claim_output
 from photoz_ssl.progress import Progress, Stop, Stopped, never, silent
+from photoz_ssl.survey.exchange.formats import format_of
 from photoz_ssl.survey.part_file import Part, PartWriter, create_part, read_part, require_same_job
 from photoz_ssl.survey.tables import STDOUT, claim_table
 from photoz_ssl.workflows.predicted_blocks import Pace, PredictedBlocks
@@ -127,7 +128,10 @@ def predict(
             part, tally, pace = _computed(job, path, rows, command_line, progress, stop)
             if shard != WHOLE:
                 return _report(job, str(path), tally, pace)
-            tally = write_redshifts([part], output, config.catalog, overwrite=config.overwrite)
+            kind = format_of(output, config.format)
+            tally = write_redshifts(
+                [part], output, config.catalog, kind=kind, overwrite=config.overwrite
+            )
         path.unlink(missing_ok=True)
         return _report(job, output, tally, pace)
 
