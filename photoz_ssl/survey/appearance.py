@@ -84,7 +84,7 @@ def _noise(light: Floats) -> Floats:
     """Standard deviation of a pixel, from differences of neighbours, shape (n, bands)."""
     steps = np.abs(np.diff(light[..., ::2, :], axis=-1))
     deviation = GAUSSIAN / np.sqrt(2) * np.median(steps, axis=(-2, -1))
-    return np.maximum(deviation, FAINTEST)
+    return np.asarray(np.maximum(deviation, FAINTEST))
 
 
 def _grain(light: Floats) -> Floats:
