@@ -9,15 +9,22 @@ from concurrent.futures import Future, ProcessPoolExecutor
 from functools import cache
 
 import numpy as np
+from numpy.typing import NDArray
 
 from photoz_ssl.config import SPLITS
 from photoz_ssl.survey.bands import BANDS
 from photoz_ssl.survey.blocks import GalaxyBlock
 from photoz_ssl.survey.simulation.population import SimulatedGalaxy, draw_galaxy
-from photoz_ssl.survey.simulation.render import render
+from photoz_ssl.survey.simulation.render import render, render_again
 from photoz_ssl.survey.simulation.source_galaxies import SourceGalaxies, load_source_galaxies
 
-__all__ = ["MAGNITUDE_COLUMNS", "TABLE_DTYPE", "simulate_block", "simulate_blocks"]
+__all__ = [
+    "MAGNITUDE_COLUMNS",
+    "TABLE_DTYPE",
+    "simulate_again",
+    "simulate_block",
+    "simulate_blocks",
+]
 
 BLOCK_SIZE = 32
 
@@ -94,6 +101,34 @@ def simulate_block(seed: int, start: int, stop: int, size: int) -> GalaxyBlock:
         split=table["SPLIT"].astype("U5"),
         table=table,
     )
+
+
+def simulate_again(
+    seed: int, start: int, stop: int, size: int, *, look: int, max_shift: float
+) -> NDArray[np.float32]:
+    """Render galaxies of a survey as they are seen in another observation.
+
+    Parameters
+    ----------
+    seed, start, stop, size
+        As of `simulate_block`.
+    look : int
+        Number of the observation, from 1.
+    max_shift : float
+        Largest shift along an axis, pixels.
+
+    Returns
+    -------
+    ndarray, shape (stop - start, n_bands, size, size)
+        Nanomaggies.
+    """
+    sources, images = _sources(), []
+    for number in range(start, stop):
+        generator = np.random.default_rng([seed, number])
+        galaxy = draw_galaxy(sources, number + 1, generator)
+        other = np.random.default_rng([seed, number, look])
+        images.append(render_again(galaxy, sources, size, generator, other, max_shift=max_shift))
+    return np.array(images, np.float32).reshape(stop - start, len(BANDS), size, size)
 
 
 def _fill_row(

@@ -14,7 +14,7 @@ from photoz_ssl.survey.bands import BANDS, PIXEL_SCALE
 from photoz_ssl.survey.simulation.population import SimulatedGalaxy
 from photoz_ssl.survey.simulation.source_galaxies import SourceGalaxies
 
-__all__ = ["ELECTRONS", "SEEING", "SKY_SIGMA", "render"]
+__all__ = ["ELECTRONS", "SEEING", "SKY_SIGMA", "render", "render_again"]
 
 SEEING = np.array([1.53, 1.44, 1.32, 1.26, 1.29])
 """Median FWHM of SDSS's point spread function in ugriz, arcseconds."""
@@ -82,9 +82,62 @@ def render(
         Nanomaggies, with the sky subtracted.
     """
     seeing = _draw_seeing(generator)
+    objects = _field(galaxy, sources, size, generator)
+    return _observed(objects, seeing, size, generator)
+
+
+def render_again(
+    galaxy: SimulatedGalaxy,
+    sources: SourceGalaxies,
+    size: int,
+    generator: np.random.Generator,
+    other: np.random.Generator,
+    *,
+    max_shift: float,
+) -> NDArray[np.float32]:
+    """Draw what `render` draws as it is seen in another observation.
+
+    The field is turned about the stamp's centre and moved; seeing, sky and noise are new.
+
+    Parameters
+    ----------
+    galaxy, sources, size, generator
+        As of `render`: of the first observation.
+    other : Generator
+        Source of all that is new.
+    max_shift : float
+        Largest shift along an axis, pixels.
+    """
+    _draw_seeing(generator)
+    objects = _field(galaxy, sources, size, generator)
+    angle = other.uniform(0, 2 * np.pi)
+    turn = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
+    shift = other.uniform(-max_shift, max_shift, 2) * PIXEL_SCALE
+    moved = [
+        (turn @ offset + shift, flux, profiles and _turned(profiles, angle))
+        for offset, flux, profiles in objects
+    ]
+    return _observed(moved, _draw_seeing(other), size, other)
+
+
+def _turned(profiles: list[tuple[NDArray[np.float64], Any]], angle: float) -> list[Any]:
+    galsim = _galsim()
+    return [(share, shape.rotate(angle * galsim.radians)) for share, shape in profiles]
+
+
+def _field(
+    galaxy: SimulatedGalaxy, sources: SourceGalaxies, size: int, generator: np.random.Generator
+) -> list[Any]:
+    """What there is to see: offset from the centre, fluxes and profiles of each object."""
     offset = generator.uniform(-CENTRE_JITTER, CENTRE_JITTER, 2) * PIXEL_SCALE
     objects = [(offset, galaxy.flux, _galaxy_profiles(galaxy))]
-    objects += _neighbours(galaxy, sources, size, generator)
+    return objects + _neighbours(galaxy, sources, size, generator)
+
+
+def _observed(
+    objects: list[Any], seeing: NDArray[np.float64], size: int, generator: np.random.Generator
+) -> NDArray[np.float32]:
+    """A stamp of all objects in such a seeing, with noise; shape (n_bands, size, size)."""
     clean = np.stack(
         [_draw_band(objects, band, float(seeing[band]), size) for band in range(len(BANDS))]
     )

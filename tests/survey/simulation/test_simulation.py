@@ -11,7 +11,7 @@ pytest.importorskip("galsim", reason="needs the extra [sim]")
 pytest.importorskip("kcorrect", reason="needs the extra [sim]")
 
 from photoz_ssl.config import SPLITS
-from photoz_ssl.survey.simulation.galaxies import simulate_block, simulate_blocks
+from photoz_ssl.survey.simulation.galaxies import simulate_again, simulate_block, simulate_blocks
 from photoz_ssl.survey.simulation.population import (
     SimulatedGalaxy,
     draw_galaxy,
@@ -175,3 +175,14 @@ def test_two_processes_give_what_one_gives() -> None:
     for first, second in zip(one, two, strict=True):
         np.testing.assert_array_equal(first.images, second.images)
         np.testing.assert_array_equal(first.table, second.table)
+
+
+def test_a_second_look_shows_the_same_galaxy_otherwise() -> None:
+    first = simulate_block(3, 0, 2, 64).images
+    again = simulate_again(3, 0, 2, 64, look=1, max_shift=3)
+    other = simulate_again(3, 0, 2, 64, look=2, max_shift=3)
+    np.testing.assert_array_equal(again, simulate_again(3, 0, 2, 64, look=1, max_shift=3))
+    assert not np.array_equal(again, other)
+    centre = (slice(None), 2, slice(16, 48), slice(16, 48))
+    light = [images[centre].sum(axis=(1, 2)) for images in (first, again)]
+    np.testing.assert_allclose(light[1], light[0], rtol=0.2)

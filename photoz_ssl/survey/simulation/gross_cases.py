@@ -10,7 +10,6 @@ from collections.abc import Callable
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.ndimage import zoom
 
 __all__ = ["GROSS_CASES"]
 
@@ -121,9 +120,16 @@ def half_scale(stamps: Stamps, generator: np.random.Generator) -> Stamps:
     """Pixels half as wide, interpolated; the flux is kept."""
     first = stamps.shape[-1] // 2 - 18
     centre = stamps[:, :, first : first + 36, first : first + 36]
-    finer = zoom(centre, (1, 1, 2, 2), order=1, grid_mode=True, mode="nearest") / 4
+    finer = _doubled(_doubled(centre, -2), -1) / 4
     made = np.pad(finer, ((0, 0), (0, 0), (17, 18), (17, 18)), mode="reflect")
     return np.asarray(made, np.float32)
+
+
+def _doubled(stamps: NDArray[np.floating], axis: int) -> NDArray[np.floating]:
+    """Twice as many pixels along an axis, interpolated linearly."""
+    near = np.repeat(stamps, 2, axis=axis)
+    below, above = (np.roll(near, step, axis=axis) for step in (1, -1))
+    return np.asarray((below + 2 * near + above) / 4)
 
 
 def double_scale(stamps: Stamps, generator: np.random.Generator) -> Stamps:

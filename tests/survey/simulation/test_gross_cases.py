@@ -1,0 +1,32 @@
+"""Spoilt stamps: the same for a seed, of the same shape, and finite."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from photoz_ssl.survey.simulation.gross_cases import GROSS_CASES, double_scale, half_scale
+from tests.conftest import toy_block
+
+
+@pytest.mark.parametrize("case", GROSS_CASES)
+def test_a_case_is_reproducible_and_leaves_its_input(case: str) -> None:
+    images = toy_block(4).images
+    before = images.copy()
+    one, other = (GROSS_CASES[case](images, np.random.default_rng(1)) for _ in range(2))
+    np.testing.assert_array_equal(one, other)
+    np.testing.assert_array_equal(images, before)
+    assert one.shape == images.shape
+    assert one.dtype == np.float32
+    assert np.isfinite(one).all()
+    assert not np.array_equal(one, images)
+
+
+def test_other_pixels_keep_the_flux_of_the_galaxy() -> None:
+    images = toy_block(4).images
+    generator = np.random.default_rng(1)
+    centre = images[:, 2, 44:63, 44:63].sum(axis=(1, 2))
+    finer = half_scale(images, generator)[:, 2, 34:72, 34:72].sum(axis=(1, 2))
+    coarser = double_scale(images, generator)[:, 2, 48:59, 48:59].sum(axis=(1, 2))
+    np.testing.assert_allclose(finer, centre, rtol=0.15)
+    np.testing.assert_allclose(coarser, centre, rtol=0.15)
