@@ -112,8 +112,8 @@ def predict(
         If ``stop`` said so before the last block was done.
     """
     output = config.output or default_output(config.catalog)
-    shard = shard_named(config.shard)
-    if shard == WHOLE:
+    shard = _shard(config)
+    if shard is None:
         claim_table(output, overwrite=config.overwrite)
     else:
         claim_output(part_path(output, shard), overwrite=True)
@@ -121,12 +121,12 @@ def predict(
         if output == STDOUT:
             return _streamed(job, command_line, progress)
         path = part_path(output, shard)
-        rows = shard.rows(job.source.n_rows, job.block_size)
+        rows = (shard or WHOLE).rows(job.source.n_rows, job.block_size)
         if rows[0] == rows[1] and job.source.n_rows:
             return _report(job, str(path), Tally(), notices=("this shard has no rows",))
         with _kept_if_interrupted(path):
             part, tally, pace = _computed(job, path, rows, command_line, progress, stop)
-            if shard != WHOLE:
+            if shard is not None:
                 return _report(job, str(path), tally, pace)
             kind = format_of(output, config.format)
             tally = write_redshifts(
@@ -155,19 +155,23 @@ def default_output(catalog: str) -> str:
     return str(path.with_name(f"{path.stem or 'catalog'}.photoz.fits"))
 
 
-def part_path(output: str, shard: Shard) -> Path:
-    """Where the rows of a shard are kept.
+def part_path(output: str, shard: Shard | None) -> Path:
+    """Where the rows of a shard, or all rows, are kept.
 
-    >>> str(part_path("out.fits", Shard(2, 8))), str(part_path("out.fits", WHOLE))
+    >>> str(part_path("out.fits", Shard(2, 8))), str(part_path("out.fits", None))
     ('out.fits.2-of-8.part', 'out.fits.part')
     """
-    which = "" if shard == WHOLE else f".{shard.number}-of-{shard.count}"
+    which = "" if shard is None else f".{shard.number}-of-{shard.count}"
     return Path(f"{output}{which}.part")
+
+
+def _shard(config: PredictConfig) -> Shard | None:
+    return None if config.shard is None else shard_named(config.shard)
 
 
 def unfinished_part(config: PredictConfig) -> Path | None:
     """Where an interrupted run has left what was done; None if it has done nothing."""
-    path = part_path(config.output or default_output(config.catalog), shard_named(config.shard))
+    path = part_path(config.output or default_output(config.catalog), _shard(config))
     return path if _has_blocks(path) else None
 
 
