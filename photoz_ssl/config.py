@@ -309,6 +309,7 @@ class PredictConfig(Inference):
     columns: str = option("legacy", "Whose names the output's columns have.", choices=COLUMN_STYLES)
     format: str = format_option()
     keep_columns: str = option("all", "Input columns to carry over: all, none, or A,B,C.")
+    samp: bool = option(False, "Send the finished table to TOPCAT, Aladin and their kind.")
     resume: bool = option(False, "Go on from the last finished block of an interrupted run.")
     shard: str | None = option(
         None,
@@ -324,6 +325,10 @@ class PredictConfig(Inference):
         refuse_unless(
             self.output != "-" or self.format in ("auto", "fits"),
             "standard output carries FITS only",
+        )
+        refuse_unless(
+            not self.samp or (self.output != "-" and self.shard is None),
+            "--samp sends a table that is a file, neither standard output nor a part",
         )
         reproducible = "-" not in (self.catalog.partition("[")[0], self.output)
         refuse_unless(

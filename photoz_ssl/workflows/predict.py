@@ -18,6 +18,7 @@ from photoz_ssl.workflows.predicted_blocks import Pace, PredictedBlocks
 from photoz_ssl.workflows.prediction_job import PredictionJob, open_job
 from photoz_ssl.workflows.redshift_files import stream_redshifts, write_redshifts
 from photoz_ssl.workflows.redshift_tally import Tally
+from photoz_ssl.workflows.samp import send_table
 from photoz_ssl.workflows.shards import WHOLE, Shard, shard_named
 
 __all__ = ["PredictReport", "default_output", "part_path", "predict", "unfinished_part"]
@@ -133,7 +134,19 @@ def predict(
                 [part], output, config.catalog, kind=kind, overwrite=config.overwrite
             )
         path.unlink(missing_ok=True)
-        return _report(job, output, tally, pace)
+        notices = (_sent(Path(output), kind),) if config.samp else ()
+        return _report(job, output, tally, pace, notices)
+
+
+def _sent(output: Path, kind: str) -> str:
+    """Send a table by SAMP; what came of it, which is no reason to fail."""
+    if kind not in ("fits", "votable"):
+        return f"--samp sends FITS and VOTable only, so that {output} was not sent"
+    try:
+        n_receivers = send_table(output.absolute().as_uri(), output.name, kind)
+    except PhotozError as error:
+        return f"{output} was not sent: {error}"
+    return f"{output} was sent to {n_receivers} program{'s' if n_receivers > 1 else ''} by SAMP"
 
 
 def default_output(catalog: str) -> str:

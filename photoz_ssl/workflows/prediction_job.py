@@ -52,6 +52,7 @@ WITHOUT_EFFECT = frozenset(
         "workers",
         "overwrite",
         "resume",
+        "samp",
         "shard",
         "dask",
         "batch_size",
