@@ -409,7 +409,12 @@ class SimilarConfig(Inference):
         "0arcsec", "Only galaxies so far from the query on the sky, such as 10arcsec."
     )
     index: bool = option(False, "Search through the atlas's index: faster, and nearly exact.")
-    mosaic: Path | None = option(None, "Picture of the queries and their neighbours (PNG).")
+    mosaic: Path | None = option(
+        None, "Picture of the queries and their neighbours, PNG, or PDF of several pages."
+    )
+    html: Path | None = option(
+        None, "Page of the queries and their neighbours to sort, with links to their places."
+    )
     model: Path | None = option(
         None, "Encoder or model file [default: the atlas's own, if it ships]."
     )

@@ -17,7 +17,7 @@ EXAMPLES = "\n".join(
         "photoz-ssl similar --near 229.5,42.7 --among atlas.h5 --where 'Z_SPEC < 0.1' -o out.fits",
         "photoz-ssl similar --image my.fits --among atlas.h5 --min-separation 10arcsec -o out.fits",
         "photoz-ssl similar --like 1001 --like 1007 --unlike 1002 --among atlas.h5 -o alike.fits",
-        "photoz-ssl similar --most-unusual 100 --among atlas.h5 -o odd.fits",
+        "photoz-ssl similar --most-unusual 100 --among atlas.h5 -o odd.fits --html odd.html",
         "photoz-ssl similar odd.fits --among atlas.h5 -o - | stilts tpipe in=- ifmt=fits",
     )
 )

@@ -4,12 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
 import numpy as np
-from numpy.typing import NDArray
 
 from photoz_ssl.config import SimilarConfig
 from photoz_ssl.errors import ConfigError
@@ -17,13 +15,13 @@ from photoz_ssl.extras import import_extra
 from photoz_ssl.files import atomic_output, claim_output
 from photoz_ssl.neighbours.atlas import Atlas
 from photoz_ssl.neighbours.query import Neighbours
-from photoz_ssl.workflows.mosaic import MosaicRow, draw_mosaic
+from photoz_ssl.workflows.gallery_page import MOST_PAGE_ROWS, Page
+from photoz_ssl.workflows.mosaic import MosaicRow, Pages, draw_mosaic
 from photoz_ssl.workflows.questions import Asked
+from photoz_ssl.workflows.shown import GalleryRow, Shown
 
 __all__ = [
     "Gallery",
-    "GalleryRow",
-    "Shown",
     "claim_galleries",
     "finish",
     "gallery_notices",
@@ -33,40 +31,12 @@ __all__ = [
 ]
 
 MOST_MOSAIC_ROWS = 20
+"""Of one picture."""
 
+MOST_PDF_ROWS = 1000
 
-@dataclass(frozen=True)
-class Shown:
-    """A galaxy that is shown.
-
-    Parameters
-    ----------
-    picture : ndarray, shape (64, 64, 3), uint8
-        Red, green, blue; the first axis points up.
-    object_id : int
-        Its id.
-    ra, dec : float
-        Degrees; NaN where unknown.
-    redshift : float
-        Spectroscopic; NaN where unknown.
-    similarity : float
-        Cosine with the query; NaN for the query itself.
-    """
-
-    picture: NDArray[np.uint8]
-    object_id: int
-    ra: float
-    dec: float
-    redshift: float
-    similarity: float = np.nan
-
-
-@dataclass(frozen=True)
-class GalleryRow:
-    """A query and its neighbours, the closest first."""
-
-    query: Shown
-    neighbours: tuple[Shown, ...]
+ROWS_A_PAGE = 8
+"""Of a PDF."""
 
 
 class Gallery(Protocol):
@@ -127,14 +97,19 @@ def _row(asked: Asked, query: int, found: Neighbours, atlas: Atlas) -> GalleryRo
 
 def wants_pictures(config: SimilarConfig) -> bool:
     """Whether a config asks for something that shows pictures."""
-    return config.mosaic is not None
+    return config.mosaic is not None or config.html is not None
 
 
 def gallery_notices(config: SimilarConfig, n_queries: int) -> tuple[str, ...]:
     """What was left out for lack of room."""
-    if config.mosaic is None or n_queries <= MOST_MOSAIC_ROWS:
-        return ()
-    return (f"the mosaic shows the first {MOST_MOSAIC_ROWS} queries",)
+    shown = []
+    if config.mosaic is not None:
+        shown.append(("mosaic", MOST_PDF_ROWS if _is_pdf(config.mosaic) else MOST_MOSAIC_ROWS))
+    if config.html is not None:
+        shown.append(("page", MOST_PAGE_ROWS))
+    return tuple(
+        f"the {what} shows the first {most} queries" for what, most in shown if n_queries > most
+    )
 
 
 def claim_galleries(config: SimilarConfig) -> None:
@@ -145,14 +120,20 @@ def claim_galleries(config: SimilarConfig) -> None:
     PhotozError
         If a file exists, is named wrongly or twice, or matplotlib is not installed.
     """
-    if config.mosaic is None:
-        return
-    import_extra("matplotlib.figure", extra="plot", purpose="drawing a mosaic")
-    if config.mosaic.suffix.lower() != ".png":
-        raise ConfigError(f"the mosaic {config.mosaic} is not named *.png", "name it so")
-    claim_output(config.mosaic, overwrite=config.overwrite)
-    if config.mosaic.absolute() == Path(config.output).absolute():
-        raise ConfigError("--mosaic and --output are the same file", "name two files")
+    if config.mosaic is not None:
+        import_extra("matplotlib.figure", extra="plot", purpose="drawing a mosaic")
+    for option, path, suffixes in (
+        ("--mosaic", config.mosaic, (".png", ".pdf")),
+        ("--html", config.html, (".html", ".htm")),
+    ):
+        if path is None:
+            continue
+        if path.suffix.lower() not in suffixes:
+            named = " or ".join(f"*{suffix}" for suffix in suffixes)
+            raise ConfigError(f"the file {path} of {option} is not named {named}", "name it so")
+        claim_output(path, overwrite=config.overwrite)
+        if path.absolute() == Path(config.output).absolute():
+            raise ConfigError(f"{option} and --output are the same file", "name two files")
 
 
 @contextmanager
@@ -165,7 +146,11 @@ def open_galleries(config: SimilarConfig) -> Iterator[list[Gallery]]:
         galleries: list[Gallery] = []
         if config.mosaic is not None:
             output = atomic_output(config.mosaic, overwrite=config.overwrite)
-            galleries.append(Mosaic(stack.enter_context(output), config.mosaic))
+            kind = PdfMosaic if _is_pdf(config.mosaic) else Mosaic
+            galleries.append(kind(stack.enter_context(output), config.mosaic))
+        if config.html is not None:
+            output = atomic_output(config.html, overwrite=config.overwrite)
+            galleries.append(Page(stack.enter_context(output), config.html, config.among.name))
         yield galleries
 
 
@@ -189,13 +174,58 @@ class Mosaic:
 
     def add(self, row: GalleryRow) -> None:
         """Show one more row."""
-        shown = (row.query, *row.neighbours)
-        pictures = np.stack([galaxy.picture for galaxy in shown])
-        self._rows.append(MosaicRow(pictures, [_caption(galaxy) for galaxy in shown]))
+        self._rows.append(_mosaic_row(row))
 
     def finish(self) -> None:
         """Draw the picture."""
         draw_mosaic(self._path, self._rows, shown=self._shown)
+
+
+class PdfMosaic:
+    """Pages of a PDF with so many rows each; a page is drawn when it is full.
+
+    Parameters
+    ----------
+    path, shown : Path
+        File to write, and its name in an error.
+    """
+
+    def __init__(self, path: Path, shown: Path) -> None:
+        self._pages = Pages(path, shown=shown)
+        self._rows: list[MosaicRow] = []
+        self._n_rows = 0
+
+    @property
+    def room(self) -> int:
+        """How many more rows it takes."""
+        return MOST_PDF_ROWS - self._n_rows
+
+    def add(self, row: GalleryRow) -> None:
+        """Show one more row."""
+        self._rows.append(_mosaic_row(row))
+        self._n_rows += 1
+        if len(self._rows) == ROWS_A_PAGE:
+            self._draw()
+
+    def finish(self) -> None:
+        """Draw what is left, and close the file."""
+        if self._rows:
+            self._draw()
+        self._pages.close()
+
+    def _draw(self) -> None:
+        self._pages.draw(self._rows)
+        self._rows.clear()
+
+
+def _is_pdf(path: Path) -> bool:
+    return path.suffix.lower() == ".pdf"
+
+
+def _mosaic_row(row: GalleryRow) -> MosaicRow:
+    shown = (row.query, *row.neighbours)
+    pictures = np.stack([galaxy.picture for galaxy in shown])
+    return MosaicRow(pictures, [_caption(galaxy) for galaxy in shown])
 
 
 def _caption(galaxy: Shown) -> str:

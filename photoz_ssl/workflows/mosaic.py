@@ -11,9 +11,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from photoz_ssl.extras import import_extra
-from photoz_ssl.workflows.figures import ORANGE, save_figure
+from photoz_ssl.files import output_errors
+from photoz_ssl.workflows.figures import DOTS_PER_INCH, ORANGE, save_figure
 
-__all__ = ["MosaicRow", "draw_mosaic"]
+__all__ = ["MosaicRow", "Pages", "draw_mosaic"]
 
 TILE_INCHES = 1.0
 CAPTION_POINTS = 6.5
@@ -52,6 +53,41 @@ def draw_mosaic(path: Path, rows: Sequence[MosaicRow], *, shown: Path) -> None:
     photoz_ssl.errors.PhotozError
         If matplotlib is not installed, or the file cannot be written.
     """
+    save_figure(_figure(rows), path, shown=shown)
+
+
+class Pages:
+    """A PDF of several pages, each a mosaic.
+
+    Parameters
+    ----------
+    path : Path
+        File to write.
+    shown : Path
+        Its name in an error.
+    """
+
+    def __init__(self, path: Path, *, shown: Path) -> None:
+        self._path, self._shown = path, shown
+        self._file: Any = None
+
+    def draw(self, rows: Sequence[MosaicRow]) -> None:
+        """Add a page with a row of pictures for each query."""
+        with output_errors(self._shown):
+            if self._file is None:
+                pdf = import_extra("matplotlib.backends.backend_pdf", extra="plot", purpose="PDF")
+                self._file = pdf.PdfPages(self._path, metadata={"CreationDate": None})
+            self._file.savefig(_figure(rows), dpi=DOTS_PER_INCH)
+
+    def close(self) -> None:
+        """Write the end of the file."""
+        with output_errors(self._shown):
+            if self._file is not None:
+                self._file.close()
+
+
+def _figure(rows: Sequence[MosaicRow]) -> Any:
+    """A figure with a row of pictures for each query."""
     n_columns = max(len(row.pictures) for row in rows)
     module = import_extra("matplotlib.figure", extra="plot", purpose="drawing a mosaic")
     size = (TILE_INCHES * n_columns, 1.16 * TILE_INCHES * len(rows))
@@ -65,7 +101,7 @@ def draw_mosaic(path: Path, rows: Sequence[MosaicRow], *, shown: Path) -> None:
             tile.imshow(picture, origin="lower", interpolation="nearest")
             tile.set_title(caption, fontsize=CAPTION_POINTS, pad=2)
         _frame(line[0])
-    save_figure(figure, path, shown=shown)
+    return figure
 
 
 def _frame(tile: Any) -> None:

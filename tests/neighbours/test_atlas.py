@@ -219,3 +219,15 @@ def test_header_survives_every_field(make_atlas: MakeAtlas, header: AtlasHeader)
     for changes in ({"has_ids": True}, {"model": "Modèle"}, {"catalog": ""}):
         changed = dataclasses.replace(header, **changes)
         assert read_atlas(make_atlas(header=changed)).header == changed
+
+
+@pytest.mark.parametrize("shape", [(4,), (3, 39)])
+def test_descriptions_that_do_not_fit_are_refused(
+    make_atlas: MakeAtlas, shape: tuple[int, ...]
+) -> None:
+    path = make_atlas()
+    assert read_atlas(path).looks is None
+    with h5py.File(path, "r+") as file:
+        file["looks"] = np.zeros(shape, "<f4")
+    with pytest.raises(ArchiveError, match="does not fit its representations"):
+        read_atlas(path)

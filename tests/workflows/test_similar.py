@@ -410,6 +410,31 @@ def test_the_mosaic_is_a_picture(search: Search) -> None:
     assert "the mosaic shows the first 20 queries" in report.notices
 
 
+def test_a_mosaic_in_a_pdf_has_pages_for_all_queries(search: Search) -> None:
+    pytest.importorskip("matplotlib")
+    mosaic = search.folder / "alike.pdf"
+    report = search.report(mosaic=mosaic, n_neighbours=2)
+    content = mosaic.read_bytes()
+    assert content.startswith(b"%PDF")
+    assert content.count(b"/Type /Page ") == 3  # 24 queries
+    assert not any("mosaic" in notice for notice in report.notices)
+
+
+def test_the_page_shows_all_queries(search: Search) -> None:
+    page = search.folder / "alike.html"
+    search.report(html=page, n_neighbours=2)
+    text = page.read_text()
+    assert text.count("<tbody>") == 24
+    assert text.count("<img ") == 24 * 3
+    with pytest.raises(OutputError, match="exists already"):
+        search.report(html=page, overwrite=False, output=str(search.folder / "other.fits"))
+
+
+def test_a_page_of_another_kind_is_refused(search: Search) -> None:
+    with pytest.raises(ConfigError, match=r"--html is not named"):
+        search.report(html=search.folder / "alike.png")
+
+
 def test_a_mosaic_of_another_kind_is_refused(search: Search) -> None:
     pytest.importorskip("matplotlib")
     with pytest.raises(ConfigError, match="not named"):
