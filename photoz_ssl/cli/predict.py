@@ -27,8 +27,15 @@ EXAMPLES = "\n".join(
 )
 
 
-@command(PredictConfig, examples=EXAMPLES)
-def predict(quiet: bool, verbose: bool, **options: Any) -> None:
+DRY_RUN = click.Option(
+    ["--dry-run"],
+    is_flag=True,
+    help="Look at input, model, device and disk, try the first rows, and stop.",
+)
+
+
+@command(PredictConfig, examples=EXAMPLES, extra=[DRY_RUN])
+def predict(quiet: bool, verbose: bool, dry_run: bool, **options: Any) -> None:
     """Write redshifts for a catalogue.
 
     Each row of CATALOG, a FITS table or an archive, gets its row in the output: estimates of
@@ -41,6 +48,9 @@ def predict(quiet: bool, verbose: bool, **options: Any) -> None:
     config = config_from(PredictConfig, options)
     if config.catalog == "-" and config.output is None and sys.stdout.isatty():
         raise click.UsageError("a catalogue on stdin needs -o, or stdout redirected to a file")
+    if dry_run:
+        _show_check(config, quiet=quiet)
+        return
     try:
         with stop_on_signals() as stop, show_progress(quiet=quiet) as progress:
             report = run(
@@ -56,6 +66,19 @@ def predict(quiet: bool, verbose: bool, **options: Any) -> None:
     for notice in report.notices:
         say(f"Note: {notice}.", quiet=quiet)
     say(report.summary(), quiet=quiet)
+
+
+def _show_check(config: PredictConfig, *, quiet: bool) -> None:
+    """Say on stderr what a run would be, one screen."""
+    from photoz_ssl.workflows.predict_check import check_prediction
+
+    check = check_prediction(config)
+    width = max(len(finding.what) for finding in check.findings)
+    for finding in check.findings:
+        say(f"{finding.what:<{width}}  {finding.found}", quiet=quiet)
+    for notice in check.notices:
+        say(f"Note: {notice}.", quiet=quiet)
+    say(check.summary(), quiet=quiet)
 
 
 def _recorded_command(arguments: Sequence[str]) -> str:

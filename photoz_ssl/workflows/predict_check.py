@@ -1,0 +1,168 @@
+"""What a prediction would be, seen before it is queued: a look at a few rows."""
+
+from __future__ import annotations
+
+import shutil
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+from photoz_ssl.config import PredictConfig
+from photoz_ssl.errors import OutputError
+from photoz_ssl.files import claim_output
+from photoz_ssl.survey.tables import STDOUT, claim_table
+from photoz_ssl.workflows.predict import default_output, part_path
+from photoz_ssl.workflows.prediction_job import PredictionJob, open_job
+from photoz_ssl.workflows.redshift_tally import Tally
+from photoz_ssl.workflows.shards import WHOLE, shard_named
+
+__all__ = ["Finding", "PredictionCheck", "check_prediction"]
+
+SAMPLE_ROWS = 64
+BYTES_A_BIN = 4
+MINUTE, HOUR = 60, 3600
+
+
+@dataclass(frozen=True)
+class Finding:
+    """A line of the screen.
+
+    Parameters
+    ----------
+    what, found : str
+        What was looked at, and what is there.
+    """
+
+    what: str
+    found: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class PredictionCheck:
+    """What a run would be.
+
+    Parameters
+    ----------
+    findings : tuple of Finding
+        One screen of them.
+    n_rows : int
+        Rows that it would write.
+    seconds : float
+        That it is expected to take.
+    notices : tuple of str
+        What a user should know, one sentence each.
+    """
+
+    findings: tuple[Finding, ...]
+    n_rows: int
+    seconds: float
+    notices: tuple[str, ...]
+
+    def summary(self) -> str:
+        """One line for a person."""
+        return (
+            f"dry run: predict would write {self.n_rows} rows in about {_spelled(self.seconds)};"
+            " nothing was written"
+        )
+
+
+def check_prediction(config: PredictConfig) -> PredictionCheck:
+    """Open all that a prediction needs, and try it on its first rows.
+
+    Parameters
+    ----------
+    config : PredictConfig
+        Of the run.
+
+    Raises
+    ------
+    photoz_ssl.errors.PhotozError
+        That the run itself would raise at its start; if none of the first rows has a usable
+        image; or if the disk has no room for the table.
+    """
+    output = config.output or default_output(config.catalog)
+    shard = None if config.shard is None else shard_named(config.shard)
+    if shard is None:
+        claim_table(output, overwrite=config.overwrite or output == STDOUT)
+    else:
+        claim_output(part_path(output, shard), overwrite=True)
+    with open_job(config) as job:
+        start, stop = (shard or WHOLE).rows(job.source.n_rows, job.block_size)
+        tally, reading, computing = _tried(job, start, min(start + SAMPLE_ROWS, stop))
+        tally.require_a_redshift(f"the first {tally.n_rows} rows of {config.catalog}")
+        needed = _bytes_needed(job, stop - start)
+        free = _free_bytes(output)
+        if free is not None and free < needed:
+            lacking = f"has {_size(free)} free, and about {_size(needed)} is needed"
+            raise OutputError(
+                f"the disk of {output} {lacking}",
+                "free some space or choose another --output",
+            )
+        seconds = (stop - start) * max(reading, computing) / tally.n_rows
+        return PredictionCheck(
+            findings=(
+                *_of_input(job, tally),
+                Finding("model", f"{job.predictor.name} (trained on {job.trained_on})"),
+                Finding("runs on", job.predictor.device_name),
+                Finding("reading", f"{tally.n_rows / reading:.0f} images/s"),
+                Finding("network", f"{tally.n_rows / computing:.0f} galaxies/s"),
+                Finding("output", "standard output" if output == STDOUT else output),
+                Finding("columns", ", ".join(job.layout.dtype.names or ())),
+                Finding("disk", f"{_size(needed)} needed" + _of_free(free)),
+            ),
+            n_rows=stop - start,
+            seconds=seconds,
+            notices=(*job.layout.notices, *tally.notices(), *job.predictor.notices(stop - start)),
+        )
+
+
+def _tried(job: PredictionJob, start: int, stop: int) -> tuple[Tally, float, float]:
+    """Some rows predicted; the tally, and seconds of reading and of the network."""
+    tally, begun = Tally(), time.perf_counter()
+    (block,) = job.source.blocks(max(stop - start, 1), start, stop)
+    read = time.perf_counter()
+    tally.add(job.predicted(block).facts)
+    return tally, read - begun, time.perf_counter() - read
+
+
+def _of_input(job: PredictionJob, tally: Tally) -> tuple[Finding, ...]:
+    source = job.source
+    position = f"{source.ra_column}, {source.dec_column}" if source.ra_column else "none"
+    spec = source.spec
+    return (
+        Finding("catalogue", f"{job.config.catalog}, {source.n_rows} rows"),
+        Finding("id", source.id_column or "none: rows are numbered"),
+        Finding("position", position),
+        Finding("images", f"{tally.n_redshifts} of the first {tally.n_rows} rows can be used"),
+        Finding("pixels", f"{spec.size} x {spec.size} of {spec.pixel_scale:g} arcsec, {spec.unit}"),
+        Finding("bands", " ".join(spec.bands)),
+        Finding("dust", tally.dust),
+    )
+
+
+def _bytes_needed(job: PredictionJob, n_rows: int) -> int:
+    """Of the table, and of the part file that is there until it is complete."""
+    pdf = BYTES_A_BIN * job.predictor.grid.n_bins if job.keeps_pdfs else 0
+    return 2 * n_rows * (job.layout.dtype.itemsize + pdf) + (1 << 16)
+
+
+def _free_bytes(output: str) -> int | None:
+    return None if output == STDOUT else shutil.disk_usage(Path(output).absolute().parent).free
+
+
+def _of_free(free: int | None) -> str:
+    return "" if free is None else f", {_size(free)} free"
+
+
+def _size(n_bytes: float) -> str:
+    for unit in ("B", "kB", "MB", "GB"):
+        if n_bytes < 1000:
+            return f"{n_bytes:.3g} {unit}"
+        n_bytes /= 1000
+    return f"{n_bytes:.3g} TB"
+
+
+def _spelled(seconds: float) -> str:
+    if seconds < 2 * MINUTE:
+        return f"{seconds:.0f} s"
+    return f"{seconds / MINUTE:.0f} min" if seconds < 2 * HOUR else f"{seconds / HOUR:.1f} h"
