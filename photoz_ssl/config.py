@@ -18,6 +18,7 @@ from photoz_ssl.fields import (
     argument,
     arguments,
     device_option,
+    format_option,
     number_or_auto,
     option,
     optional_argument,
@@ -306,7 +307,9 @@ class PredictConfig(Inference):
         1, "Views of a galaxy whose PDFs are averaged: 8 for all quarter turns, mirrored too."
     )
     columns: str = option("legacy", "Whose names the output's columns have.", choices=COLUMN_STYLES)
+    format: str = format_option()
     keep_columns: str = option("all", "Input columns to carry over: all, none, or A,B,C.")
+    samp: bool = option(False, "Send the finished table to TOPCAT, Aladin and their kind.")
     resume: bool = option(False, "Go on from the last finished block of an interrupted run.")
     shard: str | None = option(
         None,
@@ -319,6 +322,14 @@ class PredictConfig(Inference):
     def __post_init__(self) -> None:
         super().__post_init__()
         refuse_unless(self.views in (1, 8), "--views is 1 or 8")
+        refuse_unless(
+            self.output != "-" or self.format in ("auto", "fits"),
+            "standard output carries FITS only",
+        )
+        refuse_unless(
+            not self.samp or (self.output != "-" and self.shard is None),
+            "--samp sends a table that is a file, neither standard output nor a part",
+        )
         reproducible = "-" not in (self.catalog.partition("[")[0], self.output)
         refuse_unless(
             reproducible or not (self.resume or self.shard),
@@ -336,6 +347,7 @@ class MergeConfig:
 
     parts: tuple[str, ...] = arguments("Part files that predict --shard has written, in any order.")
     output: str = required_option("Table to write, - for stdout.", flags=("-o", "--output"))
+    format: str = format_option()
     overwrite: bool = overwrite_option()
 
 

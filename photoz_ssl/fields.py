@@ -13,9 +13,11 @@ __all__ = [
     "DEVICES",
     "INFERENCE_PRECISIONS",
     "PRECISIONS",
+    "TABLE_FORMATS",
     "argument",
     "arguments",
     "device_option",
+    "format_option",
     "number_or_auto",
     "option",
     "optional_argument",
@@ -32,6 +34,7 @@ AUTO = 0
 DEVICES = ("auto", "cpu", "cuda")
 COLUMN_STYLES = ("legacy", "sdss", "rail", "lsst")
 PRECISIONS = ("auto", "fp32", "bf16")
+TABLE_FORMATS = ("auto", "fits", "votable", "parquet", "ecsv", "qp")
 INFERENCE_PRECISIONS = (*PRECISIONS, "int8")
 
 
@@ -83,6 +86,11 @@ def optional_argument(help: str) -> Any:
 def output_option(what: str) -> Any:
     """``-o``: the file or folder that the command makes."""
     return required_option(f"{what} to write.", flags=("-o", "--output"))
+
+
+def format_option() -> Any:
+    """``--format``, of commands that write a table of redshifts."""
+    return option("auto", "Format of the table: auto goes by its suffix.", choices=TABLE_FORMATS)
 
 
 def overwrite_option() -> Any:

@@ -36,7 +36,7 @@ def choose_device(name: str) -> torch.device:
     return torch.device(name)
 
 
-IMAGES_WORTH_CONVERTING = 1000
+IMAGES_WORTH_CONVERTING = {"resnet18": 1000, "resnet50": 100}
 """From here on the seconds that converting a network for OpenVINO takes are won back."""
 
 Engine = Callable[[Tensor], NDArray[np.float32]]
@@ -154,7 +154,7 @@ def open_runtime(
     if precision == "int8":
         return _quantised_runtime(checkpoint, place)
     bfloat16 = precision == "bf16" or (precision == "auto" and place.type == "cuda")
-    many = n_images is None or n_images >= IMAGES_WORTH_CONVERTING
+    many = n_images is None or n_images >= IMAGES_WORTH_CONVERTING[checkpoint.encoder.architecture]
     by_openvino = place.type == "cpu" and bool(key) and many and has_openvino() and not bfloat16
     network = checkpoint.network().to(place).to(memory_format=torch.channels_last)
 

@@ -221,8 +221,8 @@ def _streamed_stdin() -> Iterator[Catalog]:
         elif stream.get_nrows() <= 0:
             raise CatalogError(f"{shown} has no rows", "name a table with galaxies")
         else:
-            n_rows = stream.get_nrows()
-            yield Catalog(shown, Path(), n_rows, _dtype(shown, stream), _cards(stream), stream)
+            n_rows, dtype = stream.get_nrows(), _dtype(shown, stream)
+            yield Catalog(shown, Path(), n_rows, dtype, _cards(stream, dtype), stream)
 
 
 def _require_stdin() -> None:
@@ -264,7 +264,8 @@ def _opened(shown: str, path: str, folder: Path) -> Iterator[Catalog]:
             if "[" in path:
                 raise CatalogError(f"{shown} selects no rows", "check what its brackets ask for")
             raise CatalogError(f"{shown} has no rows", "name a table with galaxies")
-        yield Catalog(shown, folder, n_rows, _dtype(shown, hdu), _cards(hdu), hdu)
+        dtype = _dtype(shown, hdu)
+        yield Catalog(shown, folder, n_rows, dtype, _cards(hdu, dtype), hdu)
 
 
 def _file_name(path: str) -> str:
@@ -396,10 +397,10 @@ def _is_scaled(form: str, kind: np.dtype[Any]) -> bool:
     return match is not None and (kind.kind == "f" or kind.itemsize != INTEGER_BYTES[match[1]])
 
 
-def _cards(hdu: Any) -> dict[str, dict[str, str]]:
+def _cards(hdu: Any, dtype: np.dtype[Any]) -> dict[str, dict[str, str]]:
     header = hdu.read_header()
     cards: dict[str, dict[str, str]] = {}
-    for number, name in enumerate(hdu.get_colnames(), start=1):
+    for number, name in enumerate(dtype.names or (), start=1):
         found = ((key, header.get(f"{key}{number}")) for key in CARDS)
         cards[name] = {key: str(value) for key, value in found if value is not None}
     return cards

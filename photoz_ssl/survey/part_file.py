@@ -26,6 +26,7 @@ from photoz_ssl.files import output_errors
 from photoz_ssl.survey.tables import Card, TableColumn
 
 __all__ = [
+    "Block",
     "Manifest",
     "Part",
     "PartWriter",

@@ -57,11 +57,6 @@ class InputStream:
         """Rows that the header promises."""
         return self._n_rows
 
-    def get_colnames(self) -> list[str]:
-        """Names of the columns."""
-        with fitsio.FITS(str(self._written(b"", 0))) as file:
-            return list(file[1].get_colnames())
-
     def read_header(self) -> Any:
         """The header, as fitsio gives it."""
         with fitsio.FITS(str(self._written(b"", 0))) as file:

@@ -139,7 +139,10 @@ class Predictor:
 
     def notices(self, n_galaxies: int) -> tuple[str, ...]:
         """What would make so many galaxies go faster, one sentence each."""
-        slow = self.runtime.device.type == "cpu" and n_galaxies >= IMAGES_WORTH_CONVERTING
+        slow = (
+            self.runtime.device.type == "cpu"
+            and n_galaxies >= IMAGES_WORTH_CONVERTING[self.checkpoint.encoder.architecture]
+        )
         if slow and not has_openvino():
             return ("pip install 'photoz-ssl[cpu]' would make the network faster on this CPU",)
         return ()

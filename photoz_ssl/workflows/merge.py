@@ -8,6 +8,7 @@ from pathlib import Path
 
 from photoz_ssl.config import MergeConfig
 from photoz_ssl.errors import PartError
+from photoz_ssl.survey.exchange.formats import format_of
 from photoz_ssl.survey.part_file import Part, read_part
 from photoz_ssl.survey.tables import STDOUT, claim_table
 from photoz_ssl.workflows.redshift_files import write_redshifts
@@ -65,7 +66,12 @@ def merge(config: MergeConfig) -> MergeReport:
     )
     _require_one_whole(parts)
     catalog = str(parts[0].manifest.job.get("catalogue", "the catalogue"))
-    tally = write_redshifts(parts, config.output, catalog, overwrite=config.overwrite)
+    kind = format_of(config.output, config.format)
+    if kind == "qp" and not parts[0].manifest.edges:
+        raise PartError(
+            "the parts hold no PDFs, which a qp file is made of", "make them with predict --pdf"
+        )
+    tally = write_redshifts(parts, config.output, catalog, kind=kind, overwrite=config.overwrite)
     return MergeReport(
         output=config.output,
         n_parts=len(parts),

@@ -11,12 +11,14 @@ from photoz_ssl.config import PredictConfig
 from photoz_ssl.errors import OutputError, PartError, PhotozError
 from photoz_ssl.files import claim_output
 from photoz_ssl.progress import Progress, Stop, Stopped, never, silent
+from photoz_ssl.survey.exchange.formats import format_of
 from photoz_ssl.survey.part_file import Part, PartWriter, create_part, read_part, require_same_job
 from photoz_ssl.survey.tables import STDOUT, claim_table
 from photoz_ssl.workflows.predicted_blocks import Pace, PredictedBlocks
 from photoz_ssl.workflows.prediction_job import PredictionJob, open_job
 from photoz_ssl.workflows.redshift_files import stream_redshifts, write_redshifts
 from photoz_ssl.workflows.redshift_tally import Tally
+from photoz_ssl.workflows.samp import send_table
 from photoz_ssl.workflows.shards import WHOLE, Shard, shard_named
 
 __all__ = ["PredictReport", "default_output", "part_path", "predict", "unfinished_part"]
@@ -111,8 +113,8 @@ def predict(
         If ``stop`` said so before the last block was done.
     """
     output = config.output or default_output(config.catalog)
-    shard = shard_named(config.shard)
-    if shard == WHOLE:
+    shard = _shard(config)
+    if shard is None:
         claim_table(output, overwrite=config.overwrite)
     else:
         claim_output(part_path(output, shard), overwrite=True)
@@ -120,16 +122,31 @@ def predict(
         if output == STDOUT:
             return _streamed(job, command_line, progress)
         path = part_path(output, shard)
-        rows = shard.rows(job.source.n_rows, job.block_size)
+        rows = (shard or WHOLE).rows(job.source.n_rows, job.block_size)
         if rows[0] == rows[1] and job.source.n_rows:
             return _report(job, str(path), Tally(), notices=("this shard has no rows",))
         with _kept_if_interrupted(path):
             part, tally, pace = _computed(job, path, rows, command_line, progress, stop)
-            if shard != WHOLE:
+            if shard is not None:
                 return _report(job, str(path), tally, pace)
-            tally = write_redshifts([part], output, config.catalog, overwrite=config.overwrite)
+            kind = format_of(output, config.format)
+            tally = write_redshifts(
+                [part], output, config.catalog, kind=kind, overwrite=config.overwrite
+            )
         path.unlink(missing_ok=True)
-        return _report(job, output, tally, pace)
+        notices = (_sent(Path(output), kind),) if config.samp else ()
+        return _report(job, output, tally, pace, notices)
+
+
+def _sent(output: Path, kind: str) -> str:
+    """Send a table by SAMP; what came of it, which is no reason to fail."""
+    if kind not in ("fits", "votable"):
+        return f"--samp sends FITS and VOTable only, so that {output} was not sent"
+    try:
+        n_receivers = send_table(output.absolute().as_uri(), output.name, kind)
+    except PhotozError as error:
+        return f"{output} was not sent: {error}"
+    return f"{output} was sent to {n_receivers} program{'s' if n_receivers > 1 else ''} by SAMP"
 
 
 def default_output(catalog: str) -> str:
@@ -151,19 +168,23 @@ def default_output(catalog: str) -> str:
     return str(path.with_name(f"{path.stem or 'catalog'}.photoz.fits"))
 
 
-def part_path(output: str, shard: Shard) -> Path:
-    """Where the rows of a shard are kept.
+def part_path(output: str, shard: Shard | None) -> Path:
+    """Where the rows of a shard, or all rows, are kept.
 
-    >>> str(part_path("out.fits", Shard(2, 8))), str(part_path("out.fits", WHOLE))
+    >>> str(part_path("out.fits", Shard(2, 8))), str(part_path("out.fits", None))
     ('out.fits.2-of-8.part', 'out.fits.part')
     """
-    which = "" if shard == WHOLE else f".{shard.number}-of-{shard.count}"
+    which = "" if shard is None else f".{shard.number}-of-{shard.count}"
     return Path(f"{output}{which}.part")
+
+
+def _shard(config: PredictConfig) -> Shard | None:
+    return None if config.shard is None else shard_named(config.shard)
 
 
 def unfinished_part(config: PredictConfig) -> Path | None:
     """Where an interrupted run has left what was done; None if it has done nothing."""
-    path = part_path(config.output or default_output(config.catalog), shard_named(config.shard))
+    path = part_path(config.output or default_output(config.catalog), _shard(config))
     return path if _has_blocks(path) else None
 
 

@@ -18,6 +18,7 @@ from photoz_ssl.files import fingerprint_of
 from photoz_ssl.redshift.estimates import summarise
 from photoz_ssl.spec import NETWORK_SIZE
 from photoz_ssl.survey.blocks import GalaxyBlock, GalaxySource
+from photoz_ssl.survey.exchange.formats import format_of
 from photoz_ssl.survey.flags import HIGH_EBV, RowFlag
 from photoz_ssl.survey.part_file import Manifest, PdfRows, pdf_rows
 from photoz_ssl.survey.sources import open_source
@@ -45,11 +46,13 @@ WITHOUT_EFFECT = frozenset(
     (
         "catalog",
         "output",
+        "format",
         "model",
         "device",
         "workers",
         "overwrite",
         "resume",
+        "samp",
         "shard",
         "dask",
         "batch_size",
@@ -111,6 +114,12 @@ class PredictionJob:
         return self.predictor.batch_size
 
     @property
+    def keeps_pdfs(self) -> bool:
+        """Whether PDFs go into the output."""
+        kind = format_of(self.config.output or "", self.config.format)
+        return self.config.pdf or kind == "qp"
+
+    @property
     def trained_on(self) -> str:
         """What the model was trained on."""
         provenance = self.predictor.checkpoint.provenance
@@ -135,7 +144,7 @@ class PredictionJob:
             columns=self.layout.columns,
             dtype=self.layout.dtype,
             cards=tuple(cards),
-            edges=tuple(grid.edges.tolist()) if self.config.pdf else (),
+            edges=tuple(grid.edges.tolist()) if self.keeps_pdfs else (),
         )
 
     def identity(self) -> dict[str, str | int]:
@@ -180,7 +189,7 @@ class PredictionJob:
             dust=self.source.dust,
             notices=self.source.notices,
         )
-        kept = pdf_rows(pdf, estimates.mode, flags) if self.config.pdf else None
+        kept = pdf_rows(pdf, estimates.mode, flags) if self.keeps_pdfs else None
         return PredictedBlock(self.layout.rows(block, estimates, flags, further), kept, facts)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -10,9 +10,10 @@ import numpy as np
 
 from photoz_ssl.files import scratch_folder
 from photoz_ssl.survey.ensembles import spool_pdfs
-from photoz_ssl.survey.part_file import Manifest, Part
+from photoz_ssl.survey.exchange.formats import TableLayout, exchange_file
+from photoz_ssl.survey.part_file import Block, Manifest, Part
 from photoz_ssl.survey.table_stream import TableStream
-from photoz_ssl.survey.tables import STDOUT, Rows, write_tables
+from photoz_ssl.survey.tables import STDOUT, Card, Rows, write_tables
 from photoz_ssl.workflows.prediction_job import PredictedBlock
 from photoz_ssl.workflows.redshift_table import DUST_CARD
 from photoz_ssl.workflows.redshift_tally import Tally
@@ -23,7 +24,9 @@ MOST_ROWS_HELD = 10_000
 """Rows that wait for the first redshift before a table without any goes down the pipe."""
 
 
-def write_redshifts(parts: Sequence[Part], output: str, catalog: str, *, overwrite: bool) -> Tally:
+def write_redshifts(
+    parts: Sequence[Part], output: str, catalog: str, *, kind: str = "fits", overwrite: bool = False
+) -> Tally:
     """Write the table of all parts, in their order; the same rows give the same bytes.
 
     Parameters
@@ -34,6 +37,8 @@ def write_redshifts(parts: Sequence[Part], output: str, catalog: str, *, overwri
         The table; ``-`` is standard output.
     catalog : str
         What the table is of, for an error.
+    kind : str
+        Its format; see `photoz_ssl.survey.exchange.formats.format_of`.
     overwrite : bool
         Whether an existing file may be replaced.
 
@@ -47,6 +52,8 @@ def write_redshifts(parts: Sequence[Part], output: str, catalog: str, *, overwri
     PhotozError
         If it cannot be written, or not one row has a redshift.
     """
+    if kind != "fits":
+        return _exchanged(parts, Path(output), catalog, kind, overwrite)
     tally, manifest = Tally(), parts[0].manifest
     with ExitStack() as stack:
         file = stack.enter_context(write_tables(output, overwrite=overwrite))
@@ -54,7 +61,7 @@ def write_redshifts(parts: Sequence[Part], output: str, catalog: str, *, overwri
         edges = np.array(manifest.edges)
         pdfs = stack.enter_context(spool_pdfs(edges, folder)) if manifest.edges else None
         table = file.table(manifest.extname, manifest.columns, manifest.dtype, manifest.cards)
-        for block in (block for part in parts for block in part.blocks()):
+        for block in _blocks(parts):
             table.append(block.rows)
             if pdfs is not None and block.pdfs is not None:
                 pdfs.append(block.pdfs["pdf"], block.pdfs["mode"], block.pdfs["flags"])
@@ -64,6 +71,32 @@ def write_redshifts(parts: Sequence[Part], output: str, catalog: str, *, overwri
         if pdfs is not None:
             pdfs.write(file)
     return tally
+
+
+def _exchanged(
+    parts: Sequence[Part], path: Path, catalog: str, kind: str, overwrite: bool
+) -> Tally:
+    """Write a table in another format; where the reddening is from has to be known first."""
+    tally, manifest = Tally(), parts[0].manifest
+    for block in _blocks(parts):
+        tally.add(block.facts)
+    tally.require_a_redshift(catalog)
+    layout = TableLayout(
+        name=manifest.extname,
+        n_rows=manifest.n_rows,
+        columns=manifest.columns,
+        dtype=manifest.dtype,
+        cards=_with_dust(manifest, tally.dust),
+        edges=np.array(manifest.edges),
+    )
+    with exchange_file(path, kind, layout, overwrite=overwrite) as writer:
+        for block in _blocks(parts):
+            writer.append(block.rows, block.pdfs)
+    return tally
+
+
+def _blocks(parts: Sequence[Part]) -> Iterator[Block]:
+    return (block for part in parts for block in part.blocks())
 
 
 def stream_redshifts(
@@ -120,10 +153,15 @@ def stream_redshifts(
 
 def _begun_stream(stream: TableStream, manifest: Manifest, dust: str) -> Rows:
     """The table's header; it goes out before all rows have told where their reddening is from."""
-    cards = [
-        (keyword, dust if keyword == DUST_CARD else value, comment)
-        for keyword, value, comment in manifest.cards
-    ]
+    cards = _with_dust(manifest, dust)
     return stream.table(
         manifest.extname, manifest.columns, manifest.dtype, cards, n_rows=manifest.n_rows
     )
+
+
+def _with_dust(manifest: Manifest, dust: str) -> list[Card]:
+    """A manifest's cards, with where the reddening is from."""
+    return [
+        (keyword, dust if keyword == DUST_CARD else value, comment)
+        for keyword, value, comment in manifest.cards
+    ]

@@ -39,18 +39,17 @@ class Shard:
 
 
 WHOLE = Shard(1, 1)
+"""All rows."""
 
 
-def shard_named(text: str | None) -> Shard:
-    """The shard that ``2/8`` names, or a task of a SLURM array by ``slurm``; None is all rows.
+def shard_named(text: str) -> Shard:
+    """The shard that ``2/8`` names, or a task of a SLURM array by ``slurm``.
 
     Raises
     ------
     ConfigError
         If it names none.
     """
-    if text is None:
-        return WHOLE
     if text == SLURM:
         return _of_slurm()
     match = re.fullmatch(r"(\d{1,9})/(\d{1,9})", text)

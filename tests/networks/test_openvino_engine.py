@@ -19,6 +19,7 @@ from photoz_ssl.networks.runtimes import IMAGES_WORTH_CONVERTING, open_runtime
 from photoz_ssl.redshift.grid import RedshiftGrid
 from photoz_ssl.spec import ImageSpec
 
+WORTH = IMAGES_WORTH_CONVERTING["resnet18"]
 TINY = replace(PRESETS["resnet18-compact"], width=0.125)
 GRID = RedshiftGrid()
 
@@ -47,7 +48,7 @@ def stamps(n: int) -> torch.Tensor:
 def test_redshifts_and_representations_are_those_of_pytorch() -> None:
     model = tiny_model()
     eager = open_runtime(model, "cpu")
-    fast = open_runtime(model, "cpu", "abc", IMAGES_WORTH_CONVERTING)
+    fast = open_runtime(model, "cpu", "abc", WORTH)
     assert (eager.name, fast.name) == ("PyTorch", "OpenVINO")
     for n in (1, 7):  # the batch may change
         mean, other = (runtime.pdf(stamps(n)) @ GRID.centres for runtime in (eager, fast))

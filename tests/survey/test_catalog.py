@@ -348,3 +348,16 @@ def test_the_folder_is_that_of_the_file(path: Path, monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(path.read_bytes())))
     with open_catalog("-") as catalog:
         assert folder(catalog) == Path()
+
+
+def test_a_column_without_a_name_is_one_like_others(tmp_path: Path) -> None:
+    path = tmp_path / "nameless.fits"
+    table = np.zeros(3, [("OBJID", "i8"), ("SIDE", "f8"), ("DEC", "f8")])
+    fitsio.write(str(path), table)
+    content = path.read_bytes()
+    card = b"TTYPE2  = 'SIDE    '"
+    assert card in content
+    path.write_bytes(content.replace(card, b"TTYPE2  = ''        "))
+    with open_catalog(str(path)) as catalog:
+        assert catalog.position_columns() == (None, None)
+        assert len(catalog.read(0, 3)) == 3

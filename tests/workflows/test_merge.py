@@ -12,6 +12,7 @@ from typing import Any
 import fitsio
 import numpy as np
 import pytest
+from astropy.table import Table
 
 from photoz_ssl.config import MergeConfig, PredictConfig
 from photoz_ssl.errors import CutoutError, OutputError, PartError
@@ -210,3 +211,20 @@ def test_the_rows_of_the_pdfs_are_those_of_the_whole_table(
     with fitsio.FITS(str(tmp_path / "merged.fits")) as file:
         n_rows = file["PHOTOZ"].get_nrows()
         np.testing.assert_array_equal(file["ANCIL"]["ROW"].read(), np.arange(n_rows))
+
+
+def test_another_format_is_chosen_by_the_suffix_and_merged_too(
+    run: Callable[..., Path], tmp_path: Path
+) -> None:
+    whole = Table.read(run("z.ecsv"), format="ascii.ecsv")
+    parts = tuple(str(run("y.ecsv", shard=f"{number}/2")) for number in (1, 2))
+    merge(MergeConfig(parts=parts, output=str(tmp_path / "y.ecsv")))
+    merged = Table.read(tmp_path / "y.ecsv", format="ascii.ecsv")
+    assert list(map(str, whole)) == list(map(str, merged))
+    assert whole.meta["DUSTMAP"].startswith("E(B-V) from the archive")
+
+
+def test_a_qp_file_needs_parts_with_pdfs(run: Callable[..., Path], tmp_path: Path) -> None:
+    part = str(run(shard="1/1", pdf=False))
+    with pytest.raises(PartError, match="hold no PDFs"):
+        merge(MergeConfig(parts=(part,), output=str(tmp_path / "z.hdf5")))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from photoz_ssl.errors import ConfigError
-from photoz_ssl.workflows.shards import WHOLE, Shard, shard_named
+from photoz_ssl.workflows.shards import Shard, shard_named
 
 
 @pytest.mark.parametrize("n_rows", [1, 7, 8, 100, 1001])
@@ -22,7 +22,6 @@ def test_shards_are_all_rows_cut_between_blocks(n_rows: int, count: int) -> None
 
 def test_a_name_is_understood() -> None:
     assert shard_named("2/8") == Shard(2, 8)
-    assert shard_named(None) == WHOLE
 
 
 @pytest.mark.parametrize("text", ["0/8", "9/8", "2", "a/b", "1/0", "-1/2", "1/2/3", ""])

@@ -19,8 +19,8 @@ from numpy.typing import NDArray
 from photoz_ssl.errors import ConfigError, PhotozError
 from photoz_ssl.extras import import_extra
 from photoz_ssl.workflows.browser.images import DroppedImages
-from photoz_ssl.workflows.browser.samp import send_table
 from photoz_ssl.workflows.browser.view import Ask, AtlasView, Range, Selection
+from photoz_ssl.workflows.samp import send_table
 
 if TYPE_CHECKING:
     from starlette.datastructures import QueryParams

@@ -11,18 +11,18 @@ from photoz_ssl.extras import import_extra
 
 __all__ = ["send_table"]
 
-MESSAGE = "table.load.fits"
 
-
-def send_table(url: str, name: str) -> int:
+def send_table(url: str, name: str, kind: str = "fits") -> int:
     """Ask every program on the SAMP hub that takes tables to load one.
 
     Parameters
     ----------
     url : str
-        Where the FITS table is.
+        Where the table is.
     name : str
         What to call it.
+    kind : {'fits', 'votable'}
+        Its format.
 
     Returns
     -------
@@ -34,16 +34,16 @@ def send_table(url: str, name: str) -> int:
     PhotozError
         If no hub runs, nobody there takes tables, or pyvo is not installed.
     """
-    samp = import_extra("pyvo.samp", extra="browse", purpose="sending by SAMP")
+    samp = import_extra("pyvo.samp", extra="samp", purpose="sending by SAMP")
     with samp.conf.set_temp("use_internet", False):  # or it would look for a public address
-        return _sent(samp, url, name)
+        return _sent(samp, url, name, f"table.load.{kind}")
 
 
-def _sent(samp: Any, url: str, name: str) -> int:
+def _sent(samp: Any, url: str, name: str, message_type: str) -> int:
     failures = (samp.SAMPHubError, samp.SAMPProxyError, OSError)
     client = samp.SAMPIntegratedClient(
-        name="photoz-ssl browse",
-        description="Galaxies that look alike",
+        name="photoz-ssl",
+        description="Redshifts and look-alikes of galaxies",
         metadata={"photoz-ssl.version": __version__},
         addr="127.0.0.1",
     )
@@ -56,9 +56,9 @@ def _sent(samp: Any, url: str, name: str) -> int:
             "no SAMP hub runs on this computer", "start TOPCAT, which brings one, and send again"
         ) from error
     try:
-        receivers = [*client.get_subscribed_clients(MESSAGE)]
+        receivers = [*client.get_subscribed_clients(message_type)]
         message = {
-            "samp.mtype": MESSAGE,
+            "samp.mtype": message_type,
             "samp.params": {"url": url, "table-id": url, "name": name},
         }
         for receiver in receivers:

@@ -1,0 +1,328 @@
+"""Galaxies a second of ``photoz-ssl predict``, from FITS cutouts to the finished table.
+
+Prints one JSON object. The baseline is the plain way, in the same run and by turns with ours: each
+cutout opened with astropy, PyTorch in float32 on 16 at a time, a table written by astropy. Ours
+includes all that the command does once its network has been converted, which it keeps for the
+next time. The cutouts hold noise: to a network all images cost the same. Then, without a network,
+cutouts a second from every kind of image source, and what share of that time merely reading the
+files' bytes takes.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import platform
+import tempfile
+import time
+import warnings
+from dataclasses import dataclass, replace
+from pathlib import Path
+from statistics import median
+
+import numpy as np
+import torch
+from astropy.io import fits
+from astropy.table import Table
+from astropy.wcs import WCS
+from numpy.typing import NDArray
+
+from photoz_ssl.config import PredictConfig, PrepareConfig
+from photoz_ssl.networks.checkpoint import (
+    Checkpoint,
+    load_checkpoint,
+    save_checkpoint,
+    shipped_model_path,
+)
+from photoz_ssl.networks.encoder import PRESETS, build_encoder
+from photoz_ssl.networks.redshift_head import RedshiftNetwork
+from photoz_ssl.redshift.grid import RedshiftGrid
+from photoz_ssl.spec import NETWORK_SIZE, ImageSpec
+from photoz_ssl.survey.archive import open_archive
+from photoz_ssl.survey.bands import BANDS, R_SF11
+from photoz_ssl.survey.sources import open_source
+from photoz_ssl.workflows.predict import predict
+from photoz_ssl.workflows.prepare import prepare
+from photoz_ssl.workflows.quantisation import calibrated
+
+SIDE = 107
+FRAME_SHAPE = (1489, 2048)
+BASELINE_BATCH = 16
+
+
+@dataclass(frozen=True)
+class Survey:
+    """A catalogue and its cutouts.
+
+    Parameters
+    ----------
+    folder : Path
+        With ``catalog.fits`` and the cutouts, one cube a galaxy.
+    n_galaxies : int
+        Its rows.
+    """
+
+    folder: Path
+    n_galaxies: int
+
+    @property
+    def catalog(self) -> Path:
+        """The catalogue."""
+        return self.folder / "catalog.fits"
+
+
+def noise(n_galaxies: int) -> NDArray[np.float32]:
+    """Images, shape (n, bands, side, side), with a galaxy in the middle, nanomaggies."""
+    shape = (n_galaxies, len(BANDS), SIDE, SIDE)
+    images = np.random.default_rng(0).normal(0, 0.03, shape).astype(np.float32)
+    images[:, :, SIDE // 2 - 2 : SIDE // 2 + 3, SIDE // 2 - 2 : SIDE // 2 + 3] += 1.0
+    return images
+
+
+def write_survey(folder: Path, n_galaxies: int) -> Survey:
+    """One FITS cube a galaxy, and the catalogue that names them."""
+    folder.mkdir()
+    for number, image in enumerate(noise(n_galaxies)):
+        header = fits.Header({"BUNIT": "nanomaggy", "BANDS": "".join(BANDS)})
+        fits.writeto(folder / f"{number}.fits", image, header)
+    columns = {
+        "OBJID": np.arange(n_galaxies),
+        "RA": np.linspace(150, 151, n_galaxies),
+        "DEC": np.full(n_galaxies, 2.0),
+        "EBV": np.full(n_galaxies, 0.03, np.float32),
+        "CUTOUT": [f"{number}.fits" for number in range(n_galaxies)],
+    }
+    Table(columns).write(folder / "catalog.fits")
+    return Survey(folder, n_galaxies)
+
+
+def plainly(survey: Survey, model: Path, n_galaxies: int, output: Path) -> float:
+    """The plain way; galaxies a second."""
+    start = time.perf_counter()
+    checkpoint = load_checkpoint(model)
+    network, rows = checkpoint.network(), Table.read(survey.catalog)[:n_galaxies]
+    assert checkpoint.grid is not None
+    first = (SIDE - NETWORK_SIZE) // 2
+    means = []
+    for place in range(0, len(rows), BASELINE_BATCH):
+        stamps = []
+        for row in rows[place : place + BASELINE_BATCH]:
+            with fits.open(survey.folder / row["CUTOUT"]) as file:
+                image = file[0].data[:, first : first + NETWORK_SIZE, first : first + NETWORK_SIZE]
+            factor = 10 ** (0.4 * R_SF11 * row["EBV"])
+            stamps.append(image * factor[:, None, None])
+        with torch.no_grad():
+            images = torch.from_numpy(np.stack(stamps).astype(np.float32))
+            pdf = torch.softmax(network(images), dim=1).numpy()
+        means.append(pdf @ checkpoint.grid.centres)
+    rows["Z_PHOT_MEAN"] = np.concatenate(means)
+    rows.write(output, overwrite=True)
+    return n_galaxies / (time.perf_counter() - start)
+
+
+def by_command(survey: Survey, model: Path, precision: str, output: Path) -> float:
+    """What the command does; galaxies a second."""
+    start = time.perf_counter()
+    config = PredictConfig(
+        catalog=str(survey.catalog),
+        model=model,
+        precision=precision,
+        device="cpu",
+        output=str(output),
+        overwrite=True,
+    )
+    predict(config)
+    return survey.n_galaxies / (time.perf_counter() - start)
+
+
+def write_resnet50(path: Path, archive: Path) -> None:
+    """The paper's network, with random weights, calibrated."""
+    grid = RedshiftGrid()
+    network = RedshiftNetwork(build_encoder(PRESETS["resnet50"], seed=0), grid.n_bins, seed=0)
+    checkpoint = Checkpoint(
+        kind="photoz",
+        spec=ImageSpec(),
+        encoder=PRESETS["resnet50"],
+        state=network.state_dict(),
+        grid=grid,
+    )
+    save_checkpoint(path, calibrated(checkpoint, open_archive(archive))[0])
+
+
+def rates_of(
+    folder: Path, model: Path, precisions: tuple[str, ...], sizes: tuple[int, int], n_rounds: int
+) -> dict[str, float]:
+    """Medians of galaxies a second, baseline and ours by turns.
+
+    Parameters
+    ----------
+    folder : Path
+        For scratch.
+    model : Path
+        The model.
+    precisions : tuple of str
+        Of ours.
+    sizes : (int, int)
+        Galaxies for the baseline, and for ours.
+    n_rounds : int
+        Turns.
+    """
+    survey, output = write_survey(folder / model.stem, max(sizes)), folder / "z.fits"
+    for precision in precisions:  # converted now, and kept
+        by_command(survey, model, precision, output)
+    found: dict[str, list[float]] = {"plain": [], **{name: [] for name in precisions}}
+    for _ in range(n_rounds):
+        found["plain"].append(plainly(survey, model, sizes[0], output))
+        for precision in precisions:
+            found[precision].append(by_command(survey, model, precision, output))
+    return {name: round(median(rates), 1) for name, rates in found.items()}
+
+
+def image_sources(folder: Path, n_galaxies: int) -> dict[str, PredictConfig]:
+    """The same galaxies in every kind of image source that `predict` knows."""
+    survey, images = write_survey(folder / "cubes", n_galaxies), noise(n_galaxies)
+    plain = PredictConfig(catalog=str(survey.catalog))
+    for name in ("hdus", "bands", "gz"):
+        (folder / name).mkdir()
+    for number, image in enumerate(images):
+        planes = [
+            fits.ImageHDU(plane, fits.Header({"BUNIT": "nanomaggy", "BAND": band}), name=band)
+            for band, plane in zip(BANDS, image, strict=True)
+        ]
+        fits.HDUList([fits.PrimaryHDU(), *planes]).writeto(folder / "hdus" / f"{number}.fits")
+        for band, plane in zip(BANDS, planes, strict=True):
+            single = fits.PrimaryHDU(plane.data, plane.header)
+            single.writeto(folder / "bands" / f"{number}-{band}.fits")
+        header = fits.Header({"BUNIT": "nanomaggy", "BANDS": "".join(BANDS)})
+        fits.writeto(folder / "gz" / f"{number}.fits.gz", image, header)
+    table = Table.read(survey.catalog)
+    del table["CUTOUT"]
+    first = (SIDE - NETWORK_SIZE) // 2
+    table["IMAGE"] = images[..., first : first + NETWORK_SIZE, first : first + NETWORK_SIZE]
+    table["IMAGE"].unit = "nanomaggy"
+    table.write(folder / "column.fits")
+    prepare(PrepareConfig(catalog=str(survey.catalog), output=folder / "survey.h5"))
+    frames, catalog = write_frames(folder / "frames", n_galaxies)
+    return {
+        "cube a galaxy": plain,
+        "HDU a band": replace(plain, cutouts=f"{folder}/hdus/{{OBJID}}.fits"),
+        "file a band": replace(plain, cutouts=f"{folder}/bands/{{OBJID}}-{{band}}.fits"),
+        "cube.gz a galaxy": replace(plain, cutouts=f"{folder}/gz/{{OBJID}}.fits.gz"),
+        "image column": PredictConfig(catalog=str(folder / "column.fits")),
+        "archive": PredictConfig(catalog=str(folder / "survey.h5")),
+        "frames": PredictConfig(catalog=str(catalog), frames=frames),
+    }
+
+
+def write_frames(folder: Path, n_galaxies: int) -> tuple[Path, Path]:
+    """A field in five frames of SDSS's size, compressed, and galaxies all over it."""
+    folder.mkdir()
+    wcs = WCS(naxis=2)
+    wcs.wcs.ctype, wcs.wcs.crval, wcs.wcs.crpix = ["RA---TAN", "DEC--TAN"], [150, 2], [1024, 745]
+    wcs.wcs.cdelt = [-0.396 / 3600, 0.396 / 3600]
+    generator = np.random.default_rng(1)
+    for band in BANDS:
+        header = wcs.to_header()
+        header["BUNIT"] = "nanomaggy"
+        image = generator.normal(0, 0.03, FRAME_SHAPE).astype(np.float32)
+        fits.writeto(folder / f"frame-{band}-000001-1-0001.fits.gz", image, header)
+    x, y = (generator.uniform(80, side - 80, n_galaxies) for side in FRAME_SHAPE[::-1])
+    ra, dec = wcs.wcs_pix2world(x, y, 0)
+    columns = {
+        "OBJID": np.arange(n_galaxies),
+        "RA": ra,
+        "DEC": dec,
+        "EBV": np.full(n_galaxies, 0.03),
+    }
+    Table(columns).write(folder / "catalog.fits")
+    return folder, folder / "catalog.fits"
+
+
+def reading(config: PredictConfig, n_galaxies: int) -> dict[str, float]:
+    """Cutouts a second without a network; and the share that reading bytes alone takes."""
+    start = time.perf_counter()
+    with open_source(config.catalog, config, size=NETWORK_SIZE) as source:
+        n_usable = sum(int(block.usable.sum()) for block in source.blocks(256))
+    seconds = time.perf_counter() - start
+    if n_usable != n_galaxies:
+        raise SystemExit(f"only {n_usable} of {n_galaxies} images of {config} are usable")
+    start = time.perf_counter()
+    for path in files_of(config):
+        path.read_bytes()
+    bare = time.perf_counter() - start
+    return {
+        "cutouts_a_second": round(n_galaxies / seconds),
+        "fraction_of_reading_bytes": round(bare / seconds, 3),
+    }
+
+
+def files_of(config: PredictConfig) -> list[Path]:
+    """The files that a source reads images from."""
+    if config.frames is not None:
+        return sorted(config.frames.glob("frame-*"))
+    if config.cutouts is not None:
+        return sorted(Path(config.cutouts).parent.iterdir())
+    catalog = Path(config.catalog)
+    return sorted(catalog.parent.glob("*.fits")) if catalog.name == "catalog.fits" else [catalog]
+
+
+def main() -> None:
+    """Measure and print."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--device", default="cpu", choices=("cpu", "cuda"), help="cpu is measured")
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--galaxies", type=int, default=2000, help="for the model that ships")
+    parser.add_argument("--resnet50-galaxies", type=int, default=600)
+    parser.add_argument("--baseline-galaxies", type=int, default=64, help="for the ResNet-50")
+    options = parser.parse_args()
+    warnings.simplefilter("ignore")
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        sources = image_sources(folder, 300)
+        resnet50 = folder / "resnet50.safetensors"
+        write_resnet50(resnet50, folder / "survey.h5")
+        sizes = (options.baseline_galaxies, options.resnet50_galaxies)
+        large = rates_of(folder, resnet50, ("fp32", "int8"), sizes, options.rounds)
+        small = rates_of(
+            folder,
+            shipped_model_path("photoz"),
+            ("fp32", "int8"),
+            (options.galaxies // 4, options.galaxies),
+            options.rounds,
+        )
+        result = {
+            "benchmark": "predict",
+            "machine": {
+                "processor": platform.processor() or platform.machine(),
+                "cores": os.cpu_count(),
+                "load": round(os.getloadavg()[0], 1),
+                "threads": torch.get_num_threads(),
+                "torch": torch.__version__,
+                "device": "cpu",
+            },
+            "baseline": "a cutout at a time by astropy, PyTorch in float32, batches of 16",
+            "galaxies_a_second": {"resnet50": large, "shipped": small},
+            "ratios": ratios(large, small),
+            "reading": {kind: reading(config, 300) for kind, config in sources.items()},
+        }
+    print(json.dumps(result))
+
+
+def over(rates: dict[str, float], name: str) -> float:
+    """One of the rates over that of the plain way."""
+    return round(rates[name] / rates["plain"], 2)
+
+
+def ratios(large: dict[str, float], small: dict[str, float]) -> dict[str, float]:
+    """Ours over the plain way."""
+    return {
+        "resnet50_fp32": over(large, "fp32"),
+        "resnet50_int8": over(large, "int8"),
+        "shipped": over(small, "fp32"),
+        "shipped_int8": over(small, "int8"),
+    }
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,1 @@
+"""Tables in formats other than FITS, written in blocks of rows."""

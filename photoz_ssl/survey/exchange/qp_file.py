@@ -1,0 +1,57 @@
+"""The HDF5 file that LSST DESC's ``qp`` reads: PDFs as histograms, the table beside them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import h5py
+import numpy as np
+from numpy.typing import NDArray
+
+from photoz_ssl.files import DeferredWrites
+from photoz_ssl.survey.part_file import PdfRows
+
+if TYPE_CHECKING:
+    from photoz_ssl.survey.exchange.formats import TableLayout
+
+__all__ = ["QpWriter"]
+
+
+class QpWriter:
+    """Fills ``data/pdfs`` with densities, and ``ancil`` with the table's columns."""
+
+    def __init__(self, path: Path, layout: TableLayout) -> None:
+        self._disk = DeferredWrites(path)
+        self._file = h5py.File(self._disk, "w")
+        self._layout, self._done = layout, 0
+        n_bins = len(layout.edges) - 1
+        self._file["meta/pdf_name"] = np.array([b"hist"])
+        self._file["meta/pdf_version"] = np.array([0])
+        self._file["meta/bins"] = layout.edges[np.newaxis]
+        self._file.create_dataset("data/pdfs", (layout.n_rows, n_bins), "f4")
+        for column in layout.scalar_columns:
+            dataset = self._file.create_dataset(
+                f"ancil/{column.name}", (layout.n_rows,), layout.dtype[column.name]
+            )
+            told = {"unit": column.unit, "ucd": column.ucd, "description": column.description}
+            dataset.attrs.update({key: text for key, text in told.items() if text})
+        self._file.create_dataset("ancil/zmode", (layout.n_rows,), "f8")
+        for keyword, value, _ in layout.cards:
+            self._file.attrs[keyword] = value
+
+    def append(self, rows: NDArray[np.void], pdfs: PdfRows | None) -> None:
+        """Write the next rows and their PDFs."""
+        assert pdfs is not None
+        place = slice(self._done, self._done + len(rows))
+        self._file["data/pdfs"][place] = pdfs["pdf"] / np.diff(self._layout.edges)
+        self._file["ancil/zmode"][place] = pdfs["mode"]
+        for column in self._layout.scalar_columns:
+            self._file[f"ancil/{column.name}"][place] = rows[column.name]
+        self._done += len(rows)
+        self._disk.check()
+
+    def close(self) -> None:
+        """Write what HDF5 still holds back."""
+        self._file.close()
+        self._disk.__exit__(None, None, None)

@@ -1,0 +1,58 @@
+"""Values of a table as text."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from astropy.table import Column, Table
+from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    from photoz_ssl.survey.exchange.formats import TableLayout
+
+__all__ = ["described_table", "text_rows"]
+
+
+def described_table(layout: TableLayout, n_rows: int = 0) -> Table:
+    """A table of astropy's with the layout's columns, units and descriptions, and no values."""
+    table = Table()
+    for column in layout.scalar_columns:
+        kind = layout.dtype[column.name]
+        kind = np.dtype(f"U{kind.itemsize}") if kind.kind == "S" else kind
+        meta = {"ucd": column.ucd} if column.ucd else {}
+        table[column.name] = Column(
+            np.zeros(n_rows, kind),
+            unit=column.unit or None,
+            description=column.description or None,
+            meta=meta,
+        )
+    table.meta = {keyword: value for keyword, value, _ in layout.cards}
+    return table
+
+
+def text_rows(
+    layout: TableLayout, rows: NDArray[np.void], spelling: Mapping[str, str] | None = None
+) -> Iterator[tuple[str, ...]]:
+    """Rows as words, numbers with as many digits as tell them from their neighbours.
+
+    Parameters
+    ----------
+    layout : TableLayout
+        Their columns.
+    rows : structured ndarray, shape (n,)
+        The rows.
+    spelling : mapping of str to str, optional
+        Other words for Python's ``nan``, ``inf``, ``-inf``, ``True`` and ``False``.
+    """
+    columns = [_words(rows[column.name], spelling or {}) for column in layout.scalar_columns]
+    return zip(*columns, strict=True)
+
+
+def _words(values: NDArray[Any], spelling: Mapping[str, str]) -> list[str]:
+    if values.dtype.kind == "S":
+        return [value.decode("ascii", "replace").rstrip() for value in values.tolist()]
+    numbers = values if values.dtype.kind == "f" else values.tolist()  # float32 in its own digits
+    words = (str(number) for number in numbers)
+    return [spelling.get(word, word) for word in words]

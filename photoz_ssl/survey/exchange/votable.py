@@ -1,0 +1,64 @@
+"""VOTable 1.4 (IVOA), its rows as text."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+from typing import TYPE_CHECKING
+from xml.sax.saxutils import escape
+
+import numpy as np
+from astropy.io.votable import from_table
+from astropy.io.votable.tree import Info, VOTableFile
+from numpy.typing import NDArray
+
+from photoz_ssl.survey.exchange.text import described_table, text_rows
+from photoz_ssl.survey.part_file import PdfRows
+
+if TYPE_CHECKING:
+    from photoz_ssl.survey.exchange.formats import TableLayout
+
+__all__ = ["VotableWriter", "votable_frame"]
+
+FIRST_ROW, LAST_ROW = "<TR>", "</TR>"
+SPELLING = {"nan": "NaN", "inf": "+Inf", "-inf": "-Inf", "True": "true", "False": "false"}
+
+
+class VotableWriter:
+    """Writes rows between what astropy writes before and behind them."""
+
+    def __init__(self, path: Path, layout: TableLayout) -> None:
+        self._layout = layout
+        before, self._behind = votable_frame(layout)
+        self._file = path.open("w", encoding="utf-8")
+        self._file.write(before)
+
+    def append(self, rows: NDArray[np.void], pdfs: PdfRows | None) -> None:
+        """Write the next rows."""
+        for row in text_rows(self._layout, rows, SPELLING):
+            cells = "".join(f"<TD>{escape(word)}</TD>" for word in row)
+            self._file.write(f"{FIRST_ROW}{cells}{LAST_ROW}\n")
+
+    def close(self) -> None:
+        """Write the end of the document and close the file."""
+        self._file.write(self._behind)
+        self._file.close()
+
+
+def votable_frame(layout: TableLayout) -> tuple[str, str]:
+    """What stands before the first row of a VOTable, and behind the last."""
+    table = described_table(layout, n_rows=1)
+    table.meta = {}
+    document: VOTableFile = from_table(table, table_id=layout.name)
+    (resource,) = document.resources
+    resource.infos.extend(
+        Info(name=keyword, value=str(value)) for keyword, value, _ in layout.cards
+    )
+    by_name = {column.name: column for column in layout.columns}
+    for field in resource.tables[0].fields:
+        field.ucd = by_name[field.name].ucd or None
+    stream = io.BytesIO()
+    document.to_xml(stream, tabledata_format="tabledata")
+    text = stream.getvalue().decode("utf-8")
+    text = text.replace('datatype="bit"', 'datatype="boolean"')  # astropy's choice for truth values
+    return text[: text.index(FIRST_ROW)], text[text.rindex(LAST_ROW) + len(LAST_ROW) :]

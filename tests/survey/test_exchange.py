@@ -1,0 +1,168 @@
+"""Other formats than FITS: what is written is read back by the libraries of those formats."""
+
+from __future__ import annotations
+
+import io
+import subprocess
+from pathlib import Path
+
+import astropy.units as u
+import numpy as np
+import pytest
+from astropy.io.votable import parse
+from astropy.table import Table
+from numpy.typing import NDArray
+
+from photoz_ssl.errors import OutputError
+from photoz_ssl.survey.exchange.formats import TableLayout, exchange_file, format_of
+from photoz_ssl.survey.part_file import PdfRows, pdf_rows
+from photoz_ssl.survey.tables import TableColumn
+
+KINDS = [
+    ("OBJID", "<i8"),
+    ("NAME", "S8"),
+    ("RA", "<f8"),
+    ("OK", "?"),
+    ("Z", "<f4"),
+    ("V", "<f4", (3,)),
+]
+DTYPE = np.dtype(KINDS)
+EDGES = np.linspace(0, 0.4, 181)
+COLUMNS = (
+    TableColumn("OBJID", "", "meta.id;meta.main", "Id"),
+    TableColumn("NAME", "", "meta.id", 'A name with <, & and "quotes", too'),
+    TableColumn("RA", "deg", "pos.eq.ra;meta.main", "Right ascension"),
+    TableColumn("OK"),
+    TableColumn("Z", "", "src.redshift.phot", "A redshift"),
+    TableColumn("V"),
+)
+N = 100
+
+
+def rows() -> NDArray[np.void]:
+    table = np.zeros(N, DTYPE)
+    generator = np.random.default_rng(0)
+    table["OBJID"] = 2**60 + np.arange(N)
+    table["NAME"] = [[b"a", b"b <&>", b'c,"d"', b""][number % 4] for number in range(N)]
+    table["RA"], table["Z"] = generator.uniform(0, 360, N), generator.uniform(0, 0.4, N)
+    table["OK"] = np.arange(N) % 2 == 0
+    table["Z"][7] = np.nan
+    return table
+
+
+def pdfs() -> PdfRows:
+    pdf = np.random.default_rng(1).dirichlet(np.ones(180), N)
+    return pdf_rows(pdf, EDGES[pdf.argmax(axis=1)], np.zeros(N, np.int32))
+
+
+def write(path: Path, kind: str) -> Path:
+    layout = TableLayout(
+        name="PHOTOZ",
+        n_rows=N,
+        columns=COLUMNS,
+        dtype=DTYPE,
+        cards=[("MODEL", "ours <1>", ""), ("ZGRIDN", 180, "")],
+        edges=EDGES,
+    )
+    with exchange_file(path, kind, layout) as writer:
+        for start in range(0, N, 30):
+            writer.append(rows()[start : start + 30], pdfs()[start : start + 30])
+    return path
+
+
+def require_the_rows(table: Table) -> None:
+    expected = rows()
+    assert table.colnames == ["OBJID", "NAME", "RA", "OK", "Z"]
+    for name in ("OBJID", "RA", "OK"):
+        np.testing.assert_array_equal(np.asarray(table[name]), expected[name])
+    z = np.ma.filled(np.ma.asarray(table["Z"]).astype(np.float32), np.nan)
+    np.testing.assert_array_equal(z, expected["Z"])
+    names = np.ma.filled(np.ma.asarray(table["NAME"]).astype(str), "")
+    assert names.tolist() == [name.decode() for name in expected["NAME"].tolist()]
+
+
+def test_ecsv_is_read_by_astropy(tmp_path: Path) -> None:
+    table = Table.read(write(tmp_path / "z.ecsv", "ecsv"), format="ascii.ecsv")
+    require_the_rows(table)
+    assert table["RA"].unit == u.deg
+    assert table["Z"].description == "A redshift"
+    assert table["Z"].meta["ucd"] == "src.redshift.phot"
+    assert table.meta["MODEL"] == "ours <1>"
+
+
+def test_votable_is_read_by_astropy(tmp_path: Path) -> None:
+    document = parse(write(tmp_path / "z.vot", "votable"), verify="exception")
+    require_the_rows(document.get_first_table().to_table())
+    fields = {field.name: field for field in document.get_first_table().fields}
+    assert fields["RA"].unit == u.deg
+    assert fields["RA"].ucd == "pos.eq.ra;meta.main"
+    assert fields["NAME"].description == COLUMNS[1].description
+    assert ("MODEL", "ours <1>") in [(i.name, i.value) for i in document.resources[0].infos]
+
+
+def test_votable_is_read_by_stilts(tmp_path: Path) -> None:
+    path = write(tmp_path / "z.vot", "votable")
+    command = ["stilts", "tpipe", f"in={path}", "ifmt=votable", "ofmt=csv", "out=-"]
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, check=True)
+    except FileNotFoundError:
+        pytest.skip("stilts is not installed")
+    require_the_rows(_with_types(done.stdout))
+
+
+def _with_types(text: str) -> Table:
+    table = Table.read(
+        text, format="ascii.csv", converters={"OK": [str]}, fill_values=[("", "0", "Z")]
+    )
+    table["OK"] = [word == "true" for word in table["OK"]]
+    return table
+
+
+def test_parquet_is_read_by_pyarrow_with_a_votable_inside(tmp_path: Path) -> None:
+    parquet = pytest.importorskip("pyarrow.parquet", reason="pyarrow is not installed")
+    file = parquet.ParquetFile(write(tmp_path / "z.parquet", "parquet"))
+    table = file.read()
+    assert table.num_rows == N
+    require_the_rows(Table({name: table[name].to_numpy() for name in table.column_names}))
+    assert table.schema.field("RA").metadata[b"unit"] == b"deg"
+    metadata = file.schema_arrow.metadata
+    assert metadata[b"IVOA.VOTable-Parquet.version"] == b"1.0"
+    inside = parse(io.BytesIO(metadata[b"IVOA.VOTable-Parquet.content"]))
+    names = [field.name for field in inside.get_first_table().fields]
+    assert names == table.column_names
+
+
+def test_qp_reads_the_pdfs_and_the_table_beside_them(tmp_path: Path) -> None:
+    qp = pytest.importorskip("qp", reason="qp is not installed")
+    ensemble = qp.read(str(write(tmp_path / "z.hdf5", "qp")))
+    expected = pdfs()["pdf"] @ ((EDGES[1:] + EDGES[:-1]) / 2)
+    np.testing.assert_allclose(np.ravel(ensemble.mean()), expected, atol=1e-6)
+    np.testing.assert_array_equal(ensemble.ancil["OBJID"], rows()["OBJID"])
+
+
+@pytest.mark.parametrize("kind", ["ecsv", "votable", "parquet", "qp"])
+def test_an_existing_file_is_left_alone_and_a_failure_leaves_none(
+    kind: str, tmp_path: Path
+) -> None:
+    path = tmp_path / "z"
+    path.write_text("precious")
+    with pytest.raises(OutputError, match="exists already"):
+        write(path, kind)
+    assert path.read_text() == "precious"
+
+
+@pytest.mark.parametrize(
+    ("output", "chosen", "expected"),
+    [
+        ("a.fits", "auto", "fits"),
+        ("a.XML", "auto", "votable"),
+        ("a.pq", "auto", "parquet"),
+        ("a.ecsv", "fits", "fits"),
+        ("a", "qp", "qp"),
+        ("-", "auto", "fits"),
+    ],
+)
+def test_the_suffix_names_the_format_unless_an_option_does(
+    output: str, chosen: str, expected: str
+) -> None:
+    assert format_of(output, chosen) == expected
