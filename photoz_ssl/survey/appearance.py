@@ -84,7 +84,7 @@ def _noise(light: Floats) -> Floats:
     """Standard deviation of a pixel, from differences of neighbours, shape (n, bands)."""
     steps = np.abs(np.diff(light[..., ::2, :], axis=-1))
     deviation = GAUSSIAN / np.sqrt(2) * np.median(steps, axis=(-2, -1))
-    return np.asarray(np.maximum(deviation, FAINTEST))
+    return np.asarray(np.maximum(deviation, FAINTEST), np.float32)
 
 
 def _grain(light: Floats) -> Floats:
@@ -145,11 +145,11 @@ def _whole(signal: Floats) -> Floats:
     middle_y = (bright * y).sum(axis=(-2, -1)) / weight
     middle_x = (bright * x).sum(axis=(-2, -1)) / weight
     spread = (bright * radius).sum(axis=(-2, -1)) / weight
-    compressed = np.arcsinh(signal).reshape(*signal.shape[:2], -1)
+    compressed = np.arcsinh(signal[:, 1:4]).reshape(len(signal), 3, -1)
     compressed = compressed - compressed.mean(axis=-1, keepdims=True)
     norm = np.sqrt((compressed**2).sum(axis=-1)) + FAINTEST
-    alike = np.einsum("nbp,ncp->nbc", compressed, compressed) / (norm[:, :, None] * norm[:, None])
-    pairs = alike[:, [1, 2], [2, 3]].min(axis=-1)
+    alike = compressed @ compressed.transpose(0, 2, 1) / (norm[:, :, None] * norm[:, None])
+    pairs = alike[:, [0, 1], [1, 2]].min(axis=-1)
     return np.stack(
         [
             np.log10(np.hypot(middle_y, middle_x) + 0.1),
