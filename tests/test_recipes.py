@@ -48,6 +48,7 @@ PUBLISHED: dict[str, dict[str, Any]] = {
 }
 CONFIGS = {"pretrain": PretrainConfig, "finetune": FinetuneConfig}
 FREE = {"archive", "output", "recipe", "seed", "device", "precision", "resume", "overwrite"}
+FREE |= {"calibrate"}  # what is made of the finished model besides
 
 
 @pytest.mark.parametrize("command", CONFIGS)

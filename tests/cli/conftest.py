@@ -82,11 +82,22 @@ class Browsed:
     samp_lock: Path
 
 
+def heed_ctrl_c() -> None:
+    """Do not ignore SIGINT because the parent does, as one in the background may."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 def start_browse(samp_lock: Path, *arguments: object) -> tuple[subprocess.Popen[str], str, str]:
     """Start the command; gives its process, its address and what it said until then."""
     environment = {**os.environ, "SAMP_HUB": f"std-lockurl:{samp_lock.as_uri()}"}
     command = [sys.executable, "-m", "photoz_ssl", "browse", *map(str, arguments), "--no-open"]
-    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=environment)
+    process = subprocess.Popen(
+        command,
+        stderr=subprocess.PIPE,
+        text=True,
+        env=environment,
+        preexec_fn=heed_ctrl_c,
+    )
     told = ""
     for line in process.stderr or ():
         told += line
