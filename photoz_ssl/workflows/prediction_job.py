@@ -20,7 +20,7 @@ from photoz_ssl.spec import NETWORK_SIZE
 from photoz_ssl.survey.blocks import GalaxyBlock, GalaxySource
 from photoz_ssl.survey.exchange.formats import format_of
 from photoz_ssl.survey.flags import HIGH_EBV, RowFlag
-from photoz_ssl.survey.part_file import Manifest, PdfRows, pdf_rows
+from photoz_ssl.survey.manifest import Manifest, PdfRows, pdf_rows
 from photoz_ssl.survey.sources import open_source
 from photoz_ssl.workflows.evidence import (
     EVIDENCE_COLUMNS,
@@ -71,7 +71,7 @@ class PredictedBlock:
     rows : structured ndarray, shape (n,)
         Rows of the table.
     pdfs : structured ndarray, shape (n,), optional
-        Their `photoz_ssl.survey.part_file.pdf_rows`, where PDFs are asked for.
+        Their `photoz_ssl.survey.manifest.pdf_rows`, where PDFs are asked for.
     facts : dict
         See `photoz_ssl.workflows.redshift_tally.facts_of`.
     """

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from photoz_ssl.errors import OutputError
 from photoz_ssl.survey.exchange.formats import TableLayout, exchange_file, format_of
-from photoz_ssl.survey.part_file import PdfRows, pdf_rows
+from photoz_ssl.survey.manifest import PdfRows, pdf_rows
 from photoz_ssl.survey.tables import TableColumn
 
 KINDS = [

@@ -17,7 +17,7 @@ from photoz_ssl.survey.exchange.ecsv import EcsvWriter
 from photoz_ssl.survey.exchange.parquet import ParquetWriter
 from photoz_ssl.survey.exchange.qp_file import QpWriter
 from photoz_ssl.survey.exchange.votable import VotableWriter
-from photoz_ssl.survey.part_file import PdfRows
+from photoz_ssl.survey.manifest import PdfRows
 from photoz_ssl.survey.tables import Card, TableColumn
 
 __all__ = ["ExchangeWriter", "TableLayout", "exchange_file", "format_of"]
@@ -42,7 +42,7 @@ class ExchangeWriter(Protocol):
 
 @dataclass(frozen=True, kw_only=True)
 class TableLayout:
-    """What a table is; see `photoz_ssl.survey.part_file.Manifest`.
+    """What a table is; see `photoz_ssl.survey.manifest.Manifest`.
 
     Parameters
     ----------

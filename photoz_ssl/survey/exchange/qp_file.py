@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from photoz_ssl.files import DeferredWrites
-from photoz_ssl.survey.part_file import PdfRows
+from photoz_ssl.survey.manifest import PdfRows
 
 if TYPE_CHECKING:
     from photoz_ssl.survey.exchange.formats import TableLayout

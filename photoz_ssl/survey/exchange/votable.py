@@ -13,7 +13,7 @@ from astropy.io.votable.tree import Info, VOTableFile
 from numpy.typing import NDArray
 
 from photoz_ssl.survey.exchange.text import described_table, text_rows
-from photoz_ssl.survey.part_file import PdfRows
+from photoz_ssl.survey.manifest import PdfRows
 
 if TYPE_CHECKING:
     from photoz_ssl.survey.exchange.formats import TableLayout
