@@ -137,10 +137,14 @@ class QuantisedEngine:
         The network.
     output : {'features', 'logits'}
         Which output.
+    shapes : ((int, int, int), int)
+        Bands, height and width of an image, and the output's length.
     """
 
-    def __init__(self, quantised: Quantised, output: str) -> None:
-        self._quantised, self._output = quantised, output
+    def __init__(
+        self, quantised: Quantised, output: str, shapes: tuple[tuple[int, int, int], int]
+    ) -> None:
+        self._quantised, self._output, self._shapes = quantised, output, shapes
         self._compiled: Any = None
 
     def __call__(self, images: Tensor) -> NDArray[np.float32]:
@@ -162,12 +166,20 @@ class QuantisedEngine:
         weights = np.frombuffer(self._quantised.weights, np.uint8)
         try:
             model = core.read_model(self._quantised.description, openvino.Tensor(weights))
-            names = {name for output in model.outputs for name in output.names}
-            if len(model.inputs) != 1 or self._output not in names:
-                raise _damaged(f"it gives no {self._output}")
+            self._require_shapes(model)
             return core.compile_model(model, "CPU", cpu_settings())
         except RuntimeError as error:
             raise _damaged("OpenVINO refuses it") from error
+
+    def _require_shapes(self, model: Any) -> None:
+        """Refuse a network that takes other images, or gives something else than it should."""
+        image, length = self._shapes
+        taken = [list(port.get_partial_shape()) for port in model.inputs]
+        given = {name: port.get_partial_shape() for port in model.outputs for name in port.names}
+        if [shape[1:] for shape in taken] != [list(image)]:
+            raise _damaged(f"it does not take images of {' x '.join(map(str, image))}")
+        if self._output not in given or list(given[self._output])[1:] != [length]:
+            raise _damaged(f"it does not give {length} {self._output}")
 
 
 class _BothOutputs(nn.Module):

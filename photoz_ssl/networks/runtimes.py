@@ -185,12 +185,15 @@ def _quantised_runtime(checkpoint: Checkpoint, place: torch.device) -> Runtime:
         )
     with torch.device("meta"):
         encoder = build_encoder(checkpoint.encoder)
-    has_head = checkpoint.grid is not None
+    spec, grid = checkpoint.spec, checkpoint.grid
+    image = (len(spec.bands), spec.network_size, spec.network_size)
     return Runtime(
         name="OpenVINO in int8",
         device=place,
-        features=QuantisedEngine(checkpoint.quantised, "features"),
-        logits=QuantisedEngine(checkpoint.quantised, "logits") if has_head else None,
+        features=QuantisedEngine(checkpoint.quantised, "features", (image, encoder.feature_size)),
+        logits=(
+            QuantisedEngine(checkpoint.quantised, "logits", (image, grid.n_bins)) if grid else None
+        ),
         calibration=checkpoint.calibration or Calibration(),
         feature_size=encoder.feature_size,
     )

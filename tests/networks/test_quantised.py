@@ -26,6 +26,7 @@ if not openvino_engine.has_openvino():
 
 TINY = replace(PRESETS["resnet18-compact"], width=0.125)
 GRID = RedshiftGrid()
+IMAGE = (5, 64, 64)
 
 
 @pytest.fixture(scope="module")
@@ -73,7 +74,8 @@ def test_a_model_file_brings_it_and_gives_the_same_bytes(
 
 def test_an_encoder_has_features_alone(images: Tensor) -> None:
     encoder = build_encoder(TINY, seed=1).eval()
-    engine = QuantisedEngine(quantise(encoder, images), "features")
+    shapes = (IMAGE, encoder.feature_size)
+    engine = QuantisedEngine(quantise(encoder, images), "features", shapes)
     assert engine(images).shape == (32, encoder.feature_size)
 
 
@@ -120,6 +122,23 @@ def test_half_of_it_is_refused(model: Checkpoint) -> None:
 def test_what_openvino_refuses_is_one_sentence(model: Checkpoint, images: Tensor) -> None:
     assert model.quantised is not None
     description = model.quantised.description.replace(b'port id="0"', b'port id="77"', 3)
-    engine = QuantisedEngine(replace(model.quantised, description=description), "logits")
+    engine = QuantisedEngine(
+        replace(model.quantised, description=description), "logits", (IMAGE, GRID.n_bins)
+    )
     with pytest.raises(CheckpointError, match="OpenVINO refuses it"):
         engine(images)
+
+
+@pytest.mark.parametrize(
+    ("image", "length", "reason"),
+    [
+        ((5, 64, 32), 180, "does not take images of 5 x 64 x 32"),
+        (IMAGE, 7, "does not give 7 logits"),
+    ],
+)
+def test_a_network_of_other_shapes_is_refused(
+    image: tuple[int, int, int], length: int, reason: str, model: Checkpoint, images: Tensor
+) -> None:
+    assert model.quantised is not None
+    with pytest.raises(CheckpointError, match=reason):
+        QuantisedEngine(model.quantised, "logits", (image, length))(images)
