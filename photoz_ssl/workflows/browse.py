@@ -59,7 +59,7 @@ class BrowseReport:
     def summary(self) -> str:
         """One line: what is served, where, and how it ends."""
         return (
-            f"photoz-ssl: {self.n_galaxies} galaxies of {self.atlas} → {self.url}; Ctrl-C ends it"
+            f"photoz-ssl: {self.n_galaxies} galaxies of {self.atlas}; Ctrl-C ends it → {self.url}"
         )
 
 

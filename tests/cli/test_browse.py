@@ -77,7 +77,7 @@ def atlas(browsed: Any) -> Any:
 
 def test_the_command_says_what_it_serves(browsed: Any) -> None:
     assert browsed.told.startswith("photoz-ssl: 24 galaxies of ")
-    assert browsed.told.endswith("; Ctrl-C ends it\n")
+    assert browsed.told.endswith(f"; Ctrl-C ends it → {browsed.url}\n")
 
 
 def test_the_page_knows_its_atlas(caller: Caller, atlas: Any) -> None:
