@@ -7,6 +7,7 @@ a default are the command's arguments or required options. Nothing here touches 
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -26,6 +27,7 @@ from photoz_ssl.fields import (
     overwrite_option,
     refuse_unless,
     required_option,
+    spelled_option,
     workers_option,
 )
 from photoz_ssl.recipes import RECIPES
@@ -288,6 +290,9 @@ class LabelEfficiencyConfig(SupervisedConfig):
         refuse_unless(self.n_seeds > 0, "--seeds must be positive")
 
 
+PDF_FORMS = r"none|hist|quantiles:([2-9]|[1-9][0-9]{1,2})"
+
+
 @dataclass(frozen=True, kw_only=True)
 class PredictConfig(Inference):
     """Options of ``photoz-ssl predict``."""
@@ -299,7 +304,13 @@ class PredictConfig(Inference):
     model: Path | None = option(
         None, "Model file, or published NAME.pth.tar [default: the one that ships]."
     )
-    pdf: bool = option(False, "Add the PDFs as HDUs in the layout of qp.")
+    pdf: str = spelled_option(
+        "none",
+        "Add the PDFs in the layout of qp: hist, which --pdf alone means, quantiles:20, or none.",
+        pattern=PDF_FORMS,
+        spelled="hist, quantiles:20 (from 2 to 999) or none",
+        bare="hist",
+    )
     neighbours: Path | None = option(
         None, "Atlas of galaxies with redshifts: add what those that look alike say."
     )
@@ -322,6 +333,10 @@ class PredictConfig(Inference):
     def __post_init__(self) -> None:
         super().__post_init__()
         refuse_unless(self.views in (1, 8), "--views is 1 or 8")
+        refuse_unless(
+            re.fullmatch(PDF_FORMS, self.pdf) is not None,
+            f"--pdf is hist, quantiles:20 (from 2 to 999) or none, not {self.pdf!r}",
+        )
         refuse_unless(
             self.output != "-" or self.format in ("auto", "fits"),
             "standard output carries FITS only",

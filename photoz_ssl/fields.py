@@ -25,6 +25,7 @@ __all__ = [
     "overwrite_option",
     "refuse_unless",
     "required_option",
+    "spelled_option",
     "workers_option",
 ]
 
@@ -55,6 +56,27 @@ def option(
         The values it can take, where they are few.
     """
     metadata = {"help": help, "flags": flags, "choices": choices}
+    return field(default=default, metadata=metadata)
+
+
+def spelled_option(default: str, help: str, *, pattern: str, spelled: str, bare: str) -> Any:
+    """A field of text of a certain form; the option may also stand without a value.
+
+    Parameters
+    ----------
+    default : str
+        Without the option.
+    help : str
+        One sentence for ``--help``.
+    pattern : str
+        Regular expression that all of the text has to match.
+    spelled : str
+        What it says, for an error.
+    bare : str
+        What the option means without a value.
+    """
+    spelling = {"pattern": pattern, "spelled": spelled, "bare": bare}
+    metadata = {"help": help, "flags": (), "choices": (), **spelling}
     return field(default=default, metadata=metadata)
 
 

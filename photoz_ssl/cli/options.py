@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import logging
+import re
 import sys
 import typing
 from collections.abc import Callable, Mapping, Sequence
@@ -55,6 +56,19 @@ class NumberOrAuto(click.ParamType[int]):
         if number < 1:
             self.fail(f"{value!r} is neither a positive whole number nor auto", param, ctx)
         return number
+
+
+class Spelled(click.ParamType[str]):
+    """Text that has to match a pattern."""
+
+    def __init__(self, pattern: str, spelled: str) -> None:
+        self.name = "text"
+        self._pattern, self._spelled = pattern, spelled
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        if not re.fullmatch(self._pattern, str(value)):
+            self.fail(f"{value!r} is not {self._spelled}", param, ctx)
+        return str(value)
 
 
 def command(
@@ -133,6 +147,16 @@ def _parameter(field: dataclasses.Field[Any], annotation: Any) -> click.Paramete
     if field.metadata.get("or_auto"):
         return click.Option(
             declarations, type=NumberOrAuto(), default="auto", help=field.metadata["help"]
+        )
+    if "pattern" in field.metadata:
+        return click.Option(
+            declarations,
+            type=Spelled(field.metadata["pattern"], field.metadata["spelled"]),
+            is_flag=False,
+            flag_value=field.metadata["bare"],
+            default=field.default,
+            show_default=True,
+            help=field.metadata["help"],
         )
     settings: dict[str, Any] = {
         "type": _click_type(annotation, field.metadata["choices"]),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import importlib.util
 import logging
 import sys
@@ -20,7 +21,7 @@ from torch import Tensor, nn
 from photoz_ssl.extras import import_extra
 from photoz_ssl.files import cache_folder
 
-__all__ = ["OpenVinoEngine", "cpu_settings", "has_openvino", "import_openvino"]
+__all__ = ["OpenVinoEngine", "compiled", "has_openvino", "import_openvino"]
 
 log = logging.getLogger(__name__)
 
@@ -63,16 +64,32 @@ class OpenVinoEngine:
         version = "".join(c if c.isalnum() or c in ".-" else "_" for c in openvino.__version__)
         path = cache_folder() / "openvino" / f"{self._key}-{version}.xml"
         model = _read(core, path) or _converted(openvino, core, self._network, path)
-        return core.compile_model(model, "CPU", cpu_settings())
+        return compiled(core, model)
 
 
-def cpu_settings() -> dict[str, str | int]:
-    """How OpenVINO is to run a network here."""
-    return {
+def compiled(core: Any, model: Any) -> Any:
+    """A model of OpenVINO, made ready to run on this CPU; its arcsinh is put in other words.
+
+    OpenVINO computes arcsinh a pixel at a time, which takes a third of a small network's time.
+    """
+    for operation in model.get_ordered_ops():
+        if operation.get_type_name() == "Asinh":
+            operation.output(0).replace(_asinh(operation.input_value(0)))
+    settings = {
         "INFERENCE_PRECISION_HINT": "f32",  # a CPU with bfloat16 would use that by itself
         "INFERENCE_NUM_THREADS": torch.get_num_threads(),
         "PERFORMANCE_HINT": "LATENCY",
     }
+    return core.compile_model(model, "CPU", settings)
+
+
+def _asinh(x: Any) -> Any:
+    """sign(x) ln(|x| + sqrt(x^2 + 1)), of which OpenVINO vectorises every step."""
+    opset = importlib.import_module("openvino.opset13")
+    one = opset.constant(1.0, x.get_element_type())
+    size = opset.abs(x)
+    root = opset.sqrt(opset.add(opset.multiply(x, x), one))
+    return opset.multiply(opset.sign(x), opset.log(opset.add(size, root))).output(0)
 
 
 def import_openvino() -> ModuleType:

@@ -25,7 +25,7 @@ from torch import Tensor, nn
 from photoz_ssl.errors import CheckpointError
 from photoz_ssl.extras import import_extra
 from photoz_ssl.networks.encoder import Encoder
-from photoz_ssl.networks.openvino_engine import cpu_settings, import_openvino
+from photoz_ssl.networks.openvino_engine import compiled, import_openvino
 from photoz_ssl.networks.redshift_head import RedshiftNetwork
 
 __all__ = ["IMAGES_TO_CALIBRATE_BY", "Quantised", "QuantisedEngine", "quantise"]
@@ -167,7 +167,7 @@ class QuantisedEngine:
         try:
             model = core.read_model(self._quantised.description, openvino.Tensor(weights))
             self._require_shapes(model)
-            return core.compile_model(model, "CPU", cpu_settings())
+            return compiled(core, model)
         except RuntimeError as error:
             raise _damaged("OpenVINO refuses it") from error
 

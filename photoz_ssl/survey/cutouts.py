@@ -30,6 +30,9 @@ __all__ = ["Degrees", "StampColumn", "StampFiles", "Stamps", "file_column", "ima
 IMAGE_COLUMNS = ("IMAGE", "CUTOUT", "IMAGES", "STAMP")
 FILE_COLUMNS = ("CUTOUT", "FILENAME", "FILE")
 
+ROWS_A_TASK = 16
+"""That a thread reads before it asks for more; to ask takes as long as to read half a file."""
+
 FORMAT_SPEC = re.compile(r"[<>^=]?[-+ ]?0?\d{0,2}(\.\d{1,2})?[a-zA-Z]?")
 """What may follow the colon of a template's field, such as ``06d``."""
 
@@ -129,7 +132,10 @@ class StampFiles:
         self, rows: NDArray[np.void], ra: Degrees, dec: Degrees, pool: Executor
     ) -> Sequence[Stamp]:
         """Read the files of some rows, several at a time."""
-        return list(pool.map(self._read_one, rows, ra, dec))
+        starts = range(0, len(rows), ROWS_A_TASK)
+        tasks = [slice(start, start + ROWS_A_TASK) for start in starts]
+        some = pool.map(lambda task: [*map(self._read_one, rows[task], ra[task], dec[task])], tasks)
+        return [stamp for stamps in some for stamp in stamps]
 
     def _read_one(self, row: np.void, ra: float, dec: float) -> Stamp:
         try:

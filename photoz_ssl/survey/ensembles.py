@@ -1,7 +1,8 @@
-"""Redshift PDFs as the HDUs that LSST DESC's ``qp`` library reads (class ``hist``).
+"""Redshift PDFs as the HDUs that LSST DESC's ``qp`` library reads.
 
-``qp.read`` takes META (one row: class, version, bin edges), DATA (a density a bin, one row a
-galaxy) and ANCIL (what belongs to each) from the file, whatever other tables it holds.
+``qp.read`` takes META (one row: class, version, and bins or quantiles), DATA (one row a galaxy:
+a density a bin, or a redshift a quantile) and ANCIL (what belongs to each) from the file,
+whatever other tables it holds.
 """
 
 from __future__ import annotations
@@ -16,6 +17,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from photoz_ssl.files import output_errors
+from photoz_ssl.survey.manifest import PdfRows
+from photoz_ssl.survey.pdf_form import PdfForm
 from photoz_ssl.survey.tables import TableColumn, Tables
 
 __all__ = ["PdfSpool", "spool_pdfs"]
@@ -35,72 +38,39 @@ class PdfSpool:
 
     Parameters
     ----------
-    edges : ndarray, shape (n_bins + 1,)
-        Edges of the redshift bins.
+    form : PdfForm
+        What they are kept as.
     file : binary file
         Where the PDFs wait.
     """
 
-    def __init__(self, edges: NDArray[np.float64], file: IO[bytes]) -> None:
-        self._edges = edges
+    def __init__(self, form: PdfForm, file: IO[bytes]) -> None:
+        self._form = form
         self._file = file
         self._n_rows = 0
-        bins = (len(edges) - 1,)
-        self._dtype = np.dtype([*ANCIL_DTYPE.descr, ("pdfs", "f4", bins)])
+        self._dtype = np.dtype([*ANCIL_DTYPE.descr, (form.column.name, "f4", (form.n_values,))])
 
-    def append(
-        self,
-        pdf: NDArray[np.float64],
-        mode: NDArray[np.float64],
-        flags: NDArray[np.int32],
-    ) -> None:
-        """Take the PDFs of the catalogue's next rows.
-
-        Parameters
-        ----------
-        pdf : ndarray, shape (n, n_bins)
-            Probability of each bin; NaN for a galaxy that has no PDF.
-        mode : ndarray, shape (n,)
-            Redshift where each peaks.
-        flags : ndarray, shape (n,)
-            Flags of each.
-        """
-        rows = np.empty(len(pdf), dtype=self._dtype)
-        rows["ROW"] = self._n_rows + np.arange(len(pdf))
-        rows["zmode"], rows["FLAGS"] = mode, flags
-        rows["pdfs"] = pdf / np.diff(self._edges)
+    def append(self, pdfs: PdfRows) -> None:
+        """Take the PDFs of the catalogue's next rows; NaN for a galaxy that has none."""
+        rows = np.empty(len(pdfs), dtype=self._dtype)
+        rows["ROW"] = self._n_rows + np.arange(len(pdfs))
+        rows["zmode"], rows["FLAGS"] = pdfs["mode"], pdfs["flags"]
+        rows[self._form.column.name] = pdfs["pdf"]
         self._file.write(rows.tobytes())
-        self._n_rows += len(pdf)
+        self._n_rows += len(pdfs)
 
     def write(self, file: Tables) -> None:
         """Add META, DATA and ANCIL to a file as its next tables."""
-        self._write_meta(file)
-        pdfs = np.dtype([("pdfs", self._dtype["pdfs"])])
-        density = TableColumn(
-            "pdfs",
-            "",
-            "stat.probability;src.redshift.phot",
-            "Probability density in each redshift bin; NaN where there is no redshift",
-        )
-        data = file.table("DATA", [density], pdfs, n_rows=self._n_rows)
+        columns, row = self._form.meta()
+        file.table("META", columns, row.dtype, n_rows=1).append(row)
+        column = self._form.column
+        pdfs = np.dtype([(column.name, self._dtype[column.name])])
+        data = file.table("DATA", [column], pdfs, n_rows=self._n_rows)
         for rows in self._blocks():
             data.append(_fields(rows, pdfs))
         ancil = file.table("ANCIL", ANCIL_COLUMNS, ANCIL_DTYPE, n_rows=self._n_rows)
         for rows in self._blocks():
             ancil.append(_fields(rows, ANCIL_DTYPE))
-
-    def _write_meta(self, file: Tables) -> None:
-        columns = (
-            TableColumn("pdf_name", "", "meta.id", "Class of the PDFs in qp"),
-            TableColumn("pdf_version", "", "meta.version", "Version of the class"),
-            TableColumn("bins", "", "src.redshift.phot", "Edges of the redshift bins"),
-        )
-        dtype = np.dtype(
-            [("pdf_name", "S4"), ("pdf_version", "i8"), ("bins", "f8", self._edges.shape)]
-        )
-        row = np.zeros(1, dtype)
-        row["pdf_name"], row["bins"] = b"hist", self._edges
-        file.table("META", columns, dtype, n_rows=1).append(row)
 
     def _blocks(self) -> Iterator[NDArray[np.void]]:
         self._file.seek(0)
@@ -109,19 +79,19 @@ class PdfSpool:
 
 
 @contextmanager
-def spool_pdfs(edges: NDArray[np.float64], folder: Path | None) -> Iterator[PdfSpool]:
+def spool_pdfs(form: PdfForm, folder: Path | None) -> Iterator[PdfSpool]:
     """A `PdfSpool` in a nameless file that vanishes with the block.
 
     Parameters
     ----------
-    edges : ndarray, shape (n_bins + 1,)
-        Edges of the redshift bins.
+    form : PdfForm
+        What they are kept as.
     folder : Path, optional
         Folder on whose disk it lies; by default the system's for temporary files.
     """
     where = folder if folder is not None else Path(tempfile.gettempdir())
     with output_errors(where), tempfile.TemporaryFile(dir=where) as file:
-        yield PdfSpool(edges, file)
+        yield PdfSpool(form, file)
 
 
 def _fields(rows: NDArray[np.void], dtype: np.dtype[Any]) -> NDArray[np.void]:

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from photoz_ssl.survey.pdf_form import PdfForm
 from photoz_ssl.survey.tables import Card, TableColumn
 
 __all__ = ["Manifest", "PdfRows", "pdf_rows"]
@@ -18,13 +19,13 @@ __all__ = ["Manifest", "PdfRows", "pdf_rows"]
 PLAIN_KIND = re.compile(r"[<>|][?bBiufS]\d+")
 
 PdfRows = NDArray[np.void]
-"""Structured, shape (n,): ``pdf``, the probability of each bin, ``mode`` and ``flags``."""
+"""Structured, shape (n,): ``pdf``, the values that a `PdfForm` has, ``mode`` and ``flags``."""
 
 
 def pdf_rows(
     pdf: NDArray[np.floating], mode: NDArray[np.floating], flags: NDArray[np.integer]
 ) -> PdfRows:
-    """PDFs, shape (n, n_bins), where each peaks and its flags, as rows that a part can keep."""
+    """PDFs, shape (n, n_values), where each peaks and its flags, as rows that a part can keep."""
     kinds = [("pdf", "<f4", (pdf.shape[1],)), ("mode", "<f8"), ("flags", "<i4")]
     rows = np.empty(len(pdf), np.dtype(kinds))
     rows["pdf"], rows["mode"], rows["flags"] = pdf, mode, flags
@@ -52,8 +53,8 @@ class Manifest:
         Structured: the rows.
     cards : tuple of (keyword, value, comment)
         The table's header cards.
-    edges : tuple of float
-        Edges of the PDFs' redshift bins; empty where PDFs are not kept.
+    pdf_form : PdfForm, optional
+        What PDFs are kept as; None where they are not kept.
     """
 
     job: Mapping[str, str | int]
@@ -64,14 +65,14 @@ class Manifest:
     columns: tuple[TableColumn, ...]
     dtype: np.dtype[Any]
     cards: tuple[Card, ...]
-    edges: tuple[float, ...] = ()
+    pdf_form: PdfForm | None = None
 
     @property
     def pdf_dtype(self) -> np.dtype[Any] | None:
         """Structured dtype of `pdf_rows`; None where PDFs are not kept."""
-        if not self.edges:
+        if self.pdf_form is None:
             return None
-        empty = np.empty((0, len(self.edges) - 1))
+        empty = np.empty((0, self.pdf_form.n_values))
         return pdf_rows(empty, np.empty(0), np.empty(0, np.int32)).dtype
 
     def difference(self, other: Manifest) -> str | None:
@@ -80,7 +81,7 @@ class Manifest:
         differing = (name for name in here | there if here.get(name) != there.get(name))
         if (name := next(differing, None)) is not None:
             return name
-        laid_out = ("extname", "columns", "dtype", "edges")
+        laid_out = ("extname", "columns", "dtype", "pdf_form")
         same = all(getattr(self, name) == getattr(other, name) for name in laid_out)
         return None if same else "table layout"
 
@@ -88,7 +89,8 @@ class Manifest:
         """As one line."""
         fields = {
             **{name: getattr(self, name) for name in ("job", "n_rows", "start", "stop")},
-            **{"extname": self.extname, "edges": self.edges, "cards": self.cards},
+            **{"extname": self.extname, "cards": self.cards},
+            "pdf_form": None if self.pdf_form is None else asdict(self.pdf_form),
             "columns": [asdict(column) for column in self.columns],
             "dtype": [
                 (name, self.dtype[name].base.str, self.dtype[name].shape)
@@ -115,11 +117,17 @@ class Manifest:
             columns=tuple(TableColumn(**column) for column in fields["columns"]),
             dtype=np.dtype(kinds),
             cards=tuple((str(word), value, str(note)) for word, value, note in fields["cards"]),
-            edges=tuple(float(edge) for edge in fields["edges"]),
+            pdf_form=_pdf_form(fields["pdf_form"]),
         )
         if not 0 <= manifest.start <= manifest.stop <= manifest.n_rows:
             raise ValueError("the rows of a part are not rows of its table")
         return manifest
+
+
+def _pdf_form(fields: Mapping[str, Any] | None) -> PdfForm | None:
+    if fields is None:
+        return None
+    return PdfForm(str(fields["name"]), tuple(float(point) for point in fields["points"]))
 
 
 def _plain(kind: str) -> str:

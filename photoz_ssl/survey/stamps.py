@@ -9,7 +9,6 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-import fitsio
 import numpy as np
 from astropy.io import fits
 from astropy.wcs import WCS
@@ -18,8 +17,9 @@ from numpy.typing import NDArray
 
 from photoz_ssl.spec import NETWORK_SIZE
 from photoz_ssl.survey.flags import RowFlag
+from photoz_ssl.survey.image_files import Header, Image, open_images
 from photoz_ssl.survey.units import nanomaggies_in
-from photoz_ssl.survey.unpacking import UNPACKING_ERRORS, plain_file
+from photoz_ssl.survey.unpacking import UNPACKING_ERRORS
 
 __all__ = [
     "ImageFacts",
@@ -39,23 +39,11 @@ BAND_KEYWORDS = ("BAND", "FILTER", "EXTNAME")
 SLACK = 2
 """Pixels by which a stamp may be off its object, for its own convention of the centre."""
 
-MOST_BYTES = 1 << 29
-"""That a compressed cutout may unpack to."""
-
-MOST_TILE_PIXELS = 1 << 26
-"""In a tile of a compressed image, which CFITSIO holds in memory whole."""
-
-SMALL_PIXELS = 1 << 19
-"""In an image that CFITSIO reads as a whole sooner than a part of it, row by row."""
-
 INTEGER_CARDS = ("BITPIX", "ZBITPIX", "BLANK", "BSCALE", "BZERO")
 
 WCS_CARD = re.compile(
     r"(CTYPE|CRPIX|CRVAL|CDELT|CUNIT|CROTA)[12]$|(CD|PC)[12]_[12]$|(EQUINOX|RADESYS|LONPOLE|LATPOLE)$"
 )
-
-Header = dict[str, dict[str, Any]]
-"""The cards of an HDU by their names, as fitsio gives them."""
 
 
 class StampProblem(Exception):  # noqa: N818 - it is a finding about a row, often not raised
@@ -119,7 +107,7 @@ def read_stamp(
     planes = []
     for path, these in zip(paths, wanted, strict=True):
         planes += _read_planes(_existing(path), these, size, ra, dec, unitless)
-    return finite(np.concatenate(planes), str(paths[0]))
+    return finite(planes[0] if len(planes) == 1 else np.concatenate(planes), str(paths[0]))
 
 
 @dataclass(frozen=True)
@@ -152,10 +140,9 @@ def image_facts(path: Path) -> ImageFacts:
     """
     found = _existing(path)
     try:
-        with plain_file(found, most_bytes=MOST_BYTES) as name, fitsio.FITS(name) as file:
-            image = next(hdu for hdu in file if _is_image(hdu))
-            header = {card["name"]: card for card in image.read_header_list()}
-            height, width = image.get_dims()[-2:]
+        with open_images(found) as images:
+            image = next(iter(images))
+            header, (height, width) = image.header, image.shape[-2:]
     except (*UNPACKING_ERRORS, StopIteration) as error:
         raise StampProblem(
             RowFlag.IMAGE_DAMAGED, f"{found} is truncated or not a readable FITS image"
@@ -179,17 +166,13 @@ def _read_planes(
 ) -> list[NDArray[np.float32]]:
     """The bands in a file, each (n, size, size): cropped and converted."""
     try:
-        with plain_file(path, most_bytes=MOST_BYTES) as name, fitsio.FITS(name) as file:
-            images = [hdu for hdu in file if _is_image(hdu)]
-            headers = [{card["name"]: card for card in hdu.read_header_list()} for hdu in images]
-            chosen = _choose_images(images, headers, bands, path)
+        with open_images(path) as images:
             planes = []
-            for number, order in chosen:
-                header = headers[number]
-                if unitless is not None and not unitless and "BUNIT" not in header:
+            for image, order in _choose_images(images, bands, path):
+                if unitless is not None and not unitless and "BUNIT" not in image.header:
                     unitless.append(str(path))
-                plane = _read_image(images[number], header, size, ra, dec, str(path))
-                planes.append(plane[order])
+                plane = _read_image(image, size, ra, dec, str(path))
+                planes.append(plane if order == [*range(len(plane))] else plane[order])
             return planes
     except (*UNPACKING_ERRORS, MemoryError) as error:
         raise StampProblem(
@@ -197,22 +180,17 @@ def _read_planes(
         ) from error
 
 
-def _is_image(hdu: Any) -> bool:
-    return hdu.get_exttype() == "IMAGE_HDU" and len(hdu.get_dims()) in (2, 3)
-
-
 def _choose_images(
-    images: list[Any], headers: list[Header], bands: tuple[str, ...], path: Path
-) -> list[tuple[int, list[int]]]:
+    images: Sequence[Image], bands: tuple[str, ...], path: Path
+) -> list[tuple[Image, list[int]]]:
     """The images that hold the bands, and for each the order of its planes."""
-    for number, image in enumerate(images):
-        shape = image.get_dims()
-        if len(shape) == 3:
-            require_bands(shape[0], len(bands), str(path))
-            return [(number, _plane_order(headers[number], bands, str(path)))]
+    for image in images:
+        if len(image.shape) == 3:
+            require_bands(image.shape[0], len(bands), str(path))
+            return [(image, _plane_order(image.header, bands, str(path)))]
     if len(bands) == 1 and images:
-        return [(0, [0])]
-    named = {_band_of(header): number for number, header in reversed([*enumerate(headers)])}
+        return [(images[0], [0])]
+    named = {_band_of(image.header): image for image in reversed(images)}
     if all(band in named for band in bands):
         return [(named[band], [0]) for band in bands]
     known = sorted(set(named) & set(bands), key=bands.index)
@@ -221,7 +199,7 @@ def _choose_images(
         raise StampProblem(
             RowFlag.WRONG_SHAPE, f"{path} has {found}, not one image in each of {len(bands)} bands"
         )
-    return [(number, [0]) for number in range(len(images))]
+    return [(image, [0]) for image in images]
 
 
 def _band_of(header: Header) -> str:
@@ -249,35 +227,23 @@ def _plane_order(header: Header, bands: tuple[str, ...], name: str) -> list[int]
     return [written.index(band) for band in bands]
 
 
-def _read_image(
-    hdu: Any, header: Header, size: int, ra: float, dec: float, name: str
-) -> NDArray[np.float32]:
+def _read_image(image: Image, size: int, ra: float, dec: float, name: str) -> NDArray[np.float32]:
     """The part of an image about the object, shape (n, size, size), nanomaggies."""
+    header = image.header
     unit = str(header["BUNIT"]["value"] or "") if "BUNIT" in header else ""
     factor = flux_factor(unit, name)
-    tile = [int(header[f"ZTILE{axis}"]["value"]) for axis in (1, 2, 3) if f"ZTILE{axis}" in header]
-    if np.prod(np.array(tile, dtype=float)) > MOST_TILE_PIXELS:
-        raise ValueError("a compressed image has tiles of an absurd size")
-    shape = hdu.get_dims()
-    rows, columns = _window(shape, size, name, _pixel_of(header, ra, dec))
-    part = _part_of(hdu, shape, rows, columns)
-    image = np.array(part, np.float32).reshape(-1, size, size)
-    image[_blank(part, header).reshape(image.shape)] = np.nan
-    return image if factor == 1 else image * np.float32(factor)
-
-
-def _part_of(hdu: Any, shape: Sequence[int], rows: slice, columns: slice) -> NDArray[Any]:
-    """Some rows and columns of all planes; of a small image by way of all, which is faster."""
-    if np.prod(np.array(shape, dtype=float)) <= SMALL_PIXELS:
-        return np.asarray(hdu.read()[..., rows, columns])
-    cut = (slice(0, shape[0]), rows, columns) if len(shape) == 3 else (rows, columns)
-    return np.asarray(hdu[cut])
+    rows, columns = _window(image.shape, size, name, _pixel_of(header, ra, dec))
+    part = image.part(rows, columns)
+    pixels = np.array(part, np.float32).reshape(-1, size, size)
+    if "BLANK" in header:
+        pixels[_blank(part, header).reshape(pixels.shape)] = np.nan
+    return pixels if factor == 1 else pixels * np.float32(factor)
 
 
 def _blank(pixels: NDArray[Any], header: Header) -> NDArray[np.bool_]:
     """Which pixels of an image of integers have no value, by BLANK; CFITSIO leaves that to us."""
     number = {key: float(header[key]["value"]) for key in INTEGER_CARDS if key in header}
-    if "BLANK" not in number or number.get("ZBITPIX", number.get("BITPIX", 0)) < 0:
+    if number.get("ZBITPIX", number.get("BITPIX", 0)) < 0:
         return np.zeros(pixels.shape, bool)
     step = number.get("BSCALE", 1.0)
     value = number["BLANK"] * step + number.get("BZERO", 0.0)

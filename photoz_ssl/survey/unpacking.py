@@ -14,9 +14,21 @@ from typing import IO
 
 from photoz_ssl.files import temporary_errors
 
-__all__ = ["UNPACKING_ERRORS", "is_packed", "open_unpacked", "plain_file", "unpack"]
+__all__ = [
+    "PACKED_STARTS",
+    "READ_DIFFERENTLY",
+    "UNPACKING_ERRORS",
+    "is_packed",
+    "open_unpacked",
+    "plain_file",
+    "unpack",
+]
 
 GZIP, BZIP2 = b"\x1f\x8b", b"BZh"
+
+PACKED_STARTS = (GZIP, BZIP2)
+"""First bytes of compressed files."""
+
 CHUNK = 1 << 20
 
 READ_DIFFERENTLY = re.compile(r"[\[\](){}$!~+]|^\s|\s$")
@@ -30,7 +42,7 @@ def is_packed(path: Path) -> bool:
     """Whether a file is compressed with gzip or bzip2, by its first bytes."""
     with path.open("rb") as stream:
         start = stream.read(3)
-    return start.startswith((GZIP, BZIP2))
+    return start.startswith(PACKED_STARTS)
 
 
 @contextmanager

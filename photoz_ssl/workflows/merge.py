@@ -67,7 +67,7 @@ def merge(config: MergeConfig) -> MergeReport:
     _require_one_whole(parts)
     catalog = str(parts[0].manifest.job.get("catalogue", "the catalogue"))
     kind = format_of(config.output, config.format)
-    if kind == "qp" and not parts[0].manifest.edges:
+    if kind == "qp" and parts[0].manifest.pdf_form is None:
         raise PartError(
             "the parts hold no PDFs, which a qp file is made of", "make them with predict --pdf"
         )

@@ -19,7 +19,7 @@ from photoz_ssl.workflows.shards import WHOLE, shard_named
 __all__ = ["Finding", "PredictionCheck", "check_prediction"]
 
 SAMPLE_ROWS = 64
-BYTES_A_BIN = 4
+BYTES_A_VALUE = 4
 MINUTE, HOUR = 60, 3600
 
 
@@ -142,7 +142,7 @@ def _of_input(job: PredictionJob, tally: Tally) -> tuple[Finding, ...]:
 
 def _bytes_needed(job: PredictionJob, n_rows: int) -> int:
     """Of the table, and of the part file that is there until it is complete."""
-    pdf = BYTES_A_BIN * job.predictor.grid.n_bins if job.keeps_pdfs else 0
+    pdf = BYTES_A_VALUE * job.pdf_form.n_values if job.pdf_form else 0
     return 2 * n_rows * (job.layout.dtype.itemsize + pdf) + (1 << 16)
 
 

@@ -15,12 +15,13 @@ from numpy.typing import NDArray
 from photoz_ssl import __version__
 from photoz_ssl.config import PredictConfig
 from photoz_ssl.files import fingerprint_of
-from photoz_ssl.redshift.estimates import summarise
+from photoz_ssl.redshift.estimates import quantiles, summarise
 from photoz_ssl.spec import NETWORK_SIZE
 from photoz_ssl.survey.blocks import GalaxyBlock, GalaxySource
 from photoz_ssl.survey.exchange.formats import format_of
 from photoz_ssl.survey.flags import HIGH_EBV, RowFlag
 from photoz_ssl.survey.manifest import Manifest, PdfRows, pdf_rows
+from photoz_ssl.survey.pdf_form import HISTOGRAM, QUANTILES, PdfForm
 from photoz_ssl.survey.sources import open_source
 from photoz_ssl.workflows.evidence import (
     EVIDENCE_COLUMNS,
@@ -114,10 +115,17 @@ class PredictionJob:
         return self.predictor.batch_size
 
     @property
-    def keeps_pdfs(self) -> bool:
-        """Whether PDFs go into the output."""
-        kind = format_of(self.config.output or "", self.config.format)
-        return self.config.pdf or kind == "qp"
+    def pdf_form(self) -> PdfForm | None:
+        """What PDFs go into the output as; None where they do not."""
+        is_qp = format_of(self.config.output or "", self.config.format) == "qp"
+        form = "hist" if self.config.pdf == "none" and is_qp else self.config.pdf
+        if form == "none":
+            return None
+        if form == "hist":
+            return PdfForm(HISTOGRAM, tuple(self.predictor.grid.edges.tolist()))
+        count = int(form.partition(":")[2])
+        middles = (np.arange(count) + 0.5) / count
+        return PdfForm(QUANTILES, (0.0, *middles.tolist(), 1.0))
 
     @property
     def trained_on(self) -> str:
@@ -144,7 +152,7 @@ class PredictionJob:
             columns=self.layout.columns,
             dtype=self.layout.dtype,
             cards=tuple(cards),
-            edges=tuple(grid.edges.tolist()) if self.keeps_pdfs else (),
+            pdf_form=self.pdf_form,
         )
 
     def identity(self) -> dict[str, str | int]:
@@ -189,8 +197,19 @@ class PredictionJob:
             dust=self.source.dust,
             notices=self.source.notices,
         )
-        kept = pdf_rows(pdf, estimates.mode, flags) if self.keeps_pdfs else None
-        return PredictedBlock(self.layout.rows(block, estimates, flags, further), kept, facts)
+        rows = self.layout.rows(block, estimates, flags, further)
+        return PredictedBlock(rows, self._kept(pdf, estimates.mode, flags), facts)
+
+    def _kept(
+        self, pdf: NDArray[np.float64], mode: NDArray[np.float64], flags: NDArray[np.int32]
+    ) -> PdfRows | None:
+        """PDFs, shape (n, n_bins), in the form in which they go into the output."""
+        form, grid = self.pdf_form, self.predictor.grid
+        if form is None:
+            return None
+        if form.name == HISTOGRAM:
+            return pdf_rows(pdf / np.diff(grid.edges), mode, flags)
+        return pdf_rows(quantiles(pdf, form.points, grid).T, mode, flags)
 
 
 @contextmanager

@@ -150,8 +150,8 @@ def _score_pdfs(
             edges = np.asarray(meta.read(0, 1)["bins"][0], np.float64)
     except (CatalogError, ValueError):
         return None, (
-            "there are no PDFs in the file, so PIT, CRPS and CDE loss are left out;"
-            " predict writes PDFs with --pdf",
+            "there are no PDFs as histograms in the file, so PIT, CRPS and CDE loss are left"
+            " out; predict writes them with --pdf",
         )
     with open_catalog(f"{file_name}[DATA]") as data:
         if data.n_rows != len(z_spec) or data.dtype["pdfs"].shape != (len(edges) - 1,):

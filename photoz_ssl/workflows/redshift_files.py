@@ -6,8 +6,6 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 
-import numpy as np
-
 from photoz_ssl.files import scratch_folder
 from photoz_ssl.survey.ensembles import spool_pdfs
 from photoz_ssl.survey.exchange.formats import TableLayout, exchange_file
@@ -59,13 +57,13 @@ def write_redshifts(
     with ExitStack() as stack:
         file = stack.enter_context(write_tables(output, overwrite=overwrite))
         folder = None if output == STDOUT else Path(output).parent
-        edges = np.array(manifest.edges)
-        pdfs = stack.enter_context(spool_pdfs(edges, folder)) if manifest.edges else None
+        form = manifest.pdf_form
+        pdfs = stack.enter_context(spool_pdfs(form, folder)) if form else None
         table = file.table(manifest.extname, manifest.columns, manifest.dtype, manifest.cards)
         for block in _blocks(parts):
             table.append(block.rows)
             if pdfs is not None and block.pdfs is not None:
-                pdfs.append(block.pdfs["pdf"], block.pdfs["mode"], block.pdfs["flags"])
+                pdfs.append(block.pdfs)
             tally.add(block.facts)
         tally.require_a_redshift(catalog)
         table.write_card(DUST_CARD, tally.dust, "where E(B-V) is from")
@@ -88,7 +86,7 @@ def _exchanged(
         columns=manifest.columns,
         dtype=manifest.dtype,
         cards=_with_dust(manifest, tally.dust),
-        edges=np.array(manifest.edges),
+        pdf_form=manifest.pdf_form,
     )
     with exchange_file(path, kind, layout, overwrite=overwrite) as writer:
         for block in _blocks(parts):
@@ -129,8 +127,8 @@ def stream_redshifts(
     tally, held, sent = Tally(), list[PredictedBlock](), None
     with ExitStack() as stack:
         folder = stack.enter_context(scratch_folder())
-        stream, edges = TableStream(folder), np.array(manifest.edges)
-        pdfs = stack.enter_context(spool_pdfs(edges, folder)) if manifest.edges else None
+        stream, form = TableStream(folder), manifest.pdf_form
+        pdfs = stack.enter_context(spool_pdfs(form, folder)) if form else None
         for block in blocks:
             held.append(block)
             tally.add(block.facts)
@@ -143,7 +141,7 @@ def stream_redshifts(
             for ready in held:
                 sent.append(ready.rows)
                 if pdfs is not None and ready.pdfs is not None:
-                    pdfs.append(ready.pdfs["pdf"], ready.pdfs["mode"], ready.pdfs["flags"])
+                    pdfs.append(ready.pdfs)
             held.clear()
             count(tally.n_rows)
         tally.require_a_redshift(catalog)

@@ -377,3 +377,25 @@ def test_qp_reads_the_means(survey: Path, run: Run) -> None:
         warnings.simplefilter("ignore")
         means = qp.read(str(output)).mean().ravel()
     np.testing.assert_allclose(means, fitsio.read(output, ext="PHOTOZ")["Z_PHOT_MEAN"], atol=1e-4)
+
+
+@pytest.mark.filterwarnings("ignore::ResourceWarning", "ignore::DeprecationWarning")
+def test_qp_reads_quantiles(survey: Path, run: Run) -> None:
+    qp = pytest.importorskip("qp", exc_type=ImportError)
+    assert run(survey, "--pdf", "quantiles:20").code == 0
+    output = survey.with_name("catalog.photoz.fits")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        ensemble = qp.read(str(output))
+        below, above = (ensemble.ppf(share).ravel() for share in (0.475, 0.525))
+    assert ensemble.objdata["locs"].shape[1] == 22
+    median = fitsio.read(output, ext="PHOTOZ")["Z_PHOT_MEDIAN"]
+    assert (below < median).all()
+    assert (median < above).all()
+
+
+def test_pdf_takes_a_form_and_not_the_catalogue(survey: Path, run: Run) -> None:
+    done = run("--pdf", survey)
+    assert done.code == 2
+    assert "is not hist, quantiles:20 (from 2 to 999) or none" in done.stderr
+    assert run(survey, "--pdf", "quantiles:1").code == 2

@@ -12,6 +12,8 @@ from numpy.typing import NDArray
 
 from photoz_ssl.survey import ensembles
 from photoz_ssl.survey.ensembles import spool_pdfs
+from photoz_ssl.survey.manifest import PdfRows, pdf_rows
+from photoz_ssl.survey.pdf_form import PdfForm
 from photoz_ssl.survey.tables import write_tables
 
 EDGES = np.linspace(0, 0.4, 21)
@@ -20,11 +22,14 @@ CENTRES = (EDGES[1:] + EDGES[:-1]) / 2
 
 def write(path: Path, pdf: NDArray[np.float64], *, block: int) -> None:
     mode = CENTRES[np.nan_to_num(pdf).argmax(axis=1)]
-    flags = np.arange(len(pdf), dtype=np.int32)
-    with write_tables(str(path)) as file, spool_pdfs(EDGES, path.parent) as pdfs:
-        for start in range(0, len(pdf), block):
-            part = slice(start, start + block)
-            pdfs.append(pdf[part], mode[part], flags[part])
+    rows = pdf_rows(pdf / np.diff(EDGES), mode, np.arange(len(pdf), dtype=np.int32))
+    write_rows(path, PdfForm("hist", tuple(EDGES)), rows, block=block)
+
+
+def write_rows(path: Path, form: PdfForm, rows: PdfRows, *, block: int) -> None:
+    with write_tables(str(path)) as file, spool_pdfs(form, path.parent) as pdfs:
+        for start in range(0, len(rows), block):
+            pdfs.append(rows[start : start + block])
         pdfs.write(file)
 
 
@@ -65,3 +70,25 @@ def test_a_galaxy_without_a_pdf_is_nan_in_qp_and_leaves_the_others_alone(tmp_pat
         warnings.simplefilter("ignore", RuntimeWarning)
         means = qp.read(str(tmp_path / "q.fits")).mean().ravel()
     np.testing.assert_allclose(means, pdf @ CENTRES, atol=1e-6)
+
+
+@pytest.mark.filterwarnings("ignore::ResourceWarning", "ignore::DeprecationWarning")
+def test_qp_reads_quantiles(tmp_path: Path) -> None:
+    qp = pytest.importorskip("qp", exc_type=ImportError)
+    form = PdfForm("quant", (0.0, 0.1, 0.5, 0.9, 1.0))
+    redshift = np.sort(np.random.default_rng(0).uniform(0, 0.4, (7, 5)), axis=1)
+    write_rows(tmp_path / "q.fits", form, pdf_rows(redshift, redshift[:, 2], np.arange(7)), block=3)
+    ensemble = qp.read(str(tmp_path / "q.fits"))
+    assert ensemble.metadata["pdf_name"][0] == b"quant"
+    np.testing.assert_array_equal(np.ravel(ensemble.metadata["quants"]), form.points)
+    for place, probability in enumerate(form.points[1:-1], start=1):
+        found = ensemble.ppf(probability)
+        np.testing.assert_allclose(found.ravel(), redshift[:, place], atol=1e-6)
+        np.testing.assert_allclose(ensemble.cdf(found), probability, atol=1e-4)
+
+
+def test_there_is_no_other_form() -> None:
+    with pytest.raises(ValueError, match="no form of PDFs 'mixmod'"):
+        PdfForm("mixmod", (0.0, 1.0))
+    with pytest.raises(ValueError, match="no form of PDFs"):
+        PdfForm("hist", (0.0,))

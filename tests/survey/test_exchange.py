@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from photoz_ssl.errors import OutputError
 from photoz_ssl.survey.exchange.formats import TableLayout, exchange_file, format_of
 from photoz_ssl.survey.manifest import PdfRows, pdf_rows
+from photoz_ssl.survey.pdf_form import PdfForm
 from photoz_ssl.survey.tables import TableColumn
 
 KINDS = [
@@ -52,7 +53,7 @@ def rows() -> NDArray[np.void]:
 
 def pdfs() -> PdfRows:
     pdf = np.random.default_rng(1).dirichlet(np.ones(180), N)
-    return pdf_rows(pdf, EDGES[pdf.argmax(axis=1)], np.zeros(N, np.int32))
+    return pdf_rows(pdf / np.diff(EDGES), EDGES[pdf.argmax(axis=1)], np.zeros(N, np.int32))
 
 
 def write(path: Path, kind: str) -> Path:
@@ -62,7 +63,7 @@ def write(path: Path, kind: str) -> Path:
         columns=COLUMNS,
         dtype=DTYPE,
         cards=[("MODEL", "ours <1>", ""), ("ZGRIDN", 180, "")],
-        edges=EDGES,
+        pdf_form=PdfForm("hist", tuple(EDGES)),
     )
     with exchange_file(path, kind, layout) as writer:
         for start in range(0, N, 30):
@@ -135,7 +136,7 @@ def test_parquet_is_read_by_pyarrow_with_a_votable_inside(tmp_path: Path) -> Non
 def test_qp_reads_the_pdfs_and_the_table_beside_them(tmp_path: Path) -> None:
     qp = pytest.importorskip("qp", reason="qp is not installed")
     ensemble = qp.read(str(write(tmp_path / "z.hdf5", "qp")))
-    expected = pdfs()["pdf"] @ ((EDGES[1:] + EDGES[:-1]) / 2)
+    expected = (pdfs()["pdf"] * np.diff(EDGES)) @ ((EDGES[1:] + EDGES[:-1]) / 2)
     np.testing.assert_allclose(np.ravel(ensemble.mean()), expected, atol=1e-6)
     np.testing.assert_array_equal(ensemble.ancil["OBJID"], rows()["OBJID"])
 

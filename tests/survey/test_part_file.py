@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from photoz_ssl.errors import OutputError, PartError
 from photoz_ssl.survey.manifest import Manifest, PdfRows, pdf_rows
 from photoz_ssl.survey.part_file import Part, create_part, read_part
+from photoz_ssl.survey.pdf_form import PdfForm
 from photoz_ssl.survey.tables import TableColumn
 
 DTYPE = np.dtype([("NAME", "S3"), ("Z", "<f4")])
@@ -24,7 +25,7 @@ MANIFEST = Manifest(
     columns=(TableColumn("NAME"), TableColumn("Z", "", "src.redshift.phot")),
     dtype=DTYPE,
     cards=(("MODEL", "ours", "a model"), ("ZGRIDN", 3, ""), ("ZGRIDMAX", 0.4, "")),
-    edges=(0.0, 0.1, 0.2, 0.4),
+    pdf_form=PdfForm("hist", (0.0, 0.1, 0.2, 0.4)),
 )
 
 
@@ -111,7 +112,7 @@ def test_without_resume_it_begins_anew(tmp_path: Path) -> None:
         ({"job": {"catalogue": "cat.fits", "model": "cd"}}, "model"),
         ({"n_rows": 21}, "length"),
         ({"start": 6}, "range of rows"),
-        ({"edges": ()}, "table layout"),
+        ({"pdf_form": None}, "table layout"),
     ],
 )
 def test_another_job_does_not_go_on_with_it(

@@ -389,7 +389,7 @@ def test_a_table_is_no_picture(tmp_path: Path) -> None:
 def test_a_file_that_unpacks_without_end_is_damaged(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("photoz_ssl.survey.stamps.MOST_BYTES", 1 << 20)
+    monkeypatch.setattr("photoz_ssl.survey.image_files.MOST_BYTES", 1 << 20)
     path = write(tmp_path / "bomb.fits", noise(512))
     path.write_bytes(bz2.compress(path.read_bytes()))
     assert flag_of(path) == RowFlag.IMAGE_DAMAGED
@@ -398,7 +398,8 @@ def test_a_file_that_unpacks_without_end_is_damaged(
 def test_no_room_to_unpack_is_no_damage(
     tmp_path: Path, full_disk: Callable[[int], AbstractContextManager[None]]
 ) -> None:
-    path = packed(gzip.compress, ".gz")(tmp_path, noise())[0]
+    path = write(tmp_path / "large.fits", noise(512))
+    path.write_bytes(gzip.compress(path.read_bytes(), 1))
     for most_bytes in (3_000, 50_000):
         with full_disk(most_bytes), pytest.raises(OutputError, match="to unpack images"):
             read(path)

@@ -16,6 +16,8 @@ from photoz_ssl.config import EvaluateConfig
 from photoz_ssl.errors import CatalogError, MissingExtraError, OutputError, PhotozError
 from photoz_ssl.redshift.grid import RedshiftGrid
 from photoz_ssl.survey.ensembles import spool_pdfs
+from photoz_ssl.survey.manifest import pdf_rows
+from photoz_ssl.survey.pdf_form import PdfForm
 from photoz_ssl.survey.tables import TableColumn, write_tables
 from photoz_ssl.workflows import figures as figures_module
 from photoz_ssl.workflows import predictions as predictions_module
@@ -60,11 +62,13 @@ def write(tmp_path: Path) -> WriteTable:
 
     def write_rows(rows: NDArray[np.void], pdf: NDArray[np.float64] | None = None) -> str:
         path = str(tmp_path / "cat.photoz.fits")
-        with write_tables(path, overwrite=True) as file, spool_pdfs(GRID.edges, tmp_path) as pdfs:
+        form = PdfForm("hist", tuple(GRID.edges))
+        with write_tables(path, overwrite=True) as file, spool_pdfs(form, tmp_path) as pdfs:
             columns = [TableColumn(name) for name in rows.dtype.names or ()]
             file.table("PHOTOZ", columns, rows.dtype).append(rows)
             if pdf is not None:
-                pdfs.append(pdf, np.zeros(len(pdf)), np.zeros(len(pdf), np.int32))
+                zero = np.zeros(len(pdf))
+                pdfs.append(pdf_rows(pdf / np.diff(GRID.edges), zero, zero.astype(np.int32)))
                 pdfs.write(file)
         return path
 

@@ -45,7 +45,7 @@ def run(archive: Path, tmp_path: Path) -> Callable[..., Path]:
         config = PredictConfig(
             catalog=str(archive),
             output=str(tmp_path / output),
-            **{"batch_size": 3, "pdf": True, **options},
+            **{"batch_size": 3, "pdf": "hist", **options},
         )
         return Path(predict(config, stop=stop, command_line="photoz-ssl predict").output)
 
@@ -225,6 +225,6 @@ def test_another_format_is_chosen_by_the_suffix_and_merged_too(
 
 
 def test_a_qp_file_needs_parts_with_pdfs(run: Callable[..., Path], tmp_path: Path) -> None:
-    part = str(run(shard="1/1", pdf=False))
+    part = str(run(shard="1/1", pdf="none"))
     with pytest.raises(PartError, match="hold no PDFs"):
         merge(MergeConfig(parts=(part,), output=str(tmp_path / "z.hdf5")))

@@ -313,15 +313,15 @@ def test_the_same_input_gives_the_same_bytes(
     stage: Stage, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("SOURCE_DATE_EPOCH", "0")
-    stage.run(pdf=True, batch_size=50)
+    stage.run(pdf="hist", batch_size=50)
     first = (tmp_path / "cat.photoz.fits").read_bytes()
-    stage.run(pdf=True, batch_size=6, overwrite=True)
+    stage.run(pdf="hist", batch_size=6, overwrite=True)
     assert (tmp_path / "cat.photoz.fits").read_bytes() == first
 
 
 def test_pdfs_follow_in_the_order_of_the_rows(stage: Stage, tmp_path: Path) -> None:
     stage.source.broken = {3: RowFlag.WRONG_SHAPE}
-    stage.run(pdf=True, batch_size=8)
+    stage.run(pdf="hist", batch_size=8)
     with fits.open(tmp_path / "cat.photoz.fits", checksum=True) as hdus:
         assert [hdu.name for hdu in hdus] == ["PRIMARY", "PHOTOZ", "META", "DATA", "ANCIL"]
         density = hdus["DATA"].data["pdfs"]
@@ -334,7 +334,7 @@ def test_memory_does_not_grow_with_the_catalogue(stage: Stage) -> None:
     def peak(n_rows: int) -> int:
         stage.source.n_rows = n_rows
         tracemalloc.start()
-        stage.run(pdf=True, batch_size=100, overwrite=True, read=False)
+        stage.run(pdf="hist", batch_size=100, overwrite=True, read=False)
         _, highest = tracemalloc.get_traced_memory()
         tracemalloc.stop()
         return highest

@@ -15,7 +15,7 @@ from photoz_ssl.workflows.predict_check import check_prediction
 
 def test_it_tells_and_writes_nothing(tiny_archive: Path, tmp_path: Path) -> None:
     check = check_prediction(
-        PredictConfig(catalog=str(tiny_archive), output=str(tmp_path / "z.fits"), pdf=True)
+        PredictConfig(catalog=str(tiny_archive), output=str(tmp_path / "z.fits"), pdf="hist")
     )
     told = {finding.what: finding.found for finding in check.findings}
     assert told["catalogue"] == f"{tiny_archive}, 24 rows"

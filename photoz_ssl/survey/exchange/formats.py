@@ -18,6 +18,7 @@ from photoz_ssl.survey.exchange.parquet import ParquetWriter
 from photoz_ssl.survey.exchange.qp_file import QpWriter
 from photoz_ssl.survey.exchange.votable import VotableWriter
 from photoz_ssl.survey.manifest import PdfRows
+from photoz_ssl.survey.pdf_form import PdfForm
 from photoz_ssl.survey.tables import Card, TableColumn
 
 __all__ = ["ExchangeWriter", "TableLayout", "exchange_file", "format_of"]
@@ -56,8 +57,8 @@ class TableLayout:
         Structured: its rows.
     cards : sequence of (keyword, value, comment)
         What else there is to say of it.
-    edges : ndarray, shape (n_bins + 1,)
-        Of the redshift bins of its PDFs; empty where there are none.
+    pdf_form : PdfForm, optional
+        What its PDFs are kept as; None where there are none.
     """
 
     name: str
@@ -65,7 +66,7 @@ class TableLayout:
     columns: Sequence[TableColumn]
     dtype: np.dtype[Any]
     cards: Sequence[Card]
-    edges: NDArray[np.float64]
+    pdf_form: PdfForm | None
 
     @property
     def scalar_columns(self) -> list[TableColumn]:

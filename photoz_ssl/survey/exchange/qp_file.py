@@ -1,4 +1,4 @@
-"""The HDF5 file that LSST DESC's ``qp`` reads: PDFs as histograms, the table beside them."""
+"""The HDF5 file that LSST DESC's ``qp`` reads: PDFs, and the table beside them."""
 
 from __future__ import annotations
 
@@ -19,17 +19,19 @@ __all__ = ["QpWriter"]
 
 
 class QpWriter:
-    """Fills ``data/pdfs`` with densities, and ``ancil`` with the table's columns."""
+    """Fills ``data`` with PDFs, and ``ancil`` with the table's columns."""
 
     def __init__(self, path: Path, layout: TableLayout) -> None:
         self._disk = DeferredWrites(path)
         self._file = h5py.File(self._disk, "w")
         self._layout, self._done = layout, 0
-        n_bins = len(layout.edges) - 1
-        self._file["meta/pdf_name"] = np.array([b"hist"])
-        self._file["meta/pdf_version"] = np.array([0])
-        self._file["meta/bins"] = layout.edges[np.newaxis]
-        self._file.create_dataset("data/pdfs", (layout.n_rows, n_bins), "f4")
+        assert layout.pdf_form is not None
+        _, meta = layout.pdf_form.meta()
+        for name in meta.dtype.names or ():
+            self._file[f"meta/{name}"] = meta[name]
+        self._pdfs = self._file.create_dataset(
+            f"data/{layout.pdf_form.column.name}", (layout.n_rows, layout.pdf_form.n_values), "f4"
+        )
         for column in layout.scalar_columns:
             dataset = self._file.create_dataset(
                 f"ancil/{column.name}", (layout.n_rows,), layout.dtype[column.name]
@@ -44,7 +46,7 @@ class QpWriter:
         """Write the next rows and their PDFs."""
         assert pdfs is not None
         place = slice(self._done, self._done + len(rows))
-        self._file["data/pdfs"][place] = pdfs["pdf"] / np.diff(self._layout.edges)
+        self._pdfs[place] = pdfs["pdf"]
         self._file["ancil/zmode"][place] = pdfs["mode"]
         for column in self._layout.scalar_columns:
             self._file[f"ancil/{column.name}"][place] = rows[column.name]
