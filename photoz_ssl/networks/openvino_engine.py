@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import importlib
 import importlib.util
 import logging
-import sys
 import tempfile
 import warnings
+from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
 from types import ModuleType
@@ -18,10 +17,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from photoz_ssl.extras import import_extra
 from photoz_ssl.files import cache_folder
+from photoz_ssl.networks.openvino_runner import OpenVinoRunner, import_openvino
 
-__all__ = ["OpenVinoEngine", "compiled", "has_openvino", "import_openvino"]
+__all__ = ["OpenVinoEngine", "has_openvino"]
 
 log = logging.getLogger(__name__)
 
@@ -49,53 +48,21 @@ class OpenVinoEngine:
 
     def __init__(self, network: nn.Module, key: str) -> None:
         self._network, self._key = network, key
-        self._compiled: Any = None
+        self._runner: OpenVinoRunner | None = None
 
-    def __call__(self, images: Tensor) -> NDArray[np.float32]:
-        """The network's output, shape (n, ...), of images, shape (n, bands, 64, 64)."""
-        if self._compiled is None:
-            self._compiled = self._compile()
-        (output,) = self._compiled(images.contiguous().numpy()).values()
-        return np.asarray(output, np.float32)
+    def __call__(self, batches: Iterable[Tensor]) -> NDArray[np.float32]:
+        """The network's output, shape (n, ...), of batches of images, (n, bands, 64, 64)."""
+        if self._runner is None:
+            self._runner = self._opened()
+        return self._runner(batches)
 
-    def _compile(self) -> Any:
+    def _opened(self) -> OpenVinoRunner:
         openvino = import_openvino()
         core = openvino.Core()
         version = "".join(c if c.isalnum() or c in ".-" else "_" for c in openvino.__version__)
         path = cache_folder() / "openvino" / f"{self._key}-{version}.xml"
         model = _read(core, path) or _converted(openvino, core, self._network, path)
-        return compiled(core, model)
-
-
-def compiled(core: Any, model: Any) -> Any:
-    """A model of OpenVINO, made ready to run on this CPU; its arcsinh is put in other words.
-
-    OpenVINO computes arcsinh a pixel at a time, which takes a third of a small network's time.
-    """
-    for operation in model.get_ordered_ops():
-        if operation.get_type_name() == "Asinh":
-            operation.output(0).replace(_asinh(operation.input_value(0)))
-    settings = {
-        "INFERENCE_PRECISION_HINT": "f32",  # a CPU with bfloat16 would use that by itself
-        "INFERENCE_NUM_THREADS": torch.get_num_threads(),
-        "PERFORMANCE_HINT": "LATENCY",
-    }
-    return core.compile_model(model, "CPU", settings)
-
-
-def _asinh(x: Any) -> Any:
-    """sign(x) ln(|x| + sqrt(x^2 + 1)), of which OpenVINO vectorises every step."""
-    opset = importlib.import_module("openvino.opset13")
-    one = opset.constant(1.0, x.get_element_type())
-    size = opset.abs(x)
-    root = opset.sqrt(opset.add(opset.multiply(x, x), one))
-    return opset.multiply(opset.sign(x), opset.log(opset.add(size, root))).output(0)
-
-
-def import_openvino() -> ModuleType:
-    """OpenVINO, without its telemetry: nobody has agreed to that here."""
-    sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]
-    return import_extra("openvino", extra="cpu", purpose="running networks by OpenVINO")
+        return OpenVinoRunner(model)
 
 
 def _converted(openvino: ModuleType, core: Any, network: nn.Module, path: Path) -> Any:

@@ -10,7 +10,7 @@ import logging
 import sys
 import tempfile
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, redirect_stdout
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,7 +25,7 @@ from torch import Tensor, nn
 from photoz_ssl.errors import CheckpointError
 from photoz_ssl.extras import import_extra
 from photoz_ssl.networks.encoder import Encoder
-from photoz_ssl.networks.openvino_engine import compiled, import_openvino
+from photoz_ssl.networks.openvino_runner import OpenVinoRunner, import_openvino
 from photoz_ssl.networks.redshift_head import RedshiftNetwork
 
 __all__ = ["IMAGES_TO_CALIBRATE_BY", "Quantised", "QuantisedEngine", "quantise"]
@@ -145,29 +145,28 @@ class QuantisedEngine:
         self, quantised: Quantised, output: str, shapes: tuple[tuple[int, int, int], int]
     ) -> None:
         self._quantised, self._output, self._shapes = quantised, output, shapes
-        self._compiled: Any = None
+        self._runner: OpenVinoRunner | None = None
 
-    def __call__(self, images: Tensor) -> NDArray[np.float32]:
-        """The output, shape (n, ...), of images, shape (n, bands, 64, 64).
+    def __call__(self, batches: Iterable[Tensor]) -> NDArray[np.float32]:
+        """The output, shape (n, ...), of batches of images, shape (n, bands, 64, 64).
 
         Raises
         ------
         CheckpointError
             If OpenVINO refuses the network.
         """
-        if self._compiled is None:
-            self._compiled = self._compile()
-        results = self._compiled(images.contiguous().numpy())
-        return np.asarray(results[self._output], np.float32)
+        if self._runner is None:
+            self._runner = self._opened()
+        return self._runner(batches)
 
-    def _compile(self) -> Any:
+    def _opened(self) -> OpenVinoRunner:
         openvino = import_openvino()
         core = openvino.Core()
         weights = np.frombuffer(self._quantised.weights, np.uint8)
         try:
             model = core.read_model(self._quantised.description, openvino.Tensor(weights))
             self._require_shapes(model)
-            return compiled(core, model)
+            return OpenVinoRunner(model, self._output)
         except RuntimeError as error:
             raise _damaged("OpenVINO refuses it") from error
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -15,6 +15,7 @@ from photoz_ssl.errors import CheckpointError, ConfigError
 from photoz_ssl.networks.checkpoint import Checkpoint
 from photoz_ssl.networks.encoder import Encoder, build_encoder
 from photoz_ssl.networks.openvino_engine import OpenVinoEngine, has_openvino
+from photoz_ssl.networks.openvino_runner import IMAGES_A_BATCH
 from photoz_ssl.networks.quantised import QuantisedEngine
 from photoz_ssl.redshift.calibration import Calibration
 
@@ -39,8 +40,11 @@ def choose_device(name: str) -> torch.device:
 IMAGES_WORTH_CONVERTING = {"resnet18": 1000, "resnet50": 100}
 """From here on the seconds that converting a network for OpenVINO takes are won back."""
 
-Engine = Callable[[Tensor], NDArray[np.float32]]
-"""Dereddened images, shape (n, bands, 64, 64), to what a network makes of them, (n, ...)."""
+Batches = Iterable[Tensor]
+"""Of dereddened images, shape (n, bands, 64, 64) each."""
+
+Engine = Callable[[Batches], NDArray[np.float32]]
+"""Batches of images to what a network makes of all of them, shape (n, ...)."""
 
 
 @dataclass(frozen=True)
@@ -61,6 +65,8 @@ class Runtime:
         What turns logits into a PDF.
     feature_size : int
         Length of the encoder's output.
+    images_a_batch : int, optional
+        More in a batch do not make it faster; None if they do.
     """
 
     name: str
@@ -69,9 +75,10 @@ class Runtime:
     logits: Engine | None
     calibration: Calibration
     feature_size: int
+    images_a_batch: int | None = None
 
-    def pdf(self, images: Tensor) -> NDArray[np.float64]:
-        """Redshift PDFs, shape (n, n_bins), of dereddened images, shape (n, bands, 64, 64).
+    def pdf(self, images: Tensor | Iterator[Tensor]) -> NDArray[np.float64]:
+        """Redshift PDFs, shape (n, n_bins), of images, or of all images of some batches.
 
         Raises
         ------
@@ -82,12 +89,16 @@ class Runtime:
             raise CheckpointError(
                 "the model is an encoder without a redshift head", "fine-tune it first"
             )
-        return self.calibration.apply(self.logits(images))
+        return self.calibration.apply(self.logits(_batches(images)))
 
-    def represent(self, images: Tensor) -> NDArray[np.float32]:
-        """Unit vectors, shape (n, feature_size), of images, shape (n, bands, 64, 64)."""
-        features = F.normalize(torch.from_numpy(self.features(images)), dim=1)
+    def represent(self, images: Tensor | Iterator[Tensor]) -> NDArray[np.float32]:
+        """Unit vectors, shape (n, feature_size), of images, or of all images of some batches."""
+        features = F.normalize(torch.from_numpy(self.features(_batches(images))), dim=1)
         return np.asarray(features.numpy())
+
+
+def _batches(images: Tensor | Iterator[Tensor]) -> Batches:
+    return [images] if isinstance(images, Tensor) else images
 
 
 @dataclass(frozen=True)
@@ -108,8 +119,11 @@ class EagerEngine:
     device: torch.device
     bfloat16: bool = False
 
-    def __call__(self, images: Tensor) -> NDArray[np.float32]:
-        """The network's output, shape (n, ...), of images, shape (n, bands, 64, 64)."""
+    def __call__(self, batches: Batches) -> NDArray[np.float32]:
+        """The network's output, shape (n, ...), of batches of images, (n, bands, 64, 64)."""
+        return np.concatenate([self._output(images) for images in batches])
+
+    def _output(self, images: Tensor) -> NDArray[np.float32]:
         reduced = torch.autocast(self.device.type, torch.bfloat16, enabled=self.bfloat16)
         with torch.inference_mode(), reduced:
             placed = images.to(self.device).contiguous(memory_format=torch.channels_last)
@@ -171,6 +185,7 @@ def open_runtime(
         logits=engine(network, "logits") if network is not encoder else None,
         calibration=checkpoint.calibration or Calibration(),
         feature_size=encoder.feature_size,
+        images_a_batch=IMAGES_A_BATCH if by_openvino else None,
     )
 
 
@@ -196,4 +211,5 @@ def _quantised_runtime(checkpoint: Checkpoint, place: torch.device) -> Runtime:
         ),
         calibration=checkpoint.calibration or Calibration(),
         feature_size=encoder.feature_size,
+        images_a_batch=IMAGES_A_BATCH,
     )

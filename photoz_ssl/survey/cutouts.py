@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import string
+import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import Executor
 from pathlib import Path
@@ -31,7 +32,10 @@ IMAGE_COLUMNS = ("IMAGE", "CUTOUT", "IMAGES", "STAMP")
 FILE_COLUMNS = ("CUTOUT", "FILENAME", "FILE")
 
 ROWS_A_TASK = 16
-"""That a thread reads before it asks for more; to ask takes as long as to read half a file."""
+"""That a thread reads before it asks for more."""
+
+LONG_WAIT = 1e-3
+"""Seconds a file that a thread may wait before others are to read, too."""
 
 FORMAT_SPEC = re.compile(r"[<>^=]?[-+ ]?0?\d{0,2}(\.\d{1,2})?[a-zA-Z]?")
 """What may follow the colon of a template's field, such as ``06d``."""
@@ -131,11 +135,24 @@ class StampFiles:
     def read(
         self, rows: NDArray[np.void], ra: Degrees, dec: Degrees, pool: Executor
     ) -> Sequence[Stamp]:
-        """Read the files of some rows, several at a time."""
-        starts = range(0, len(rows), ROWS_A_TASK)
+        """Read the files of some rows; several at a time where the disk is what takes the time.
+
+        Python reads one file at a time and no more, so that threads gain nothing but what
+        they wait.
+        """
+
+        def read_some(some: slice) -> list[Stamp]:
+            return [*map(self._read_one, rows[some], ra[some], dec[some])]
+
+        waited = time.perf_counter() - time.thread_time()
+        stamps = read_some(slice(0, ROWS_A_TASK))
+        waited = time.perf_counter() - time.thread_time() - waited
+        starts = range(ROWS_A_TASK, len(rows), ROWS_A_TASK)
         tasks = [slice(start, start + ROWS_A_TASK) for start in starts]
-        some = pool.map(lambda task: [*map(self._read_one, rows[task], ra[task], dec[task])], tasks)
-        return [stamp for stamps in some for stamp in stamps]
+        slow_disk = waited > ROWS_A_TASK * LONG_WAIT
+        for more in pool.map(read_some, tasks) if slow_disk else map(read_some, tasks):
+            stamps += more
+        return stamps
 
     def _read_one(self, row: np.void, ra: float, dec: float) -> Stamp:
         try:

@@ -42,15 +42,28 @@ MOST_TILE_PIXELS = 1 << 26
 CARD, BLOCK = 80, 2880
 MOST_CARDS = 2000
 
-NAME = re.compile(rb"(?=.{8}$)[A-Z0-9_-]* *")
+NAME_LETTERS = b"ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-"
+"""All that the name of a card may have, besides the blanks behind it."""
 
-USED = re.compile(
-    rb"(SIMPLE|XTENSION|BITPIX|NAXIS[1-9]?|PCOUNT|GCOUNT|GROUPS|INHERIT|BSCALE|BZERO|BLANK|BUNIT"
-    rb"|BANDS?|BAND[1-9]|FILTER|EXTNAME|EBV"
-    rb"|(CTYPE|CRPIX|CRVAL|CDELT|CUNIT|CROTA)[12]|(CD|PC)[12]_[12]|EQUINOX|RADESYS|LONPOLE|LATPOLE"
-    rb"|CONTINUE) *"
+STRUCTURE = "SIMPLE XTENSION BITPIX NAXIS PCOUNT GCOUNT GROUPS INHERIT BSCALE BZERO BLANK CONTINUE"
+WORLD = (
+    "CTYPE1 CTYPE2 CRPIX1 CRPIX2 CRVAL1 CRVAL2 CDELT1 CDELT2 CUNIT1 CUNIT2 CROTA1 CROTA2"
+    " CD1_1 CD1_2 CD2_1 CD2_2 PC1_1 PC1_2 PC2_1 PC2_2 EQUINOX RADESYS LONPOLE LATPOLE"
+)
+
+USED = frozenset(
+    (
+        *STRUCTURE.split(),
+        *(f"NAXIS{axis}" for axis in range(1, 10)),
+        *("BUNIT", "BANDS", "BAND", "FILTER", "EXTNAME", "EBV"),
+        *(f"BAND{plane}" for plane in range(1, 10)),
+        *WORLD.split(),
+    )
 )
 """Names of the cards that any of our readers looks at; all other cards are passed over."""
+
+USED_WORDS = {name.ljust(8).encode(): name for name in USED}
+"""As they stand in a card."""
 
 LEFT_TO_CFITSIO = frozenset(("BSCALE", "BZERO", "BLANK", "GROUPS", "INHERIT", "CONTINUE"))
 """Cards with which a file counts as no longer plain."""
@@ -182,16 +195,15 @@ def _cards(content: bytes, place: int) -> tuple[Header | None, int]:
     header: Header = {}
     for number in range(MOST_CARDS):
         start = place + number * CARD
-        name = content[start : start + 8]
-        if name == b"END     ":
+        word = content[start : start + 8]
+        if word == b"END     ":
             return header, place + -(-(number + 1) * CARD // BLOCK) * BLOCK
-        if not NAME.fullmatch(name):
-            break
-        if not USED.fullmatch(name):
+        key = USED_WORDS.get(word)
+        if key is None and len(word) == 8 and not word.rstrip().translate(None, NAME_LETTERS):
             continue
         card = content[start : start + CARD]
-        key, value = name.rstrip().decode(), _value(card)
-        if value is None or key in header or key in LEFT_TO_CFITSIO:
+        value = _value(card) if key else None
+        if key is None or value is None or key in header or key in LEFT_TO_CFITSIO:
             break
         header[key] = {"name": key, "value": value, "card_string": card.decode("latin-1")}
     return None, place

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeVar
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from photoz_ssl.datasets.augment import dihedral_views, prediction_view
+from photoz_ssl.datasets.augment import dihedral_view, prediction_view
 from photoz_ssl.errors import CheckpointError
 from photoz_ssl.fields import AUTO
 from photoz_ssl.files import sha256_of
@@ -27,8 +26,6 @@ __all__ = ["Predictor"]
 
 BATCH_SIZES = {"cpu": 256, "cuda": 1024}
 """Galaxies a batch on a kind of device: enough to fill it, and the same wherever that kind is."""
-
-Value = TypeVar("Value", bound=np.floating)
 
 
 @dataclass(frozen=True)
@@ -170,32 +167,32 @@ class Predictor:
         ndarray, shape (n, n_bins)
             Probabilities of the bins; each row sums to 1.
         """
-        empty = np.empty((0, self.grid.n_bins))
-        return np.concatenate([empty, *self._batched(self._mean_pdf, images, ebv)])
-
-    def _mean_pdf(self, images: Tensor) -> NDArray[np.float64]:
-        """The mean of the PDFs of a batch's views."""
+        if not len(images):
+            return np.empty((0, self.grid.n_bins))
         if self.n_views == 1:
-            return self.runtime.pdf(images)
-        pdfs = [self.runtime.pdf(view) for view in dihedral_views(images)]
-        return np.asarray(np.mean(pdfs, axis=0))
+            return self.runtime.pdf(self._views(images, ebv))
+        total = sum(self.runtime.pdf(self._turned(images, ebv, n)) for n in range(self.n_views))
+        return np.asarray(total / self.n_views)
 
     def represent(
         self, images: NDArray[np.float32], ebv: NDArray[np.floating]
     ) -> NDArray[np.float32]:
         """Representations of unit length, shape (n, feature_size); arguments as for `pdf`."""
-        empty = np.empty((0, self.runtime.feature_size), np.float32)
-        return np.concatenate([empty, *self._batched(self.runtime.represent, images, ebv)])
+        if not len(images):
+            return np.empty((0, self.runtime.feature_size), np.float32)
+        return self.runtime.represent(self._views(images, ebv))
 
-    def _batched(
-        self,
-        function: Callable[[Tensor], NDArray[Value]],
-        images: NDArray[np.float32],
-        ebv: NDArray[np.floating],
-    ) -> Iterator[NDArray[Value]]:
-        """Apply a function to the prediction views of a batch at a time."""
-        for start in range(0, len(images), self.batch_size):
-            batch = slice(start, start + self.batch_size)
+    def _views(self, images: NDArray[np.float32], ebv: NDArray[np.floating]) -> Iterator[Tensor]:
+        """Prediction views, a batch at a time; each is made when the network can take it."""
+        size = min(self.batch_size, self.runtime.images_a_batch or self.batch_size)
+        for start in range(0, len(images), size):
+            batch = slice(start, start + size)
             stamps = torch.from_numpy(np.ascontiguousarray(images[batch], np.float32))
             reddening = torch.from_numpy(self.spec.reddening(ebv[batch]))
-            yield function(prediction_view(stamps, reddening))
+            yield prediction_view(stamps, reddening)
+
+    def _turned(
+        self, images: NDArray[np.float32], ebv: NDArray[np.floating], number: int
+    ) -> Iterator[Tensor]:
+        """The same in one of the 8 positions of `dihedral_view`."""
+        return (dihedral_view(view, number) for view in self._views(images, ebv))

@@ -178,7 +178,8 @@ class PredictionJob:
         grid, usable = self.predictor.grid, block.usable
         pdf = np.full((len(block), grid.n_bins), np.nan)
         if usable.any():
-            pdf[usable] = self.predictor.pdf(block.images[usable], block.ebv[usable])
+            chosen = slice(None) if usable.all() else usable  # a slice copies nothing
+            pdf[chosen] = self.predictor.pdf(block.images[chosen], block.ebv[chosen])
         estimates = summarise(pdf, grid)
         found = np.isfinite(estimates.mean)
         at_edge = np.isin(grid.bin_of(estimates.mode), (0, grid.n_bins - 1))

@@ -15,7 +15,7 @@ from photoz_ssl.datasets.augment import (
     band_mad,
     centre_crop,
     deredden,
-    dihedral_views,
+    dihedral_view,
     finetuning_view,
     prediction_view,
     pretraining_views,
@@ -264,7 +264,8 @@ def test_the_prediction_view_is_dereddened_and_central() -> None:
 
 def test_the_dihedral_views_are_eight_and_the_same_set_after_a_quarter_turn() -> None:
     images = torch.arange(2 * 5 * 4 * 4, dtype=torch.float32).reshape(2, 5, 4, 4)
-    views = {view.numpy().tobytes() for view in dihedral_views(images)}
-    turned = {view.numpy().tobytes() for view in dihedral_views(torch.rot90(images, 1, (2, 3)))}
+    views = {dihedral_view(images, number).numpy().tobytes() for number in range(8)}
+    upturned = torch.rot90(images, 1, (2, 3))
+    turned = {dihedral_view(upturned, number).numpy().tobytes() for number in range(8)}
     assert len(views) == 8
     assert views == turned

@@ -79,22 +79,22 @@ class Untraceable(nn.Module):
 
 def test_a_network_is_converted_once(cache: Path) -> None:
     encoder = build_encoder(TINY).eval()
-    first = OpenVinoEngine(encoder, "one")(stamps(2))
+    first = OpenVinoEngine(encoder, "one")([stamps(2)])
     assert {path.suffix for path in cache.iterdir()} == {".xml", ".bin"}
-    np.testing.assert_array_equal(OpenVinoEngine(Untraceable(), "one")(stamps(2)), first)
+    np.testing.assert_array_equal(OpenVinoEngine(Untraceable(), "one")([stamps(2)]), first)
 
 
 @pytest.mark.parametrize("suffix", [".xml", ".bin"])
 @pytest.mark.parametrize("left", [0, 100])
 def test_a_damaged_cache_is_passed_over(cache: Path, suffix: str, left: int) -> None:
     encoder = build_encoder(TINY).eval()
-    first = OpenVinoEngine(encoder, "one")(stamps(2))
+    first = OpenVinoEngine(encoder, "one")([stamps(2)])
     (file,) = cache.glob(f"*{suffix}")
     file.write_bytes(file.read_bytes()[:left])
-    np.testing.assert_array_equal(OpenVinoEngine(encoder, "one")(stamps(2)), first)
-    np.testing.assert_array_equal(OpenVinoEngine(Untraceable(), "one")(stamps(2)), first)
+    np.testing.assert_array_equal(OpenVinoEngine(encoder, "one")([stamps(2)]), first)
+    np.testing.assert_array_equal(OpenVinoEngine(Untraceable(), "one")([stamps(2)]), first)
 
 
 def test_a_cache_that_cannot_be_written_is_done_without(tmp_path: Path) -> None:
     (tmp_path / "photoz-ssl").write_text("in the way")
-    assert OpenVinoEngine(build_encoder(TINY).eval(), "one")(stamps(2)).shape == (2, 64)
+    assert OpenVinoEngine(build_encoder(TINY).eval(), "one")([stamps(2)]).shape == (2, 64)

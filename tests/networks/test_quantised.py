@@ -76,7 +76,7 @@ def test_an_encoder_has_features_alone(images: Tensor) -> None:
     encoder = build_encoder(TINY, seed=1).eval()
     shapes = (IMAGE, encoder.feature_size)
     engine = QuantisedEngine(quantise(encoder, images), "features", shapes)
-    assert engine(images).shape == (32, encoder.feature_size)
+    assert engine([images]).shape == (32, encoder.feature_size)
 
 
 def test_without_one_there_is_a_sentence_that_says_how_to_make_it(model: Checkpoint) -> None:
@@ -126,7 +126,7 @@ def test_what_openvino_refuses_is_one_sentence(model: Checkpoint, images: Tensor
         replace(model.quantised, description=description), "logits", (IMAGE, GRID.n_bins)
     )
     with pytest.raises(CheckpointError, match="OpenVINO refuses it"):
-        engine(images)
+        engine([images])
 
 
 @pytest.mark.parametrize(
@@ -141,4 +141,4 @@ def test_a_network_of_other_shapes_is_refused(
 ) -> None:
     assert model.quantised is not None
     with pytest.raises(CheckpointError, match=reason):
-        QuantisedEngine(model.quantised, "logits", (image, length))(images)
+        QuantisedEngine(model.quantised, "logits", (image, length))([images])

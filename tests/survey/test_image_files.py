@@ -90,7 +90,7 @@ def used(header: image_files.Header) -> dict[str, Any]:
     return {
         name: card["value"].strip() if isinstance(card["value"], str) else card["value"]
         for name, card in header.items()
-        if name is not None and image_files.USED.fullmatch(name.encode())
+        if name in image_files.USED
     }
 
 

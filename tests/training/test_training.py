@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -215,9 +216,9 @@ def test_a_predictor_gives_the_network_batches_of_the_size_asked_for(
     loaded = Predictor.load(model, "cpu", batch_size=batch_size)
     seen: list[int] = []
 
-    def logits(images: torch.Tensor) -> NDArray[np.float32]:
-        seen.append(len(images))
-        return np.zeros((len(images), 180), np.float32)
+    def logits(batches: Iterable[torch.Tensor]) -> NDArray[np.float32]:
+        seen.extend(len(images) for images in batches)
+        return np.zeros((sum(seen), 180), np.float32)
 
     predictor = replace(loaded, runtime=replace(loaded.runtime, logits=logits))
     predictor.pdf(np.zeros((5, 5, 64, 64), np.float32), np.zeros(5))

@@ -40,7 +40,7 @@ def _same_date(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def config(archive: Path, output: Path, **options: Any) -> PredictConfig:
     return PredictConfig(
-        catalog=str(archive), output=str(output), **{"batch_size": 1, "pdf": True, **options}
+        catalog=str(archive), output=str(output), **{"batch_size": 1, "pdf": "hist", **options}
     )
 
 
