@@ -22,6 +22,7 @@ EXAMPLES = "\n".join(
         "photoz-ssl predict 'catalog.fits[1][R < 17.8]' --pdf -o bright.fits",
         "photoz-ssl predict survey.h5 -o z.fits --shard 2/8",
         "photoz-ssl predict catalog.fits --neighbours atlas.h5",
+        "photoz-ssl predict hats/ --frames frames/ -o redshifts_hats --dask local:4",
         "photoz-ssl predict catalog.fits -o - | stilts tpipe in=- ifmt=fits omode=stats",
     )
 )

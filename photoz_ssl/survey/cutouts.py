@@ -26,7 +26,15 @@ from photoz_ssl.survey.stamps import (
     require_bands,
 )
 
-__all__ = ["Degrees", "StampColumn", "StampFiles", "Stamps", "file_column", "image_column"]
+__all__ = [
+    "Degrees",
+    "StampColumn",
+    "StampFiles",
+    "Stamps",
+    "file_column",
+    "image_column",
+    "template_folder",
+]
 
 IMAGE_COLUMNS = ("IMAGE", "CUTOUT", "IMAGES", "STAMP")
 FILE_COLUMNS = ("CUTOUT", "FILENAME", "FILE")
@@ -93,7 +101,7 @@ class StampFiles:
         """
         fields = _template_fields(template, catalog)
         by_band = any(name == "band" for name in fields)
-        folder = _template_folder(template, catalog.folder)
+        folder = template_folder(template, catalog.folder)
 
         def paths(row: np.void) -> list[Path]:
             values = {name: _text(row[column]) for name, column in fields.items() if column}
@@ -209,7 +217,7 @@ def file_column(catalog: Catalog) -> str | None:
     return next((name for name in names if catalog.dtype[name].kind == "S"), None)
 
 
-def _template_folder(template: str, catalog_folder: Path) -> Path:
+def template_folder(template: str, catalog_folder: Path) -> Path:
     """What a template is relative to: the catalogue's folder or the working directory."""
     fixed = template.partition("{")[0].rpartition("/")[0]
     there = (catalog_folder / fixed).is_dir()

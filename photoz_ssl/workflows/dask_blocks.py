@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 import re
 from collections import deque
 from collections.abc import Generator
@@ -14,9 +15,10 @@ from typing import Any
 from photoz_ssl.config import PredictConfig
 from photoz_ssl.errors import ConfigError
 from photoz_ssl.extras import import_extra
+from photoz_ssl.survey.cutouts import template_folder
 from photoz_ssl.workflows.prediction_job import PredictedBlock, PredictionJob, open_job
 
-__all__ = ["predicted_by_dask"]
+__all__ = ["dask_client", "from_anywhere", "predicted_by_dask"]
 
 BLOCKS_A_WORKER = 3
 """Blocks that are asked of each worker ahead of their use."""
@@ -52,9 +54,9 @@ def predicted_by_dask(
     MissingExtraError
         If Dask is not installed.
     """
-    config, expected = _from_anywhere(job.config), job.identity()
+    config, expected = from_anywhere(job.config), job.identity()
     with ExitStack() as stack:
-        client = _client(str(job.config.dask), stack)
+        client = dask_client(str(job.config.dask), stack)
         window = BLOCKS_A_WORKER * max(1, len(client.scheduler_info()["workers"]))
         starts = iter(range(start, stop, job.block_size))
         waiting: deque[Any] = deque()
@@ -84,16 +86,21 @@ def _job_of_this_process(config: PredictConfig) -> PredictionJob:
     return ExitStack().enter_context(open_job(config))
 
 
-def _from_anywhere(config: PredictConfig) -> PredictConfig:
+def from_anywhere(config: PredictConfig) -> PredictConfig:
     """The configuration with paths that are the same in every folder."""
-    catalog = config.catalog
+    catalog, cutouts = config.catalog, config.cutouts
     if "://" not in catalog:
         name, bracket, rest = catalog.partition("[")
         catalog = f"{Path(name).absolute()}{bracket}{rest}"
+        if cutouts is not None:
+            own = Path(name) if Path(name).is_dir() else Path(name).parent
+            folder = str(template_folder(cutouts, own).absolute())
+            cutouts = os.path.join(folder.replace("{", "{{").replace("}", "}}"), cutouts)  # noqa: PTH118
     return dataclasses.replace(
         config,
         catalog=catalog,
         dask=None,
+        cutouts=cutouts,
         model=_absolute(config.model),
         frames=_absolute(config.frames),
         neighbours=_absolute(config.neighbours),
@@ -105,7 +112,7 @@ def _absolute(path: Path | None) -> Path | None:
     return None if path is None else path.absolute()
 
 
-def _client(address: str, stack: ExitStack) -> Any:
+def dask_client(address: str, stack: ExitStack) -> Any:
     """A connection to a scheduler, or to workers started here for the time being."""
     distributed = import_extra("distributed", extra="dask", purpose="--dask")
     import dask

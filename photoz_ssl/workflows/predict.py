@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -14,6 +15,7 @@ from photoz_ssl.progress import Progress, Stop, Stopped, never, silent
 from photoz_ssl.survey.exchange.formats import format_of
 from photoz_ssl.survey.part_file import Part, PartWriter, create_part, read_part, require_same_job
 from photoz_ssl.survey.tables import STDOUT, claim_table
+from photoz_ssl.workflows.hats import is_hats, predict_hats
 from photoz_ssl.workflows.predicted_blocks import Pace, PredictedBlocks
 from photoz_ssl.workflows.prediction_job import PredictionJob, open_job
 from photoz_ssl.workflows.redshift_files import stream_redshifts, write_redshifts
@@ -112,6 +114,8 @@ def predict(
     photoz_ssl.progress.Stopped
         If ``stop`` said so before the last block was done.
     """
+    if is_hats(config.catalog):
+        return _hats_report(config, show_progress=progress is not silent, stop=stop)
     output = config.output or default_output(config.catalog)
     shard = _shard(config)
     if shard is None:
@@ -136,6 +140,12 @@ def predict(
         path.unlink(missing_ok=True)
         notices = (_sent(Path(output), kind),) if config.samp else ()
         return _report(job, output, tally, pace, notices)
+
+
+def _hats_report(config: PredictConfig, *, show_progress: bool, stop: Stop) -> PredictReport:
+    start = time.perf_counter()
+    output, job, tally = predict_hats(config, show_progress=show_progress, stop=stop)
+    return _report(job, str(output), tally, Pace(tally.n_rows / (time.perf_counter() - start)))
 
 
 def _sent(output: Path, kind: str) -> str:

@@ -8,9 +8,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from photoz_ssl.config import PredictConfig
-from photoz_ssl.errors import OutputError
+from photoz_ssl.errors import ConfigError, OutputError
 from photoz_ssl.files import claim_output
 from photoz_ssl.survey.tables import STDOUT, claim_table
+from photoz_ssl.workflows.hats import is_hats
 from photoz_ssl.workflows.predict import default_output, part_path
 from photoz_ssl.workflows.prediction_job import PredictionJob, open_job
 from photoz_ssl.workflows.redshift_tally import Tally
@@ -80,6 +81,8 @@ def check_prediction(config: PredictConfig) -> PredictionCheck:
         That the run itself would raise at its start; if none of the first rows has a usable
         image; or if the disk has no room for the table.
     """
+    if is_hats(config.catalog):
+        raise ConfigError("--dry-run cannot look into a HATS catalogue", "try it on a small table")
     output = config.output or default_output(config.catalog)
     shard = None if config.shard is None else shard_named(config.shard)
     if shard is None:

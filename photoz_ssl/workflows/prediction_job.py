@@ -41,7 +41,7 @@ from photoz_ssl.workflows.redshift_tally import facts_of
 if TYPE_CHECKING:
     from photoz_ssl.workflows.inference import Predictor
 
-__all__ = ["PredictedBlock", "PredictionJob", "open_job"]
+__all__ = ["PredictedBlock", "PredictionJob", "job_on", "load_predictor", "open_job"]
 
 WITHOUT_EFFECT = frozenset(
     (
@@ -225,30 +225,43 @@ def open_job(config: PredictConfig) -> Iterator[PredictionJob]:
     with open_source(
         config.catalog, config, size=NETWORK_SIZE, workers=config.workers, streaming=True
     ) as source:
-        layout = lay_out(
-            source.table_dtype,
-            source.column_cards,
-            keep=config.keep_columns,
-            id_column=source.id_column,
-            ra_column=source.ra_column,
-            dec_column=source.dec_column,
-            style=config.columns,
-            further=EVIDENCE_COLUMNS if config.neighbours else (),
-        )
-        atlas = atlas_of_evidence(config.neighbours) if config.neighbours else None
-        predictor = _load_predictor(config, source.n_rows)
-        source.spec.require_usable_by(
-            predictor.spec, here=config.catalog, there=f"the model {predictor.name}"
-        )
+        predictor = load_predictor(config, source.n_rows)
         file = Path(config.catalog.partition("[")[0])
         fingerprint = fingerprint_of(file) if file.is_file() else ""
-        evidence = None
-        if atlas is not None:
-            evidence = open_evidence(atlas, source, predictor, config)
-        yield PredictionJob(config, source, predictor, layout, fingerprint, evidence)
+        yield job_on(source, config, predictor, fingerprint)
 
 
-def _load_predictor(config: PredictConfig, n_rows: int | None) -> Predictor:
+def job_on(
+    source: GalaxySource, config: PredictConfig, predictor: Predictor, fingerprint: str = ""
+) -> PredictionJob:
+    """The job of predicting the galaxies of a source.
+
+    Raises
+    ------
+    PhotozError
+        If the source and the model, or the atlas of neighbours, do not fit together.
+    """
+    source.spec.require_usable_by(
+        predictor.spec, here=config.catalog, there=f"the model {predictor.name}"
+    )
+    layout = lay_out(
+        source.table_dtype,
+        source.column_cards,
+        keep=config.keep_columns,
+        id_column=source.id_column,
+        ra_column=source.ra_column,
+        dec_column=source.dec_column,
+        style=config.columns,
+        further=EVIDENCE_COLUMNS if config.neighbours else (),
+    )
+    evidence = None
+    if config.neighbours is not None:
+        atlas = atlas_of_evidence(config.neighbours)
+        evidence = open_evidence(atlas, source, predictor, config)
+    return PredictionJob(config, source, predictor, layout, fingerprint, evidence)
+
+
+def load_predictor(config: PredictConfig, n_rows: int | None) -> Predictor:
     """Load the model; torch takes seconds to import, so not before the input is known."""
     from photoz_ssl.workflows.inference import Predictor
 

@@ -15,7 +15,7 @@ from photoz_ssl.survey.blocks import GalaxyBlock
 from photoz_ssl.survey.dust import spell_sources
 from photoz_ssl.survey.flags import FLAG_MEANINGS, UNUSABLE, RowFlag
 
-__all__ = ["Tally", "facts_of"]
+__all__ = ["Tally", "counts_of", "facts_of"]
 
 
 def facts_of(
@@ -42,15 +42,25 @@ def facts_of(
     first: dict[str, tuple[int, str]] = {}
     for problem in block.problems:
         first.setdefault(str(int(problem.flag)), (problem.row, problem.message))
-    by_flag = {str(int(flag)): int(np.count_nonzero(flags & int(flag))) for flag in RowFlag}
     return {
-        "rows": len(block),
-        "redshifts": n_redshifts,
-        "flagged": int(np.count_nonzero(flags & ~int(RowFlag.COARSE_DUST_MAP))),
-        "by_flag": {flag: count for flag, count in by_flag.items() if count},
+        **counts_of(flags, n_redshifts),
         "first": first,
         "dust": list(dust),
         "notices": list(notices),
+    }
+
+
+def counts_of(flags: NDArray[np.int32], n_redshifts: int) -> dict[str, Any]:
+    """What `Tally.add` counts of rows of which only the flags, shape (n,), are known."""
+    by_flag = {str(int(flag)): int(np.count_nonzero(flags & int(flag))) for flag in RowFlag}
+    return {
+        "rows": len(flags),
+        "redshifts": n_redshifts,
+        "flagged": int(np.count_nonzero(flags & ~int(RowFlag.COARSE_DUST_MAP))),
+        "by_flag": {flag: count for flag, count in by_flag.items() if count},
+        "first": {},
+        "dust": [],
+        "notices": [],
     }
 
 

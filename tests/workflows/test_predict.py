@@ -111,9 +111,7 @@ class Stage:
         self.predictor = StubPredictor()
         self.source = StubSource(50, {})
         monkeypatch.setattr(prediction_job, "open_source", self._open)
-        monkeypatch.setattr(
-            prediction_job, "_load_predictor", lambda config, n_rows: self.predictor
-        )
+        monkeypatch.setattr(prediction_job, "load_predictor", lambda config, n_rows: self.predictor)
 
     @contextmanager
     def _open(self, path: str, images: object, **options: Any) -> Iterator[StubSource]:
@@ -144,7 +142,7 @@ def test_the_network_is_given_the_batches_that_were_asked_for(
         return SimpleNamespace(warm_up=lambda: None)
 
     monkeypatch.setattr(inference.Predictor, "load", load)
-    prediction_job._load_predictor(PredictConfig(catalog="cat.fits", batch_size=1000), 70)
+    prediction_job.load_predictor(PredictConfig(catalog="cat.fits", batch_size=1000), 70)
     usual = {"precision": "auto", "n_views": 1}
     assert asked == {"batch_size": 1000, "n_galaxies": 70, **usual}
     embed.load_model(EmbedConfig(catalog="cat.fits", output=tmp_path / "a.h5", batch_size=999))

@@ -1,0 +1,245 @@
+"""Redshifts for a HATS catalogue, partition by partition, through LSDB (extra ``[dask]``)."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from photoz_ssl.config import PredictConfig
+from photoz_ssl.errors import CatalogError, ConfigError, OutputError, PhotozError
+from photoz_ssl.extras import import_extra
+from photoz_ssl.files import output_errors
+from photoz_ssl.progress import Stop, Stopped, never
+from photoz_ssl.spec import NETWORK_SIZE, ImageSpec
+from photoz_ssl.survey.frame_catalog import catalog_of_frame
+from photoz_ssl.survey.sources import catalog_source
+from photoz_ssl.survey.tables import TableColumn
+from photoz_ssl.workflows.dask_blocks import dask_client, from_anywhere
+from photoz_ssl.workflows.prediction_job import PredictionJob, job_on, load_predictor
+from photoz_ssl.workflows.redshift_table import FLAGS, Layout
+from photoz_ssl.workflows.redshift_tally import Tally, counts_of
+
+__all__ = ["is_hats", "predict_hats"]
+
+MARKS = ("collection.properties", "hats.properties", "properties")
+"""Files by one of which a folder is known as a HATS catalogue, or as a collection of them."""
+
+NEVER_WITH_HATS = {
+    "shard": "--dask shares its partitions out",
+    "samp": "programs load its partitions from the folder",
+    "neighbours": "predict a table of them",
+}
+
+
+def is_hats(path: str) -> bool:
+    """Whether a path is the folder of a HATS catalogue or collection."""
+    folder = Path(path)
+    return folder.is_dir() and any((folder / name).is_file() for name in MARKS)
+
+
+def predict_hats(
+    config: PredictConfig, *, show_progress: bool = False, stop: Stop = never
+) -> tuple[Path, PredictionJob, Tally]:
+    """Write the redshifts of a HATS catalogue as another one, of the same partitions and margins.
+
+    Parameters
+    ----------
+    config : PredictConfig
+        Its catalogue is a folder, and so is its output.
+    show_progress : bool
+        Whether LSDB is to show a bar on standard error.
+    stop : callable
+        Asked before every step whether to stop, where no other workers were named.
+
+    Returns
+    -------
+    (Path, PredictionJob, Tally)
+        The folder, what was done, and to how many rows of the catalogue, margins apart.
+
+    Raises
+    ------
+    PhotozError
+        If the output exists, the catalogue or the model cannot be read, they do not fit
+        together, or not one row has a redshift.
+    photoz_ssl.progress.Stopped
+        If ``stop`` said so.
+    """
+    lsdb = import_extra("lsdb", extra="dask", purpose="HATS catalogues")
+    output = _claimed(config)
+    with ExitStack() as stack:
+        _arrange_workers(config, stack)
+        catalog = _opened(lsdb, config.catalog)
+        worker = from_anywhere(config)
+        first = catalog.partitions[:1].map_partitions(_first_rows).compute(progress_bar=False)
+        job = _job_for(first, worker, stack)
+        meta = _with_redshifts(first, job).iloc[:0]
+        predicted = catalog.map_partitions(predicted_frame, worker, meta, meta=meta)
+        with output_errors(output), _stopping(stop, output, catalog.npartitions):
+            predicted.write_catalog(
+                output,
+                catalog_name=output.name,
+                overwrite=config.overwrite,
+                resume=config.resume,
+                addl_hats_properties=_properties(job),
+                progress_bar=show_progress,
+            )
+        tables = [Path(part.parent) for part in sorted(output.glob("**/dataset"))]
+        for table in tables:
+            _describe(table, job.layout)
+        tally = _counted(_main_table(tables, output), job)
+    if not tally.n_redshifts:
+        shutil.rmtree(output)
+        tally.require_a_redshift(config.catalog)
+    return output, job, tally
+
+
+def predicted_frame(frame: Any, config: PredictConfig, none: Any) -> Any:
+    """The rows of a partition with their redshifts; this is what a worker runs.
+
+    Parameters
+    ----------
+    frame : pandas.DataFrame
+        The partition, or its margin.
+    config : PredictConfig
+        Of the whole job.
+    none : pandas.DataFrame
+        What comes of a partition, or a margin, without rows.
+    """
+    if not len(frame):
+        return none
+    with ExitStack() as stack:
+        return _with_redshifts(frame, _job_for(frame, config, stack))
+
+
+def _with_redshifts(frame: Any, job: PredictionJob) -> Any:
+    """A frame's chosen columns, and ours behind them."""
+    rows = np.concatenate([job.predicted(b).rows for b in job.source.blocks(job.block_size)])
+    own = _own_columns(job.layout)
+    kept = [name for name in _kept(frame, job) if name not in own]
+    return frame[kept].assign(**{name: rows[name] for name in own})
+
+
+def _own_columns(layout: Layout) -> dict[str, TableColumn]:
+    """The columns of a table that are no columns of its input, by name."""
+    return {column.name: column for column in layout.columns[len(layout.carried) :]}
+
+
+def _first_rows(frame: Any) -> Any:
+    return frame.head(2)
+
+
+def _kept(frame: Any, job: PredictionJob) -> list[str]:
+    """Columns that come over: all of them, nested ones too, or those that were chosen."""
+    if job.config.keep_columns == "all":
+        return list(frame.columns)
+    carried = {carried.source for carried in job.layout.carried}
+    return [name for name in frame.columns if name in carried]
+
+
+def _job_for(frame: Any, config: PredictConfig, stack: ExitStack) -> PredictionJob:
+    catalog = catalog_of_frame(frame, config.catalog, Path(config.catalog))
+    spec = ImageSpec(size=NETWORK_SIZE)
+    source = stack.enter_context(catalog_source(catalog, config, spec=spec, workers=config.workers))
+    return job_on(source, config, _predictor_of_this_process(config))
+
+
+@lru_cache(maxsize=1)
+def _predictor_of_this_process(config: PredictConfig) -> Any:
+    return load_predictor(config, None)
+
+
+def _claimed(config: PredictConfig) -> Path:
+    """The output folder, if there is none yet and nothing was asked for that it cannot be."""
+    for name, instead in NEVER_WITH_HATS.items():
+        if getattr(config, name):
+            raise ConfigError(f"--{name} does not go with a HATS catalogue", instead)
+    if config.pdf != "none" or config.format != "auto" or config.output == "-":
+        raise ConfigError(
+            "a HATS catalogue has one format, and holds no PDFs",
+            "leave out --pdf and --format, and name a folder with -o",
+        )
+    folder = Path(config.catalog)
+    output = Path(config.output or folder.with_name(f"{folder.name}.photoz"))
+    if output.resolve() == folder.resolve():
+        raise OutputError(f"{output} is the input", "name another folder with -o")
+    if output.exists() and not (config.overwrite or config.resume):
+        raise OutputError(f"{output} exists", "replace it with --overwrite, or name another")
+    return output
+
+
+def _arrange_workers(config: PredictConfig, stack: ExitStack) -> None:
+    """Connect to Dask's workers; without any, take partitions one by one in this process."""
+    import dask
+
+    if config.dask is not None:
+        dask_client(config.dask, stack)
+    else:
+        stack.enter_context(dask.config.set(scheduler="synchronous"))
+
+
+@contextmanager
+def _stopping(stop: Stop, output: Path, n_partitions: int) -> Iterator[None]:
+    """Ask whether to stop before every task of Dask's own scheduler."""
+    callbacks: Any = import_extra("dask.callbacks", extra="dask", purpose="HATS catalogues")
+
+    def before_task(*_: Any) -> None:
+        if stop():
+            raise Stopped(len([*output.rglob("Npix=*")]), n_partitions, unit="partition")
+
+    with callbacks.Callback(pretask=before_task):
+        yield
+
+
+def _opened(lsdb: Any, path: str) -> Any:
+    """The catalogue with all of its columns, and its margin if it is a collection with one."""
+    try:
+        return lsdb.open_catalog(path, columns="all")
+    except PhotozError:
+        raise
+    except Exception as error:  # LSDB has no error of its own
+        raise CatalogError(
+            f"{path} is no HATS catalogue that LSDB can open: {error}", "import it again"
+        ) from error
+
+
+def _properties(job: PredictionJob) -> Mapping[str, str]:
+    """What the properties file says of the job."""
+    manifest = job.manifest(0, 0, "")
+    wanted = {"CREATOR": "creator", "MODEL": "model", "MODELSHA": "model_sha256"}
+    cards = {keyword: str(value) for keyword, value, _ in manifest.cards}
+    return {f"photoz_ssl_{name}": cards[keyword] for keyword, name in wanted.items()}
+
+
+def _describe(table: Path, layout: Layout) -> None:
+    """Put units, UCDs and descriptions of our columns into the VOTable of the schema file."""
+    metadata = import_extra("hats.io.parquet_metadata", extra="dask", purpose="HATS catalogues")
+    own = _own_columns(layout).values()
+    metadata.write_voparquet_in_common_metadata(
+        table,
+        field_units={column.name: column.unit for column in own if column.unit},
+        field_ucds={column.name: column.ucd for column in own if column.ucd},
+        field_descriptions={column.name: column.description for column in own},
+    )
+
+
+def _main_table(tables: list[Path], output: Path) -> Path:
+    """The catalogue itself, not its margins, of those in a collection."""
+    named = [table for table in tables if table in (output, output / output.name)]
+    return named[0] if named else tables[0]
+
+
+def _counted(table: Path, job: PredictionJob) -> Tally:
+    """Count rows, redshifts and flags in the finished catalogue, in bounded memory."""
+    dataset = import_extra("pyarrow.dataset", extra="dask", purpose="HATS catalogues")
+    mean, flags = next(iter(_own_columns(job.layout))), FLAGS.name
+    tally = Tally()
+    for batch in dataset.dataset(table / "dataset").to_batches(columns=[mean, flags]):
+        z, bits = (batch.column(name).to_numpy(zero_copy_only=False) for name in (mean, flags))
+        tally.add({**counts_of(bits, int(np.isfinite(z).sum())), "dust": job.source.dust})
+    return tally
