@@ -18,6 +18,7 @@ from photoz_ssl.fields import (
     PRECISIONS,
     argument,
     arguments,
+    dask_option,
     device_option,
     format_option,
     number_or_auto,
@@ -27,6 +28,8 @@ from photoz_ssl.fields import (
     overwrite_option,
     refuse_unless,
     required_option,
+    resume_option,
+    shard_option,
     spelled_option,
     workers_option,
 )
@@ -321,14 +324,9 @@ class PredictConfig(Inference):
     format: str = format_option()
     keep_columns: str = option("all", "Input columns to carry over: all, none, or A,B,C.")
     samp: bool = option(False, "Send the finished table to TOPCAT, Aladin and their kind.")
-    resume: bool = option(False, "Go on from the last finished block of an interrupted run.")
-    shard: str | None = option(
-        None,
-        "Only a share of the rows, such as 2/8, or slurm in an array job; merge joins them.",
-    )
-    dask: str | None = option(
-        None, "Dask scheduler whose workers predict, tcp://HOST:8786, or local:4 to start four."
-    )
+    resume: bool = resume_option()
+    shard: str | None = shard_option()
+    dask: str | None = dask_option()
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -360,8 +358,10 @@ class PredictConfig(Inference):
 class MergeConfig:
     """Options of ``photoz-ssl merge``."""
 
-    parts: tuple[str, ...] = arguments("Part files that predict --shard has written, in any order.")
-    output: str = required_option("Table to write, - for stdout.", flags=("-o", "--output"))
+    parts: tuple[str, ...] = arguments("Part files of predict or embed --shard, in any order.")
+    output: str = required_option(
+        "Table to write, - for stdout; or the atlas.", flags=("-o", "--output")
+    )
     format: str = format_option()
     overwrite: bool = overwrite_option()
 
@@ -390,11 +390,23 @@ class EmbedConfig(Inference):
     )
     recall: bool = option(False, "Compare the index with exact search.")
     map: bool = option(False, "Also lay the galaxies out on a map, for browse.")
+    resume: bool = resume_option()
+    shard: str | None = shard_option()
+    dask: str | None = dask_option()
 
     def __post_init__(self) -> None:
         super().__post_init__()
         refuse_unless(self.dim is None or self.dim > 0, "--dim must be positive")
         refuse_unless(self.dim is not None or not self.whiten, "--whiten goes with --dim")
+        of_whole = self.dim is not None or self.index != "none" or self.recall or self.map
+        refuse_unless(
+            self.shard is None or not of_whole,
+            "--dim, --index and --map are of all rows: merge the shards, and embed the atlas again",
+        )
+        refuse_unless(
+            not self.catalog.startswith("-") or not (self.resume or self.shard or self.dask),
+            "--resume, --shard and --dask need a catalogue that is a file, not -",
+        )
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -16,6 +16,7 @@ __all__ = [
     "TABLE_FORMATS",
     "argument",
     "arguments",
+    "dask_option",
     "device_option",
     "format_option",
     "number_or_auto",
@@ -25,6 +26,8 @@ __all__ = [
     "overwrite_option",
     "refuse_unless",
     "required_option",
+    "resume_option",
+    "shard_option",
     "spelled_option",
     "workers_option",
 ]
@@ -123,6 +126,25 @@ def overwrite_option() -> Any:
 def device_option() -> Any:
     """``--device``."""
     return option("auto", "Where the network runs.", choices=DEVICES)
+
+
+def resume_option() -> Any:
+    """``--resume``, of work that is kept in parts."""
+    return option(False, "Go on from the last finished block of an interrupted run.")
+
+
+def shard_option() -> Any:
+    """``--shard``, of work that is kept in parts."""
+    return option(
+        None, "Only a share of the rows, such as 2/8, or slurm in an array job; merge joins them."
+    )
+
+
+def dask_option() -> Any:
+    """``--dask``, of work that is kept in parts."""
+    return option(
+        None, "Dask scheduler whose workers compute, tcp://HOST:8786, or local:4 to start four."
+    )
 
 
 def workers_option() -> Any:

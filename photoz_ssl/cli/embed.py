@@ -4,9 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
-from photoz_ssl.cli.console import say, show_progress
+import click
+
+from photoz_ssl.cli.console import EXIT_INTERRUPTED, say, show_progress
 from photoz_ssl.cli.options import command, config_from
+from photoz_ssl.cli.signals import stop_on_signals
 from photoz_ssl.config import EmbedConfig
+from photoz_ssl.progress import Stopped
 
 EXAMPLES = "\n".join(
     (
@@ -14,7 +18,8 @@ EXAMPLES = "\n".join(
         "photoz-ssl embed galaxies.fits --frames frames/ -o atlas.h5",
         "photoz-ssl embed survey.h5 --model run/encoder.safetensors -o atlas.h5",
         "photoz-ssl embed survey.h5 --dim 64 --whiten -o small.h5",
-        "photoz-ssl embed 'parts/atlas-*.h5' -o atlas.h5",
+        "photoz-ssl embed survey.h5 -o atlas.h5 --shard 2/8",
+        "photoz-ssl embed survey.h5 -o atlas.h5 --dask local:4",
         "photoz-ssl embed atlas.h5 --index ivf --recall",
         "photoz-ssl embed atlas.h5 --map",
     )
@@ -30,9 +35,19 @@ def embed(quiet: bool, verbose: bool, **options: Any) -> None:
     survey embedded on several machines, it makes one.
     """
     from photoz_ssl.workflows.embed import embed as run
+    from photoz_ssl.workflows.embed import unfinished_part
 
-    with show_progress(quiet=quiet) as progress:
-        report = run(config_from(EmbedConfig, options), progress=progress)
+    config = config_from(EmbedConfig, options)
+    try:
+        with stop_on_signals() as stop, show_progress(quiet=quiet) as progress:
+            report = run(config, progress=progress, stop=stop)
+    except Stopped as stopped:
+        say(stopped.summary(), quiet=quiet)
+        click.get_current_context().exit(EXIT_INTERRUPTED)
+    except KeyboardInterrupt:
+        if (part := unfinished_part(config)) is not None:
+            say(f"{part} keeps what is done; the same command with --resume goes on", quiet=quiet)
+        raise
     for notice in report.notices:
         say(f"Note: {notice}.", quiet=quiet)
     say(report.summary(), quiet=quiet)

@@ -11,6 +11,7 @@ from photoz_ssl.config import MergeConfig
 EXAMPLES = "\n".join(
     (
         "photoz-ssl merge catalog.photoz.fits.*.part -o catalog.photoz.fits",
+        "photoz-ssl merge atlas.h5.*.part -o atlas.h5",
         "photoz-ssl merge z.fits.1-of-2.part z.fits.2-of-2.part -o z.fits --overwrite",
     )
 )
@@ -18,10 +19,10 @@ EXAMPLES = "\n".join(
 
 @command(MergeConfig, examples=EXAMPLES)
 def merge(quiet: bool, verbose: bool, **options: Any) -> None:
-    """Join the parts that predict --shard has made.
+    """Join the parts that predict --shard or embed --shard has made.
 
     The parts are checked: each row of the catalogue once, one catalogue, one model, one set of
-    options. The table is, byte for byte, that of a single run.
+    options. The table, or atlas, is, byte for byte, that of a single run.
     """
     from photoz_ssl.workflows.merge import merge as run
 

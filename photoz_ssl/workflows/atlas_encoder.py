@@ -20,7 +20,7 @@ from photoz_ssl.survey.blocks import GalaxyBlock, GalaxySource
 if TYPE_CHECKING:
     from photoz_ssl.workflows.inference import Predictor
 
-__all__ = ["AtlasEncoder", "described", "has_ids", "no_image", "represented"]
+__all__ = ["AtlasEncoder", "described", "has_ids", "no_image", "represent_block", "represented"]
 
 SHIPPED_KINDS = ("encoder", "photoz")
 
@@ -115,11 +115,16 @@ def represented(
 ) -> Iterator[tuple[GalaxyBlock, NDArray[np.float32]]]:
     """Blocks of galaxies and their representations, NaN where the image cannot be used."""
     for block in source.blocks(predictor.batch_size):
-        usable = block.usable
-        found = predictor.represent(block.images[usable], block.ebv[usable])
-        representations = np.full((len(block), found.shape[1]), np.nan, np.float32)
-        representations[usable] = found
-        yield block, representations
+        yield block, represent_block(block, predictor)
+
+
+def represent_block(block: GalaxyBlock, predictor: Predictor) -> NDArray[np.float32]:
+    """Representations of a block, shape (n, n_features); NaN where an image cannot be used."""
+    usable = slice(None) if block.usable.all() else block.usable  # a slice copies nothing
+    found = predictor.represent(block.images[usable], block.ebv[usable])
+    representations = np.full((len(block), found.shape[1]), np.nan, np.float32)
+    representations[usable] = found
+    return representations
 
 
 def described(block: GalaxyBlock) -> NDArray[np.float32]:

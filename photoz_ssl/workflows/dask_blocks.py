@@ -1,4 +1,4 @@
-"""Blocks of a catalogue predicted by Dask workers, each of which holds the model once."""
+"""Blocks of a catalogue computed by Dask workers, each of which holds the model once."""
 
 from __future__ import annotations
 
@@ -12,13 +12,12 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from photoz_ssl.config import PredictConfig
 from photoz_ssl.errors import ConfigError
 from photoz_ssl.extras import import_extra
 from photoz_ssl.survey.cutouts import template_folder
-from photoz_ssl.workflows.prediction_job import PredictedBlock, PredictionJob, open_job
+from photoz_ssl.workflows.block_job import BlockJob, ComputedBlock, Opener
 
-__all__ = ["dask_client", "from_anywhere", "predicted_by_dask"]
+__all__ = ["computed_by_dask", "dask_client", "from_anywhere"]
 
 BLOCKS_A_WORKER = 3
 """Blocks that are asked of each worker ahead of their use."""
@@ -32,16 +31,14 @@ SECONDS_TO_ANSWER = 20
 LOCAL = re.compile(r"local:([1-9]\d{0,3})")
 
 
-def predicted_by_dask(
-    job: PredictionJob, start: int, stop: int
-) -> Generator[PredictedBlock, None, None]:
+def computed_by_dask(job: BlockJob, start: int, stop: int) -> Generator[ComputedBlock, None, None]:
     """Rows ``start`` to ``stop`` of a job, block by block and in order.
 
     A block whose worker dies is given to another one, so that nothing changes in the result.
 
     Parameters
     ----------
-    job : PredictionJob
+    job : BlockJob
         Its configuration names the scheduler, or how many workers to start here.
     start, stop : int
         As `photoz_ssl.survey.blocks.GalaxySource.blocks`.
@@ -55,6 +52,7 @@ def predicted_by_dask(
         If Dask is not installed.
     """
     config, expected = from_anywhere(job.config), job.identity()
+    opener = job.opener
     with ExitStack() as stack:
         client = dask_client(str(job.config.dask), stack)
         window = BLOCKS_A_WORKER * max(1, len(client.scheduler_info()["workers"]))
@@ -63,7 +61,7 @@ def predicted_by_dask(
         while True:
             while len(waiting) < window and (first := next(starts, None)) is not None:
                 end = min(first + job.block_size, stop)
-                waiting.append(client.submit(predict_rows, config, first, end, pure=False))
+                waiting.append(client.submit(compute_rows, opener, config, first, end, pure=False))
             if not waiting:
                 return
             found, block = waiting.popleft().result()
@@ -71,23 +69,23 @@ def predicted_by_dask(
             yield block
 
 
-def predict_rows(
-    config: PredictConfig, start: int, stop: int
-) -> tuple[dict[str, str | int], PredictedBlock]:
-    """Predict a block in this process, and say of what it is; this is what a worker runs."""
-    job = _job_of_this_process(config)
+def compute_rows(
+    opener: Opener, config: Any, start: int, stop: int
+) -> tuple[dict[str, str | int], ComputedBlock]:
+    """Compute a block in this process, and say of what it is; this is what a worker runs."""
+    job = _job_of_this_process(opener, config)
     (block,) = job.source.blocks(stop - start, start, stop)
-    return job.identity(), job.predicted(block)
+    return job.identity(), job.computed(block)
 
 
 @lru_cache(maxsize=1)
-def _job_of_this_process(config: PredictConfig) -> PredictionJob:
+def _job_of_this_process(opener: Opener, config: Any) -> BlockJob:
     """The job of a worker, open for as long as it lives."""
-    return ExitStack().enter_context(open_job(config))
+    return ExitStack().enter_context(opener(config))
 
 
-def from_anywhere(config: PredictConfig) -> PredictConfig:
-    """The configuration with paths that are the same in every folder."""
+def from_anywhere(config: Any) -> Any:
+    """The configuration of a command with paths that are the same in every folder."""
     catalog, cutouts = config.catalog, config.cutouts
     if "://" not in catalog:
         name, bracket, rest = catalog.partition("[")
@@ -96,20 +94,14 @@ def from_anywhere(config: PredictConfig) -> PredictConfig:
             own = Path(name) if Path(name).is_dir() else Path(name).parent
             folder = str(template_folder(cutouts, own).absolute())
             cutouts = os.path.join(folder.replace("{", "{{").replace("}", "}}"), cutouts)  # noqa: PTH118
+    paths = {
+        field.name: path.absolute()
+        for field in dataclasses.fields(config)
+        if isinstance(path := getattr(config, field.name), Path)
+    }
     return dataclasses.replace(
-        config,
-        catalog=catalog,
-        dask=None,
-        cutouts=cutouts,
-        model=_absolute(config.model),
-        frames=_absolute(config.frames),
-        neighbours=_absolute(config.neighbours),
-        dust_dir=_absolute(config.dust_dir),
+        config, **{**paths, "catalog": catalog, "cutouts": cutouts, "dask": None}
     )
-
-
-def _absolute(path: Path | None) -> Path | None:
-    return None if path is None else path.absolute()
 
 
 def dask_client(address: str, stack: ExitStack) -> Any:

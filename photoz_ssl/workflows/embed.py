@@ -3,35 +3,36 @@
 from __future__ import annotations
 
 import tempfile
-import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from pathlib import Path, PurePath
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import numpy as np
 
-from photoz_ssl.config import EmbedConfig, SimilarConfig
+from photoz_ssl.config import EmbedConfig
 from photoz_ssl.errors import CatalogError, ConfigError
 from photoz_ssl.files import claim_output, output_errors
-from photoz_ssl.neighbours.atlas import Atlas, AtlasHeader, read_atlas
-from photoz_ssl.neighbours.atlas_writer import create_atlas
+from photoz_ssl.neighbours.atlas import Atlas, read_atlas
 from photoz_ssl.neighbours.index import KINDS, index_path, read_index
 from photoz_ssl.neighbours.index_builder import build_index, plan_index
 from photoz_ssl.neighbours.index_tuning import Recall, measure_recall
 from photoz_ssl.neighbours.map import build_map, map_path, require_mapper
-from photoz_ssl.progress import Progress, silent
-from photoz_ssl.spec import NETWORK_SIZE
-from photoz_ssl.survey.sources import GalaxySource, open_source
-from photoz_ssl.workflows.atlas_encoder import described, has_ids, no_image, represented
+from photoz_ssl.progress import Progress, Stop, never, silent
+from photoz_ssl.workflows.atlas_encoder import no_image
 from photoz_ssl.workflows.atlases import named_atlases, rewrite_atlases
-from photoz_ssl.workflows.thumbnails import thumbnails
+from photoz_ssl.workflows.embedding_job import EmbeddingJob, open_embedding, write_atlas_of
+from photoz_ssl.workflows.part_work import (
+    computed_part,
+    has_blocks,
+    kept_if_interrupted,
+    part_path,
+    shard_of,
+)
+from photoz_ssl.workflows.redshift_tally import Tally
+from photoz_ssl.workflows.shards import WHOLE
 
-if TYPE_CHECKING:
-    from photoz_ssl.workflows.inference import Predictor
-
-__all__ = ["EmbedReport", "IndexReport", "embed", "load_model", "write_atlas"]
+__all__ = ["EmbedReport", "IndexReport", "embed", "unfinished_part", "write_atlas"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -122,7 +123,7 @@ class EmbedReport:
         return "\n".join([*([atlas] if self.written else []), *index, *mapped])
 
 
-def embed(config: EmbedConfig, *, progress: Progress = silent) -> EmbedReport:
+def embed(config: EmbedConfig, *, progress: Progress = silent, stop: Stop = never) -> EmbedReport:
     """Write the atlas of a catalogue or archive.
 
     Each input row has its row in the atlas, in order; where the image cannot be used it is
@@ -134,12 +135,16 @@ def embed(config: EmbedConfig, *, progress: Progress = silent) -> EmbedReport:
         What to do.
     progress : Progress
         Told of the galaxies done.
+    stop : callable
+        Asked after every block whether to keep what is done and stop.
 
     Raises
     ------
     PhotozError
         If the output exists, the input or the model cannot be read, they do not fit
         together, or not one row has a usable image. Nothing is written then.
+    photoz_ssl.progress.Stopped
+        If ``stop`` said so before the last block was done.
     """
     atlases = named_atlases(config.catalog)
     if config.map:
@@ -149,12 +154,14 @@ def embed(config: EmbedConfig, *, progress: Progress = silent) -> EmbedReport:
         if config.map:
             claim_output(map_path(atlas.path), overwrite=config.overwrite)
         return _accompanied(replace(_report_of(atlas), written=False), atlas, config, progress)
+    if config.shard is not None:
+        return _written(atlases, config.output, config, progress, stop)
     claim_output(config.output, overwrite=config.overwrite)
     if config.index != "none":
         claim_output(index_path(config.output), overwrite=config.overwrite)
     if config.map:
         claim_output(map_path(config.output), overwrite=config.overwrite)
-    report = _written(atlases, config.output, config, progress)
+    report = _written(atlases, config.output, config, progress, stop)
     atlas = read_atlas(config.output)
     return _accompanied(report, atlas, config, progress)
 
@@ -170,21 +177,20 @@ def _accompanied(
 
 
 def _written(
-    atlases: Sequence[Atlas], output: Path, config: EmbedConfig, progress: Progress
+    atlases: Sequence[Atlas], output: Path, config: EmbedConfig, progress: Progress, stop: Stop
 ) -> EmbedReport:
     """Write the atlas, of atlases or of a catalogue."""
     if atlases:
         rewrite_atlases(atlases, output, config, progress)
         return _report_of(read_atlas(output))
-    with open_source(config.catalog, config, size=NETWORK_SIZE, workers=config.workers) as source:
-        predictor = load_model(config, source.n_rows)
-        if config.dim is None:
-            return write_atlas(source, predictor, output, config, progress)
-        with _beside(output) as whole:
-            full = replace(config, dim=None, whiten=False, vectors="float32")
-            report = write_atlas(source, predictor, whole, full, progress)
-            rewrite_atlases([read_atlas(whole)], output, config, progress)
-            return replace(report, output=output, n_features=config.dim)
+    if config.dim is None:
+        with open_embedding(config) as job:
+            return write_atlas(job, output, config, progress, stop)
+    full = replace(config, dim=None, whiten=False, vectors="float32")
+    with _beside(output) as whole, open_embedding(full) as job:
+        report = write_atlas(job, whole, full, progress)
+        rewrite_atlases([read_atlas(whole)], output, config, progress)
+        return replace(report, output=output, n_features=config.dim)
 
 
 def _atlas_to_index(atlases: Sequence[Atlas], config: EmbedConfig) -> Atlas:
@@ -237,80 +243,62 @@ def _beside(output: Path) -> Iterator[Path]:
         yield Path(folder) / "atlas.h5"
 
 
-def load_model(config: EmbedConfig | SimilarConfig, n_galaxies: int = 0) -> Predictor:
-    """Load the model of a config, by default the encoder that ships, for some galaxies.
-
-    Torch takes seconds to import, so not before the input is known.
-    """
-    from photoz_ssl.workflows.inference import Predictor
-
-    return Predictor.load(
-        config.model,
-        config.device,
-        kind="encoder",
-        batch_size=config.batch_size,
-        n_galaxies=n_galaxies,
-        precision=config.precision,
-    )
-
-
 def write_atlas(
-    source: GalaxySource,
-    predictor: Predictor,
+    job: EmbeddingJob,
     output: Path,
     config: EmbedConfig,
     progress: Progress = silent,
+    stop: Stop = never,
 ) -> EmbedReport:
-    """Represent the galaxies of a source; as `embed`, with both of its inputs open."""
-    source.spec.require_usable_by(
-        predictor.spec, here=config.catalog, there=f"the model {predictor.name}"
-    )
+    """Represent the galaxies of a job; as `embed`, with both of its inputs open.
+
+    What is finished is kept in a part file beside the output, or is the part of a shard.
+    """
+    source, shard = job.source, shard_of(config)
     if source.n_rows == 0:
         raise CatalogError(f"{config.catalog} has no rows", "check its selection")
-    header = AtlasHeader(
-        spec=source.spec,
-        model=predictor.name,
-        model_sha256=predictor.sha256,
-        catalog=PurePath(config.catalog).name,
-        has_ids=has_ids(source),
-    )
-    start = time.perf_counter()
-    n_rows = n_represented = n_features = 0
-    first_problem = ""
-    with create_atlas(
-        output, header, source.n_rows, vectors=config.vectors, overwrite=config.overwrite
-    ) as atlas:
-        for block, representations in represented(source, predictor):
-            atlas.append(
-                object_id=block.object_id,
-                ra=block.ra,
-                dec=block.dec,
-                redshift=block.redshift,
-                representations=representations,
-                table=block.table,
-                thumbnails=(
-                    thumbnails(block.images, source.spec.reddening(block.ebv))
-                    if config.thumbnails
-                    else None
-                ),
-                looks=described(block),
-            )
-            n_rows += len(block)
-            n_represented += int(np.isfinite(representations[:, 0]).sum())
-            n_features = representations.shape[1]
-            first_problem = first_problem or next((p.message for p in block.problems), "")
-            progress("embedding galaxies", n_rows, source.n_rows)
-        if not n_represented:
-            raise no_image(config.catalog, first_problem)
+    path = part_path(str(output), shard)
+    rows = (shard or WHOLE).rows(source.n_rows, job.block_size)
+    if rows[0] == rows[1]:
+        return _report(job, path, Tally(), notices=("this shard has no rows",))
+    with kept_if_interrupted(path):
+        part, tally, pace = computed_part(job, path, rows, "", progress, stop)
+        if shard is not None:
+            return _report(job, path, tally, pace.rate)
+        if not tally.n_redshifts:
+            raise no_image(config.catalog, tally.first_problem)
+        write_atlas_of([part], output, overwrite=config.overwrite)
+    path.unlink()
+    return _report(job, output, tally, pace.rate)
+
+
+def unfinished_part(config: EmbedConfig) -> Path | None:
+    """Where an interrupted run has left what was done; None if it has done nothing."""
+    path = part_path(str(config.output), shard_of(config))
+    return path if config.output is not None and has_blocks(path) else None
+
+
+def _report(
+    job: EmbeddingJob,
+    output: Path,
+    tally: Tally,
+    rate: float = 0.0,
+    notices: tuple[str, ...] = (),
+) -> EmbedReport:
+    n_missing = tally.n_rows - tally.n_redshifts
     return EmbedReport(
         output=output,
-        n_rows=n_rows,
-        n_represented=n_represented,
-        n_features=n_features,
-        model=predictor.name,
-        device=predictor.device_name,
-        rate=n_rows / max(time.perf_counter() - start, 1e-9),
-        notices=(*source.notices, *_unrepresented(n_rows - n_represented, n_rows, first_problem)),
+        n_rows=tally.n_rows,
+        n_represented=tally.n_redshifts,
+        n_features=job.predictor.runtime.feature_size,
+        model=job.predictor.name,
+        device=job.predictor.device_name,
+        rate=rate,
+        notices=(
+            *job.source.notices,
+            *_unrepresented(n_missing, tally.n_rows, tally.first_problem),
+            *notices,
+        ),
     )
 
 

@@ -1,4 +1,4 @@
-"""One table of the parts that several processes have made."""
+"""One table, or one atlas, of the parts that several processes have made."""
 
 from __future__ import annotations
 
@@ -7,11 +7,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from photoz_ssl.config import MergeConfig
-from photoz_ssl.errors import PartError
+from photoz_ssl.errors import ConfigError, PartError
 from photoz_ssl.survey.exchange.formats import format_of
 from photoz_ssl.survey.part_file import Part, read_part
 from photoz_ssl.survey.tables import STDOUT, claim_table
+from photoz_ssl.workflows.embedding_job import ATLAS, write_atlas_of
 from photoz_ssl.workflows.redshift_files import write_redshifts
+from photoz_ssl.workflows.redshift_tally import Tally
 
 __all__ = ["MergeReport", "merge"]
 
@@ -25,7 +27,9 @@ class MergeReport:
     output : str
         The table; ``-`` is standard output.
     n_parts, n_rows, n_redshifts : int
-        Parts, their rows, and those with a redshift.
+        Parts, their rows, and those with a redshift or a representation.
+    what : str
+        Which of the two.
     notices : tuple of str
         What a user should know, one sentence each.
     """
@@ -34,13 +38,14 @@ class MergeReport:
     n_parts: int
     n_rows: int
     n_redshifts: int
+    what: str = "redshifts"
     notices: tuple[str, ...] = ()
 
     def summary(self) -> str:
         """One line: what was written."""
         target = "standard output" if self.output == STDOUT else self.output
         return (
-            f"photoz-ssl: {self.n_redshifts} redshifts of {self.n_rows} rows in {self.n_parts}"
+            f"photoz-ssl: {self.n_redshifts} {self.what} of {self.n_rows} rows in {self.n_parts}"
             f" parts → {target}"
         )
 
@@ -66,6 +71,8 @@ def merge(config: MergeConfig) -> MergeReport:
     )
     _require_one_whole(parts)
     catalog = str(parts[0].manifest.job.get("catalogue", "the catalogue"))
+    if parts[0].manifest.extname == ATLAS:
+        return _merged_atlas(parts, config)
     kind = format_of(config.output, config.format)
     if kind == "qp" and parts[0].manifest.pdf_form is None:
         raise PartError(
@@ -78,6 +85,23 @@ def merge(config: MergeConfig) -> MergeReport:
         n_rows=tally.n_rows,
         n_redshifts=tally.n_redshifts,
         notices=tally.notices(),
+    )
+
+
+def _merged_atlas(parts: Sequence[Part], config: MergeConfig) -> MergeReport:
+    """Write the atlas of the parts that `embed` has made."""
+    if config.output == STDOUT:
+        raise ConfigError("an atlas is no table for standard output", "name a file with -o")
+    tally = Tally()
+    for block in (block for part in parts for block in part.blocks()):
+        tally.add(block.facts)
+    write_atlas_of(parts, Path(config.output), overwrite=config.overwrite)
+    return MergeReport(
+        output=config.output,
+        n_parts=len(parts),
+        n_rows=tally.n_rows,
+        n_redshifts=tally.n_redshifts,
+        what="representations",
     )
 
 

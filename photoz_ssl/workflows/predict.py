@@ -3,30 +3,33 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path, PurePath
 
 from photoz_ssl.config import PredictConfig
-from photoz_ssl.errors import OutputError, PartError, PhotozError
+from photoz_ssl.errors import PhotozError
 from photoz_ssl.files import claim_output
-from photoz_ssl.progress import Progress, Stop, Stopped, never, silent
+from photoz_ssl.progress import Progress, Stop, never, silent
 from photoz_ssl.survey.exchange.formats import format_of
-from photoz_ssl.survey.part_file import Part, PartWriter, create_part, read_part, require_same_job
 from photoz_ssl.survey.tables import STDOUT, claim_table
+from photoz_ssl.workflows.computed_blocks import ComputedBlocks, Pace
 from photoz_ssl.workflows.hats import is_hats, predict_hats
-from photoz_ssl.workflows.predicted_blocks import Pace, PredictedBlocks
+from photoz_ssl.workflows.part_work import (
+    computed_part,
+    has_blocks,
+    kept_if_interrupted,
+    part_path,
+    shard_of,
+)
 from photoz_ssl.workflows.prediction_job import PredictionJob, open_job
 from photoz_ssl.workflows.redshift_files import stream_redshifts, write_redshifts
 from photoz_ssl.workflows.redshift_tally import Tally
 from photoz_ssl.workflows.samp import send_table
-from photoz_ssl.workflows.shards import WHOLE, Shard, shard_named
+from photoz_ssl.workflows.shards import WHOLE
 
-__all__ = ["PredictReport", "default_output", "part_path", "predict", "unfinished_part"]
+__all__ = ["PredictReport", "default_output", "predict", "unfinished_part"]
 
 NOTHING_DONE = Pace()
-STAGE = "predicting galaxies"
 PACKED_SUFFIXES = (".gz", ".bz2", ".z", ".fz")
 
 
@@ -117,7 +120,7 @@ def predict(
     if is_hats(config.catalog):
         return _hats_report(config, show_progress=progress is not silent, stop=stop)
     output = config.output or default_output(config.catalog)
-    shard = _shard(config)
+    shard = shard_of(config)
     if shard is None:
         claim_table(output, overwrite=config.overwrite)
     else:
@@ -129,8 +132,8 @@ def predict(
         rows = (shard or WHOLE).rows(job.source.n_rows, job.block_size)
         if rows[0] == rows[1] and job.source.n_rows:
             return _report(job, str(path), Tally(), notices=("this shard has no rows",))
-        with _kept_if_interrupted(path):
-            part, tally, pace = _computed(job, path, rows, command_line, progress, stop)
+        with kept_if_interrupted(path):
+            part, tally, pace = computed_part(job, path, rows, command_line, progress, stop)
             if shard is not None:
                 return _report(job, str(path), tally, pace)
             kind = format_of(output, config.format)
@@ -178,109 +181,22 @@ def default_output(catalog: str) -> str:
     return str(path.with_name(f"{path.stem or 'catalog'}.photoz.fits"))
 
 
-def part_path(output: str, shard: Shard | None) -> Path:
-    """Where the rows of a shard, or all rows, are kept.
-
-    >>> str(part_path("out.fits", Shard(2, 8))), str(part_path("out.fits", None))
-    ('out.fits.2-of-8.part', 'out.fits.part')
-    """
-    which = "" if shard is None else f".{shard.number}-of-{shard.count}"
-    return Path(f"{output}{which}.part")
-
-
-def _shard(config: PredictConfig) -> Shard | None:
-    return None if config.shard is None else shard_named(config.shard)
-
-
 def unfinished_part(config: PredictConfig) -> Path | None:
     """Where an interrupted run has left what was done; None if it has done nothing."""
-    path = part_path(config.output or default_output(config.catalog), _shard(config))
-    return path if _has_blocks(path) else None
+    path = part_path(config.output or default_output(config.catalog), shard_of(config))
+    return path if has_blocks(path) else None
 
 
 def _streamed(job: PredictionJob, command_line: str, progress: Progress) -> PredictReport:
     """Send the table down the pipe as it is made."""
     n_rows = job.source.n_rows
-    manifest, blocks = job.manifest(0, n_rows, command_line), PredictedBlocks(job, 0, n_rows)
+    manifest, blocks = job.manifest(0, n_rows, command_line), ComputedBlocks(job, 0, n_rows)
 
     def count(done: int) -> None:
-        progress(STAGE, done, n_rows)
+        progress(job.stage, done, n_rows)
 
     tally = stream_redshifts(manifest, blocks, job.config.catalog, count)
     return _report(job, STDOUT, tally, blocks.pace)
-
-
-def _computed(
-    job: PredictionJob,
-    path: Path,
-    rows: tuple[int, int],
-    command_line: str,
-    progress: Progress,
-    stop: Stop,
-) -> tuple[Part, Tally, Pace]:
-    """The finished part of some rows, made or found; its tally, and how fast it was made."""
-    manifest = job.manifest(*rows, command_line)
-    resume, tally = job.config.resume or job.config.shard is not None, Tally()
-    if job.config.overwrite and not job.config.resume:
-        resume = False
-    if resume and (finished := _finished_part(path)) is not None:
-        require_same_job(finished, manifest)
-        for block in finished.blocks():
-            tally.add(block.facts)
-        return finished, tally, Pace()
-    with create_part(path, manifest, resume=resume, found=tally.add) as writer:
-        pace = _append_blocks(job, writer, tally, progress, stop)
-        return writer.finish(), tally, pace
-
-
-def _finished_part(path: Path) -> Part | None:
-    if not path.exists():
-        return None
-    part = read_part(path)
-    return part if part.complete else None
-
-
-def _append_blocks(
-    job: PredictionJob, writer: PartWriter, tally: Tally, progress: Progress, stop: Stop
-) -> Pace:
-    """Predict what is not done yet, block by block."""
-    first, end = writer.manifest.start + writer.n_done, writer.manifest.stop
-    blocks, n_rows = PredictedBlocks(job, first, end), end - writer.manifest.start
-    for block in blocks:
-        writer.append(block.rows, block.pdfs, block.facts)
-        tally.add(block.facts)
-        progress(STAGE, writer.n_done, n_rows)
-        if stop() and writer.n_done < n_rows:
-            raise Stopped(writer.n_done, n_rows, unit="row")
-    return blocks.pace
-
-
-@contextmanager
-def _kept_if_interrupted(path: Path) -> Iterator[None]:
-    """Leave a part file behind where it is of use: not after an error in the input."""
-    try:
-        yield
-    except PartError:  # another job's
-        raise
-    except OutputError as error:
-        if not _has_blocks(path):
-            path.unlink(missing_ok=True)
-            raise
-        hint = f"{error.hint}; then the same command with --resume goes on"
-        raise OutputError(error.message, hint) from error
-    except PhotozError:
-        path.unlink(missing_ok=True)
-        raise
-    except KeyboardInterrupt:
-        if not _has_blocks(path):
-            path.unlink(missing_ok=True)
-        raise
-
-
-def _has_blocks(path: Path) -> bool:
-    with suppress(PhotozError):
-        return path.exists() and read_part(path).n_done > 0
-    return False
 
 
 def _report(

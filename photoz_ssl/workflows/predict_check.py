@@ -12,10 +12,11 @@ from photoz_ssl.errors import ConfigError, OutputError
 from photoz_ssl.files import claim_output
 from photoz_ssl.survey.tables import STDOUT, claim_table
 from photoz_ssl.workflows.hats import is_hats
-from photoz_ssl.workflows.predict import default_output, part_path
+from photoz_ssl.workflows.part_work import part_path, shard_of
+from photoz_ssl.workflows.predict import default_output
 from photoz_ssl.workflows.prediction_job import PredictionJob, open_job
 from photoz_ssl.workflows.redshift_tally import Tally
-from photoz_ssl.workflows.shards import WHOLE, shard_named
+from photoz_ssl.workflows.shards import WHOLE
 
 __all__ = ["Finding", "PredictionCheck", "check_prediction"]
 
@@ -84,7 +85,7 @@ def check_prediction(config: PredictConfig) -> PredictionCheck:
     if is_hats(config.catalog):
         raise ConfigError("--dry-run cannot look into a HATS catalogue", "try it on a small table")
     output = config.output or default_output(config.catalog)
-    shard = None if config.shard is None else shard_named(config.shard)
+    shard = shard_of(config)
     if shard is None:
         claim_table(output, overwrite=config.overwrite or output == STDOUT)
     else:
@@ -124,7 +125,7 @@ def _tried(job: PredictionJob, start: int, stop: int) -> tuple[Tally, float, flo
     tally, begun = Tally(), time.perf_counter()
     (block,) = job.source.blocks(max(stop - start, 1), start, stop)
     read = time.perf_counter()
-    tally.add(job.predicted(block).facts)
+    tally.add(job.computed(block).facts)
     return tally, read - begun, time.perf_counter() - read
 
 

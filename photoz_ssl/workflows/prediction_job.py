@@ -23,6 +23,7 @@ from photoz_ssl.survey.flags import HIGH_EBV, RowFlag
 from photoz_ssl.survey.manifest import Manifest, PdfRows, pdf_rows
 from photoz_ssl.survey.pdf_form import HISTOGRAM, QUANTILES, PdfForm
 from photoz_ssl.survey.sources import open_source
+from photoz_ssl.workflows.block_job import ComputedBlock, Opener
 from photoz_ssl.workflows.evidence import (
     EVIDENCE_COLUMNS,
     Evidence,
@@ -41,7 +42,7 @@ from photoz_ssl.workflows.redshift_tally import facts_of
 if TYPE_CHECKING:
     from photoz_ssl.workflows.inference import Predictor
 
-__all__ = ["PredictedBlock", "PredictionJob", "job_on", "load_predictor", "open_job"]
+__all__ = ["PredictionJob", "job_on", "load_predictor", "open_job"]
 
 WITHOUT_EFFECT = frozenset(
     (
@@ -61,25 +62,6 @@ WITHOUT_EFFECT = frozenset(
     )
 )
 """Options that change no number, or are told of by something better."""
-
-
-@dataclass(frozen=True)
-class PredictedBlock:
-    """What a block of galaxies gives.
-
-    Parameters
-    ----------
-    rows : structured ndarray, shape (n,)
-        Rows of the table.
-    pdfs : structured ndarray, shape (n,), optional
-        Their `photoz_ssl.survey.manifest.pdf_rows`, where PDFs are asked for.
-    facts : dict
-        See `photoz_ssl.workflows.redshift_tally.facts_of`.
-    """
-
-    rows: NDArray[np.void]
-    pdfs: PdfRows | None
-    facts: dict[str, Any]
 
 
 @dataclass(frozen=True)
@@ -108,6 +90,16 @@ class PredictionJob:
     layout: Layout
     fingerprint: str
     evidence: Evidence | None = None
+
+    @property
+    def opener(self) -> Opener:
+        """`open_job`."""
+        return open_job
+
+    @property
+    def stage(self) -> str:
+        """What is done, for the progress."""
+        return "predicting galaxies"
 
     @property
     def block_size(self) -> int:
@@ -173,7 +165,7 @@ class PredictionJob:
             **options,
         }
 
-    def predicted(self, block: GalaxyBlock) -> PredictedBlock:
+    def computed(self, block: GalaxyBlock) -> ComputedBlock:
         """A block's rows of the table."""
         grid, usable = self.predictor.grid, block.usable
         pdf = np.full((len(block), grid.n_bins), np.nan)
@@ -199,7 +191,7 @@ class PredictionJob:
             notices=self.source.notices,
         )
         rows = self.layout.rows(block, estimates, flags, further)
-        return PredictedBlock(rows, self._kept(pdf, estimates.mode, flags), facts)
+        return ComputedBlock(rows, self._kept(pdf, estimates.mode, flags), facts)
 
     def _kept(
         self, pdf: NDArray[np.float64], mode: NDArray[np.float64], flags: NDArray[np.int32]

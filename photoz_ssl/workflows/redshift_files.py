@@ -13,7 +13,7 @@ from photoz_ssl.survey.manifest import Manifest
 from photoz_ssl.survey.part_file import Block, Part
 from photoz_ssl.survey.table_stream import TableStream
 from photoz_ssl.survey.tables import STDOUT, Card, Rows, write_tables
-from photoz_ssl.workflows.prediction_job import PredictedBlock
+from photoz_ssl.workflows.block_job import ComputedBlock
 from photoz_ssl.workflows.redshift_table import DUST_CARD
 from photoz_ssl.workflows.redshift_tally import Tally
 
@@ -99,7 +99,7 @@ def _blocks(parts: Sequence[Part]) -> Iterator[Block]:
 
 
 def stream_redshifts(
-    manifest: Manifest, blocks: Iterable[PredictedBlock], catalog: str, count: Callable[[int], None]
+    manifest: Manifest, blocks: Iterable[ComputedBlock], catalog: str, count: Callable[[int], None]
 ) -> Tally:
     """Send the table of a job to standard output, each block when it is there.
 
@@ -107,7 +107,7 @@ def stream_redshifts(
     ----------
     manifest : Manifest
         Of all rows.
-    blocks : iterable of PredictedBlock
+    blocks : iterable of ComputedBlock
         All rows, in order.
     catalog : str
         What the table is of, for an error.
@@ -124,7 +124,7 @@ def stream_redshifts(
     PhotozError
         If not one row has a redshift; nothing has been sent then, unless there are many.
     """
-    tally, held, sent = Tally(), list[PredictedBlock](), None
+    tally, held, sent = Tally(), list[ComputedBlock](), None
     with ExitStack() as stack:
         folder = stack.enter_context(scratch_folder())
         stream, form = TableStream(folder), manifest.pdf_form

@@ -109,6 +109,12 @@ class Tally:
         row, message = self.first[flag]
         return f" (first: row {row + 1}, {message})"
 
+    @property
+    def first_problem(self) -> str:
+        """The message of the first row with a problem; empty where there is none."""
+        problems = sorted(self.first.values())
+        return problems[0][1] if problems else ""
+
     def require_a_redshift(self, catalog: str) -> None:
         """Refuse a table without a single redshift.
 
@@ -121,8 +127,7 @@ class Tally:
             raise CatalogError(f"{catalog} has no rows", "check its selection")
         if self.n_redshifts:
             return
-        problems = sorted(self.first.values())
-        reason = problems[0][1] if problems else "; ".join(self.notices())
+        reason = self.first_problem or "; ".join(self.notices())
         raise CutoutError(
             f"no row of {catalog} has a usable image; the first problem: {reason}",
             "say where the images are with --cutouts or --frames, or mend them",

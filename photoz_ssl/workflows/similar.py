@@ -21,7 +21,6 @@ from photoz_ssl.neighbours.query import Neighbours, Restriction, find_neighbours
 from photoz_ssl.neighbours.unusual import most_unusual
 from photoz_ssl.neighbours.windows import parse_angle, parse_tolerance, rows_where
 from photoz_ssl.progress import Progress, silent
-from photoz_ssl.spec import NETWORK_SIZE
 from photoz_ssl.survey.tables import STDOUT, Card, TableFile, claim_table, write_tables
 from photoz_ssl.workflows.asking import open_question
 from photoz_ssl.workflows.atlas_encoder import AtlasEncoder, no_image
@@ -165,8 +164,8 @@ def _embed(
     config: SimilarConfig, question: Question | None, path: Path, progress: Progress
 ) -> Predictor:
     """Make a passing atlas of the archive or catalogue to search, and give its encoder."""
-    from photoz_ssl.survey.sources import open_source
-    from photoz_ssl.workflows.embed import load_model, write_atlas
+    from photoz_ssl.workflows.embed import write_atlas
+    from photoz_ssl.workflows.embedding_job import open_embedding
 
     embedding = EmbedConfig(
         catalog=str(config.among),
@@ -176,15 +175,18 @@ def _embed(
         frames=config.frames,
         dust_dir=config.dust_dir,
         id_column=config.id_column,
+        model=config.model,
+        device=config.device,
+        precision=config.precision,
+        workers=config.workers,
     )
-    images = open_source(str(config.among), embedding, size=NETWORK_SIZE, workers=config.workers)
-    with images as source, _no_room_for_atlas(config.among):
-        predictor = load_model(config)
+    with open_embedding(embedding) as job, _no_room_for_atlas(config.among):
+        predictor = job.predictor
         if question is not None and question.spec is not None:
             question.spec.require_usable_by(
                 predictor.spec, here=question.name, there=f"the model {predictor.name}"
             )
-        write_atlas(source, predictor, path, embedding, progress)
+        write_atlas(job, path, embedding, progress)
     return predictor
 
 

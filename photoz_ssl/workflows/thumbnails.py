@@ -9,7 +9,10 @@ from numpy.typing import NDArray
 from photoz_ssl.spec import NETWORK_SIZE
 from photoz_ssl.survey.bands import BANDS, R_SF11
 
-__all__ = ["thumbnails"]
+__all__ = ["PICTURE_SHAPE", "thumbnails"]
+
+PICTURE_SHAPE = (NETWORK_SIZE, NETWORK_SIZE, 3)
+"""Height, width and colours of a picture."""
 
 RED_GREEN_BLUE = ("i", "r", "g")
 BAND_WEIGHTS = (1.0, 1.15, 1.6)
@@ -44,7 +47,7 @@ def thumbnails(images: NDArray[np.float32], ebv: NDArray[np.floating]) -> NDArra
     extinction = reddening[:, np.newaxis] * R_SF11[bands]
     scale = np.array(BAND_WEIGHTS) * 10 ** (0.4 * extinction)
     light = np.nan_to_num(images[:, bands, centre, centre]) * scale[:, :, np.newaxis, np.newaxis]
-    pictures = np.zeros((len(images), NETWORK_SIZE, NETWORK_SIZE, 3), np.uint8)
+    pictures = np.zeros((len(images), *PICTURE_SHAPE), np.uint8)
     for picture, (red, green, blue) in zip(pictures, light, strict=True):
         with np.errstate(invalid="ignore", divide="ignore"):  # where there is no light
             picture[:] = make_lupton_rgb(red, green, blue, minimum=0, stretch=STRETCH, Q=SOFTENING)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 import h5py
 import numpy as np
@@ -12,19 +12,28 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
-from photoz_ssl.config import EmbedConfig
-from photoz_ssl.errors import ArchiveError, ConfigError, CutoutError, OutputError, SpecMismatchError
+from photoz_ssl.config import EmbedConfig, MergeConfig
+from photoz_ssl.errors import (
+    ArchiveError,
+    ConfigError,
+    CutoutError,
+    OutputError,
+    PartError,
+    SpecMismatchError,
+)
 from photoz_ssl.neighbours.atlas import read_atlas
 from photoz_ssl.neighbours.map import map_path
 from photoz_ssl.networks.checkpoint import Checkpoint, save_checkpoint
 from photoz_ssl.networks.encoder import PRESETS, build_encoder
 from photoz_ssl.networks.redshift_head import RedshiftNetwork
+from photoz_ssl.progress import Stopped
 from photoz_ssl.redshift.calibration import Calibration
 from photoz_ssl.redshift.grid import RedshiftGrid
 from photoz_ssl.spec import ImageSpec
 from photoz_ssl.survey.archive import create_archive, open_archive
 from photoz_ssl.survey.flags import RowFlag
-from photoz_ssl.workflows.embed import embed
+from photoz_ssl.workflows.embed import embed, unfinished_part
+from photoz_ssl.workflows.merge import merge
 from photoz_ssl.workflows.thumbnails import thumbnails
 
 
@@ -301,3 +310,66 @@ def test_a_picture_shows_the_central_pixels() -> None:
 
 def test_an_empty_stamp_is_black() -> None:
     assert not thumbnails(flat((0.0, 0.0, 0.0, 0.0, 0.0)), np.array([np.nan])).any()
+
+
+def embedding(archive: Path, model: Path, output: Path, **options: Any) -> EmbedConfig:
+    values = {"batch_size": 5, "model": model, "device": "cpu", **options}
+    return EmbedConfig(catalog=str(archive), output=output, **values)
+
+
+@pytest.fixture
+def whole(tiny_archive: Path, tmp_path: Path, make_model: MakeModel) -> bytes:
+    """The atlas of an uninterrupted run."""
+    embed(embedding(tiny_archive, make_model(), tmp_path / "whole.h5"))
+    assert not list(tmp_path.glob("*.part"))
+    return (tmp_path / "whole.h5").read_bytes()
+
+
+@pytest.mark.parametrize("n_blocks", [1, 3])
+def test_a_run_that_was_stopped_goes_on(
+    n_blocks: int, tiny_archive: Path, tmp_path: Path, make_model: MakeModel, whole: bytes
+) -> None:
+    done: list[int] = []
+
+    def stop() -> bool:
+        done.append(1)
+        return len(done) == n_blocks
+
+    output, model = tmp_path / "a.h5", make_model()
+    with pytest.raises(Stopped):
+        embed(embedding(tiny_archive, model, output), stop=stop)
+    assert not output.exists()
+    assert unfinished_part(embedding(tiny_archive, model, output)) == tmp_path / "a.h5.part"
+    embed(embedding(tiny_archive, model, output, resume=True))
+    assert output.read_bytes() == whole
+    assert not (tmp_path / "a.h5.part").exists()
+
+
+def test_merged_shards_are_the_single_run(
+    tiny_archive: Path, tmp_path: Path, make_model: MakeModel, whole: bytes
+) -> None:
+    output, model = tmp_path / "a.h5", make_model()
+    parts = [
+        str(embed(embedding(tiny_archive, model, output, shard=f"{number}/3")).output)
+        for number in (2, 1, 3)
+    ]
+    report = merge(MergeConfig(parts=tuple(parts), output=str(output)))
+    assert "24 representations of 24 rows in 3 parts" in report.summary()
+    assert output.read_bytes() == whole
+    with pytest.raises(PartError, match="in none of the parts"):
+        merge(MergeConfig(parts=tuple(parts[:2]), output=str(tmp_path / "b.h5")))
+    with pytest.raises(ConfigError, match="no table for standard output"):
+        merge(MergeConfig(parts=tuple(parts), output="-"))
+
+
+def test_dask_workers_give_the_single_run(
+    tiny_archive: Path, tmp_path: Path, make_model: MakeModel, whole: bytes
+) -> None:
+    pytest.importorskip("distributed", reason="Dask (extra [dask]) is not installed")
+    embed(embedding(tiny_archive, make_model(), tmp_path / "a.h5", dask="local:1"))
+    assert (tmp_path / "a.h5").read_bytes() == whole
+
+
+def test_what_is_of_all_rows_does_not_go_with_a_shard(tiny_archive: Path, tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="of all rows"):
+        EmbedConfig(catalog=str(tiny_archive), output=tmp_path / "a.h5", shard="1/2", dim=4)

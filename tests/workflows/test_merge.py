@@ -144,7 +144,7 @@ def test_a_finished_shard_is_passed_over(
     def fail(*given: object) -> Iterator[object]:
         raise AssertionError("computed again")
 
-    monkeypatch.setattr(prediction_job.PredictionJob, "predicted", fail)
+    monkeypatch.setattr(prediction_job.PredictionJob, "computed", fail)
     assert run(shard="2/3").read_bytes() == content
 
 

@@ -24,7 +24,7 @@ from photoz_ssl.redshift.grid import RedshiftGrid
 from photoz_ssl.spec import ImageSpec
 from photoz_ssl.survey.blocks import GalaxyBlock, RowProblem
 from photoz_ssl.survey.flags import FLAG_MEANINGS, RowFlag
-from photoz_ssl.workflows import embed, inference, prediction_job
+from photoz_ssl.workflows import embedding_job, inference, prediction_job
 from photoz_ssl.workflows.column_names import NAMES
 from photoz_ssl.workflows.predict import default_output, predict
 
@@ -145,7 +145,9 @@ def test_the_network_is_given_the_batches_that_were_asked_for(
     prediction_job.load_predictor(PredictConfig(catalog="cat.fits", batch_size=1000), 70)
     usual = {"precision": "auto", "n_views": 1}
     assert asked == {"batch_size": 1000, "n_galaxies": 70, **usual}
-    embed.load_model(EmbedConfig(catalog="cat.fits", output=tmp_path / "a.h5", batch_size=999))
+    embedding_job.load_model(
+        EmbedConfig(catalog="cat.fits", output=tmp_path / "a.h5", batch_size=999)
+    )
     assert asked == {"batch_size": 999, "kind": "encoder", "n_galaxies": 0, **usual}
 
 

@@ -7,10 +7,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from photoz_ssl.workflows.ahead import Ahead
-from photoz_ssl.workflows.dask_blocks import predicted_by_dask
-from photoz_ssl.workflows.prediction_job import PredictedBlock, PredictionJob
+from photoz_ssl.workflows.block_job import BlockJob, ComputedBlock
+from photoz_ssl.workflows.dask_blocks import computed_by_dask
 
-__all__ = ["Pace", "PredictedBlocks"]
+__all__ = ["ComputedBlocks", "Pace"]
 
 
 @dataclass(frozen=True)
@@ -29,29 +29,29 @@ class Pace:
     slowest: str = ""
 
 
-class PredictedBlocks:
+class ComputedBlocks:
     """Some rows of a job, in order; the images are read while the network computes.
 
     Parameters
     ----------
-    job : PredictionJob
+    job : BlockJob
         The catalogue and the model.
     start, stop : int
         First row, and the one after the last.
     """
 
-    def __init__(self, job: PredictionJob, start: int, stop: int) -> None:
+    def __init__(self, job: BlockJob, start: int, stop: int) -> None:
         self._job, self._rows = job, (start, stop)
         self._seconds, self._waited = 0.0, 0.0
 
-    def __iter__(self) -> Iterator[PredictedBlock]:
+    def __iter__(self) -> Iterator[ComputedBlock]:
         start = time.perf_counter()
         if self._job.config.dask is not None:
-            yield from predicted_by_dask(self._job, *self._rows)
+            yield from computed_by_dask(self._job, *self._rows)
         else:
             blocks = Ahead(self._job.source.blocks(self._job.block_size, *self._rows))
             for block in blocks:
-                yield self._job.predicted(block)
+                yield self._job.computed(block)
             self._waited = blocks.waited
         self._seconds = time.perf_counter() - start
 

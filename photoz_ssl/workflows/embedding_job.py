@@ -1,0 +1,234 @@
+"""The work of `embed` between its input and its part files: galaxies to rows of an atlas."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path, PurePath
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from photoz_ssl import __version__
+from photoz_ssl.config import EmbedConfig, SimilarConfig
+from photoz_ssl.errors import PartError
+from photoz_ssl.files import fingerprint_of
+from photoz_ssl.neighbours.atlas import AtlasHeader
+from photoz_ssl.neighbours.atlas_writer import create_atlas, kept_columns
+from photoz_ssl.spec import NETWORK_SIZE, ImageSpec
+from photoz_ssl.survey.appearance import N_NUMBERS
+from photoz_ssl.survey.blocks import GalaxyBlock, GalaxySource
+from photoz_ssl.survey.manifest import Manifest
+from photoz_ssl.survey.part_file import Part
+from photoz_ssl.survey.sources import open_source
+from photoz_ssl.workflows.atlas_encoder import described, has_ids, represent_block
+from photoz_ssl.workflows.block_job import ComputedBlock, Opener
+from photoz_ssl.workflows.redshift_tally import facts_of
+from photoz_ssl.workflows.thumbnails import PICTURE_SHAPE, thumbnails
+
+if TYPE_CHECKING:
+    from photoz_ssl.workflows.inference import Predictor
+
+__all__ = ["ATLAS", "EmbeddingJob", "load_model", "open_embedding", "write_atlas_of"]
+
+ATLAS = "ATLAS"
+"""The name of the table in a part of an atlas."""
+
+COLUMN = "column "
+"""Before the names of the catalogue's columns in the rows of a part."""
+
+
+@dataclass(frozen=True)
+class EmbeddingJob:
+    """An open catalogue and the encoder for it; see `open_embedding`.
+
+    Parameters
+    ----------
+    config : EmbedConfig
+        What to do.
+    source : GalaxySource
+        The galaxies.
+    predictor : Predictor
+        The encoder.
+    fingerprint : str
+        Of the catalogue's file.
+    """
+
+    config: EmbedConfig
+    source: GalaxySource
+    predictor: Predictor
+    fingerprint: str
+
+    @property
+    def opener(self) -> Opener:
+        """`open_embedding`."""
+        return open_embedding
+
+    @property
+    def stage(self) -> str:
+        """What is done, for the progress."""
+        return "embedding galaxies"
+
+    @property
+    def block_size(self) -> int:
+        """Rows a block; that of a network's batch."""
+        return self.predictor.batch_size
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """Structured: the rows of a part."""
+        n_features = self.predictor.runtime.feature_size
+        kinds: list[Any] = [("object_id", "<i8"), ("ra", "<f8"), ("dec", "<f8")]
+        kinds += [("redshift", "<f4"), ("representation", "<f4", (n_features,))]
+        kinds += [("looks", "<f4", (N_NUMBERS,))]
+        kinds += [("thumbnail", "|u1", PICTURE_SHAPE)] if self.config.thumbnails else []
+        table = self.source.table_dtype
+        return np.dtype([*kinds, *((COLUMN + name, table[name]) for name in kept_columns(table))])
+
+    def identity(self) -> dict[str, str | int]:
+        """All that the atlas depends on, named for a person."""
+        return {
+            "catalogue": PurePath(self.config.catalog).name,
+            "content of the catalogue": self.fingerprint,
+            "kind of images": self.source.spec.to_json(),
+            "kind of ids": int(has_ids(self.source)),
+            "model": self.predictor.sha256,
+            "name of the model": self.predictor.name,
+            "engine": self.predictor.device_name,
+            "--batch-size": self.block_size,
+            "--vectors": self.config.vectors,
+            "version of photoz-ssl": __version__,
+            **{
+                f"--{name.replace('_', '-')}": str(getattr(self.config, name))
+                for name in ("cutouts", "frames", "id_column", "dust_dir")
+            },
+        }
+
+    def manifest(self, start: int, stop: int, command_line: str) -> Manifest:
+        """What a part file says of rows ``start`` to ``stop``."""
+        return Manifest(
+            job=self.identity(),
+            n_rows=self.source.n_rows,
+            start=start,
+            stop=stop,
+            extname=ATLAS,
+            columns=(),
+            dtype=self.dtype,
+            cards=(),
+        )
+
+    def computed(self, block: GalaxyBlock) -> ComputedBlock:
+        """A block's rows of the atlas."""
+        rows = np.zeros(len(block), self.dtype)
+        rows["object_id"], rows["redshift"] = block.object_id, block.redshift
+        rows["ra"], rows["dec"] = block.ra, block.dec
+        rows["representation"] = represent_block(block, self.predictor)
+        rows["looks"] = described(block)
+        if self.config.thumbnails:
+            reddening = self.source.spec.reddening(block.ebv)
+            rows["thumbnail"] = thumbnails(block.images, reddening)
+        for name in kept_columns(block.table.dtype):
+            rows[COLUMN + name] = block.table[name]
+        n_represented = int(np.isfinite(rows["representation"][:, 0]).sum())
+        facts = facts_of(
+            block,
+            block.flags,
+            n_represented,
+            dust=self.source.dust,
+            notices=self.source.notices,
+        )
+        return ComputedBlock(rows, None, facts)
+
+
+@contextmanager
+def open_embedding(config: EmbedConfig) -> Iterator[EmbeddingJob]:
+    """Open a catalogue or archive and the encoder that is to be used on it.
+
+    Raises
+    ------
+    PhotozError
+        If one of them cannot be read, or they do not fit together.
+    """
+    with open_source(
+        config.catalog, config, size=NETWORK_SIZE, workers=config.workers, streaming=True
+    ) as source:
+        predictor = load_model(config, source.n_rows)
+        source.spec.require_usable_by(
+            predictor.spec, here=config.catalog, there=f"the model {predictor.name}"
+        )
+        file = Path(config.catalog.partition("[")[0])
+        fingerprint = fingerprint_of(file) if file.is_file() else ""
+        yield EmbeddingJob(config, source, predictor, fingerprint)
+
+
+def write_atlas_of(parts: Sequence[Part], output: Path, *, overwrite: bool) -> None:
+    """Write the atlas of all parts, in their order; the same rows give the same bytes.
+
+    Parameters
+    ----------
+    parts : sequence of Part
+        Complete parts of one job, which follow each other.
+    output : Path
+        The atlas.
+    overwrite : bool
+        Whether an existing file may be replaced.
+
+    Raises
+    ------
+    PhotozError
+        If it cannot be written, or the parts are of no atlas.
+    """
+    manifest = parts[0].manifest
+    names = [name for name in manifest.dtype.names or () if name.startswith(COLUMN)]
+    table_dtype = np.dtype([(name[len(COLUMN) :], manifest.dtype[name]) for name in names])
+    has_pictures = "thumbnail" in (manifest.dtype.names or ())
+    vectors = str(manifest.job["--vectors"])
+    header, n_rows = _header(parts[0]), manifest.n_rows
+    with create_atlas(output, header, n_rows, vectors=vectors, overwrite=overwrite) as atlas:
+        for block in (block for part in parts for block in part.blocks()):
+            rows = block.rows
+            table = np.empty(len(rows), table_dtype)
+            for name in names:
+                table[name[len(COLUMN) :]] = rows[name]
+            atlas.append(
+                object_id=rows["object_id"],
+                ra=rows["ra"],
+                dec=rows["dec"],
+                redshift=rows["redshift"],
+                representations=rows["representation"],
+                table=table,
+                thumbnails=rows["thumbnail"] if has_pictures else None,
+                looks=rows["looks"],
+            )
+
+
+def _header(part: Part) -> AtlasHeader:
+    job = part.manifest.job
+    try:
+        return AtlasHeader(
+            spec=ImageSpec.from_json(str(job["kind of images"])),
+            model=str(job["name of the model"]),
+            model_sha256=str(job["model"]),
+            catalog=PurePath(str(job["catalogue"])).name,
+            has_ids=bool(job["kind of ids"]),
+        )
+    except KeyError as error:
+        raise PartError(f"{part.path} is no part of an atlas", "make it with embed") from error
+
+
+def load_model(config: EmbedConfig | SimilarConfig, n_galaxies: int | None = 0) -> Predictor:
+    """Load the model of a config, by default the encoder that ships, for some galaxies.
+
+    Torch takes seconds to import, so not before the input is known.
+    """
+    from photoz_ssl.workflows.inference import Predictor
+
+    return Predictor.load(
+        config.model,
+        config.device,
+        kind="encoder",
+        batch_size=config.batch_size,
+        n_galaxies=n_galaxies,
+        precision=config.precision,
+    )
