@@ -19,7 +19,13 @@ import torch
 from numpy.typing import NDArray
 from torch import Generator, Tensor
 
-from photoz_ssl.datasets.augment import add_noise, band_mad, deredden, transform_and_crop
+from photoz_ssl.datasets.augment import (
+    add_noise,
+    band_mad,
+    deredden,
+    prediction_view,
+    transform_and_crop,
+)
 from photoz_ssl.neighbours.exact import nearest
 from photoz_ssl.survey.archive import Archive, open_archive
 from photoz_ssl.workflows.inference import Predictor
@@ -60,14 +66,10 @@ def retrieved(
     for start in range(0, len(rows), BATCH):
         batch = rows[start : start + BATCH]
         images = np.array(archive.images[batch])
-        originals.append(predictor.represent(images, archive.ebv[batch]))
-        view = disturbed(
-            torch.from_numpy(images),
-            torch.from_numpy(archive.spec.reddening(archive.ebv[batch])),
-            noise * mad,
-            max_shift,
-            generator,
-        )
+        stamps = torch.from_numpy(images)
+        reddening = torch.from_numpy(archive.spec.reddening(archive.ebv[batch]))
+        originals.append(predictor.runtime.represent(prediction_view(stamps, reddening)))
+        view = disturbed(stamps, reddening, noise * mad, max_shift, generator)
         copies.append(predictor.runtime.represent(view))
     found = nearest(np.concatenate(copies), np.concatenate(originals), 1).row[:, 0]
     return float(np.mean(found == np.arange(len(rows))))

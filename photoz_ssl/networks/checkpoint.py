@@ -21,6 +21,8 @@ from photoz_ssl.networks.redshift_head import RedshiftNetwork
 from photoz_ssl.redshift.calibration import Calibration
 from photoz_ssl.redshift.grid import RedshiftGrid
 from photoz_ssl.spec import ImageSpec
+from photoz_ssl.survey.bands import BANDS
+from photoz_ssl.survey.light_profile import ProfileSpace
 
 __all__ = ["Checkpoint", "load_checkpoint", "save_checkpoint", "shipped_model_path"]
 
@@ -53,6 +55,8 @@ class Checkpoint:
         What it reached.
     quantised : Quantised, optional
         The network in 8-bit integers, where it has been made.
+    profile : ProfileSpace, optional
+        The light profiles that go beside an encoder's representations.
     """
 
     kind: str
@@ -64,6 +68,7 @@ class Checkpoint:
     provenance: Mapping[str, Any] = field(default_factory=dict)
     metrics: Mapping[str, Any] = field(default_factory=dict)
     quantised: Quantised | None = field(default=None, repr=False)
+    profile: ProfileSpace | None = field(default=None, repr=False)
 
     def network(self) -> RedshiftNetwork | Encoder:
         """Build the network and fill in its weights, in evaluation mode.
@@ -152,6 +157,7 @@ def save_checkpoint(
         ),
         "provenance": dict(checkpoint.provenance),
         "metrics": dict(checkpoint.metrics),
+        "profile": None if checkpoint.profile is None else checkpoint.profile.to_dict(),
     }
     tensors = {
         name: (tensor.half() if half and tensor.ndim > 1 else tensor).detach().cpu().contiguous()
@@ -192,6 +198,14 @@ def load_checkpoint(path: Path) -> Checkpoint:
     return checkpoint
 
 
+def _profile(fields: Mapping[str, Any] | None, spec: ImageSpec) -> ProfileSpace | None:
+    if fields is None:
+        return None
+    if spec.bands != BANDS:
+        raise ValueError(f"light profiles are of the bands {''.join(BANDS)}")
+    return ProfileSpace.from_dict(fields)
+
+
 def _full(tensor: Tensor) -> Tensor:
     return tensor.float() if tensor.dtype == torch.float16 else tensor
 
@@ -219,6 +233,7 @@ def _describe(
             provenance=dict(fields["provenance"]),
             metrics=dict(fields["metrics"]),
             quantised=quantised,
+            profile=_profile(fields.get("profile"), ImageSpec.from_json(fields["spec"])),
         )
     except CheckpointError:
         raise

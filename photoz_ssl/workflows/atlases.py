@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import glob
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +16,7 @@ from photoz_ssl.neighbours.atlas import CATALOG_NAMES, Atlas, is_atlas, read_atl
 from photoz_ssl.neighbours.atlas_writer import create_atlas
 from photoz_ssl.neighbours.projection import Projection, fit_projection
 from photoz_ssl.progress import Progress
+from photoz_ssl.spec import ImageSpec
 
 __all__ = ["named_atlases", "rewrite_atlases"]
 
@@ -124,7 +126,7 @@ def _require_alike(one: Atlas, other: Atlas) -> None:
     """Refuse to join atlases that were not made in the same way."""
     for what, of_one, of_other in (
         ("model", one.header.model_sha256, other.header.model_sha256),
-        ("kind of images", one.header.spec, other.header.spec),
+        ("kind of images", _seen(one), _seen(other)),
         ("kind of ids", one.header.has_ids, other.header.has_ids),
         ("projection", _numbers(one.projection), _numbers(other.projection)),
         ("columns", _kinds(one), _kinds(other)),
@@ -136,6 +138,11 @@ def _require_alike(one: Atlas, other: Atlas) -> None:
                 f"{one.path} and {other.path} differ in their {what}",
                 "join atlases that were made in the same way",
             )
+
+
+def _seen(atlas: Atlas) -> ImageSpec:
+    """The images as a network sees them: it makes no difference how much lies around that."""
+    return replace(atlas.header.spec, size=atlas.header.spec.network_size)
 
 
 def _numbers(projection: Projection | None) -> bytes:

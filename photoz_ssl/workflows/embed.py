@@ -290,7 +290,7 @@ def _report(
         output=output,
         n_rows=tally.n_rows,
         n_represented=tally.n_redshifts,
-        n_features=job.predictor.runtime.feature_size,
+        n_features=job.predictor.feature_size,
         model=job.predictor.name,
         device=job.predictor.device_name,
         rate=rate,

@@ -78,7 +78,7 @@ class EmbeddingJob:
     @property
     def dtype(self) -> np.dtype[Any]:
         """Structured: the rows of a part."""
-        n_features = self.predictor.runtime.feature_size
+        n_features = self.predictor.feature_size
         kinds: list[Any] = [("object_id", "<i8"), ("ra", "<f8"), ("dec", "<f8")]
         kinds += [("redshift", "<f4"), ("representation", "<f4", (n_features,))]
         kinds += [("looks", "<f4", (N_NUMBERS,))]

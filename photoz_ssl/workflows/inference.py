@@ -177,10 +177,21 @@ class Predictor:
     def represent(
         self, images: NDArray[np.float32], ebv: NDArray[np.floating]
     ) -> NDArray[np.float32]:
-        """Representations of unit length, shape (n, feature_size); arguments as for `pdf`."""
+        """Representations of unit length, shape (n, feature_size); arguments as for `pdf`.
+
+        They are the encoder's, joined with the light profiles if the model has a space of them.
+        """
         if not len(images):
-            return np.empty((0, self.runtime.feature_size), np.float32)
-        return self.runtime.represent(self._views(images, ebv))
+            return np.empty((0, self.feature_size), np.float32)
+        made = self.runtime.represent(self._views(images, ebv))
+        profile = self.checkpoint.profile
+        return made if profile is None else profile.joined(made, images, self.spec.reddening(ebv))
+
+    @property
+    def feature_size(self) -> int:
+        """Length of a representation."""
+        profile = self.checkpoint.profile
+        return self.runtime.feature_size + (profile.n_axes if profile is not None else 0)
 
     def _views(self, images: NDArray[np.float32], ebv: NDArray[np.floating]) -> Iterator[Tensor]:
         """Prediction views, a batch at a time; each is made when the network can take it."""

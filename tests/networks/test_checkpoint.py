@@ -6,10 +6,12 @@ import json
 import pickle
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from safetensors import safe_open
 from safetensors.torch import save_file
 
 from photoz_ssl.errors import CheckpointError, ConfigError
@@ -20,6 +22,8 @@ from photoz_ssl.networks.runtimes import choose_device, open_runtime
 from photoz_ssl.redshift.calibration import Calibration
 from photoz_ssl.redshift.grid import RedshiftGrid
 from photoz_ssl.spec import ImageSpec
+from photoz_ssl.survey.light_profile import N_MEASURED, ProfileSpace
+from photoz_ssl.workflows.inference import Predictor
 
 TINY = replace(PRESETS["resnet18-compact"], width=0.125)
 
@@ -52,6 +56,44 @@ def test_round_trip(model_file: Path) -> None:
     images = torch.randn(2, 5, 64, 64)
     with torch.inference_mode():
         assert torch.equal(first.network()(images), second.network()(images))
+
+
+def with_profile() -> Checkpoint:
+    axes = np.random.default_rng(0).normal(size=(N_MEASURED, 4)).astype(np.float32)
+    return replace(tiny_model(), profile=ProfileSpace(axes[:, 0].copy(), axes, 0.5))
+
+
+def test_light_profiles_come_back_and_go_beside_representations(model_file: Path) -> None:
+    save_checkpoint(model_file, with_profile(), overwrite=True)
+    plain, joined = (Predictor.load(path, "cpu") for path in (_plain(model_file), model_file))
+    assert joined.checkpoint.profile is not None
+    images = np.random.default_rng(1).normal(size=(3, 5, 80, 80)).astype(np.float32)
+    made, both = (model.represent(images, np.full(3, 0.1)) for model in (plain, joined))
+    assert both.shape == (3, joined.feature_size) == (3, plain.feature_size + 4)
+    np.testing.assert_allclose(np.linalg.norm(both, axis=1), 1, atol=1e-6)
+    np.testing.assert_allclose(both[:, :-4], made * np.sqrt(0.5), atol=1e-6)
+    assert joined.represent(images[:0], np.zeros(0)).shape == (0, joined.feature_size)
+    np.testing.assert_array_equal(joined.pdf(images, np.zeros(3)), plain.pdf(images, np.zeros(3)))
+
+
+def _plain(model_file: Path) -> Path:
+    path = model_file.with_name("plain.safetensors")
+    save_checkpoint(path, tiny_model())
+    return path
+
+
+@pytest.mark.parametrize("wrong", [{"weight": 2.0}, {"axes": [[1.0]]}, {"mean": "x"}, []])
+def test_damaged_light_profiles_are_refused(wrong: Any, model_file: Path) -> None:
+    model = with_profile()
+    assert model.profile is not None
+    fields = {**model.profile.to_dict(), **wrong} if isinstance(wrong, dict) else wrong
+    with safe_open(model_file, framework="pt") as file:
+        description = json.loads(file.metadata()["photoz_ssl"])
+        tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    description["profile"] = fields
+    save_file(tensors, model_file, {"photoz_ssl": json.dumps(description)})
+    with pytest.raises(CheckpointError, match="description inside"):
+        load_checkpoint(model_file)
 
 
 def test_half_precision_halves_the_file_and_little_else(model_file: Path) -> None:
@@ -98,8 +140,6 @@ def test_a_pickle_is_never_executed(model_file: Path, capsys: pytest.CaptureFixt
     ],
 )
 def test_a_lying_description_is_refused(model_file: Path, lie: dict[str, object]) -> None:
-    from safetensors import safe_open
-
     with safe_open(model_file, framework="pt") as file:
         description = json.loads(file.metadata()["photoz_ssl"])
     text = json.dumps({**description, **lie})
