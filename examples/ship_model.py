@@ -53,7 +53,9 @@ def card(encoder: Checkpoint, photoz: Checkpoint) -> str:
         "## How they were trained",
         f"On {training['hardware']}, {training['pretraining_hours']:g} hours of pretraining"
         f" ({encoder.provenance['trained_on']}) and {training['finetuning_hours']:g} hours of"
-        f" fine-tuning ({training['trained_on']}). `examples/train_shipped_model.sh` repeats it.",
+        f" fine-tuning ({training['trained_on']}). `examples/train_shipped_model.sh` repeats it."
+        f" Beside the encoder's representations go light profiles"
+        f" ({encoder.provenance['light_profiles']}; `examples/add_profile.py`).",
         _json(training["history"]),
         "## What they reach on the simulated test split",
         "No galaxy's spectrum is both in this split and in those they were trained and validated"
@@ -89,7 +91,7 @@ def main() -> None:
         "photoz": {"test": json.loads((options.folder / "metrics.json").read_text())},
     }
     names = {"encoder": f"{NAME}-encoder", "photoz": NAME}
-    files = {"encoder": "pretrained/encoder.safetensors", "photoz": "finetuned/photoz.safetensors"}
+    files = {"encoder": "joined.safetensors", "photoz": "finetuned/photoz.safetensors"}
     models = {
         kind: described(
             load_checkpoint(options.folder / file), names[kind], reached[kind], training

@@ -16,6 +16,10 @@ finetuning_epochs=${3:-15}
         --queue-size 4096 --key-momentum 0.99 --optimizer adamw --learning-rate 0.0015 \
         --max-reddening 0.05 --resume
 
+[ -e joined.safetensors ] ||
+    python "$(dirname "$0")/add_profile.py" survey.h5 --seed 2026 \
+        --model pretrained/encoder.safetensors -o joined.safetensors
+
 [ -e finetuned/photoz.safetensors ] ||
     photoz-ssl finetune survey.h5 -o finetuned --encoder pretrained/encoder.safetensors \
         --epochs "$finetuning_epochs" --batch-size 64 --optimizer adamw --learning-rate 0.0015 \

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 from photoz_ssl.config import PretrainConfig
 from photoz_ssl.files import is_leftover
@@ -40,7 +41,7 @@ def kill_after(seconds: float, config: PretrainConfig, *, while_writing: bool) -
     options += ["--queue-size", config.queue_size, "--batchnorm-groups", config.batchnorm_groups]
     process = subprocess.Popen(
         [sys.executable, "-c", PROGRAM, "pretrain", *map(str, options)],
-        env={**os.environ, "OMP_NUM_THREADS": "1"},
+        env={**os.environ, "OMP_NUM_THREADS": str(torch.get_num_threads())},
     )
     while process.poll() is None and not (config.output / "config.toml").exists():
         time.sleep(0.005)
