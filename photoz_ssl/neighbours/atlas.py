@@ -43,6 +43,10 @@ LOOKS = "looks"
 VECTOR_KINDS = ("<f2", "<f4")
 
 
+ROWS_LOOKED_AT = 4096
+"""At a time, for the first galaxy with a representation."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class AtlasHeader:
     """What made an atlas.
@@ -130,6 +134,21 @@ class Atlas:
     projection: Projection | None
     has_thumbnails: bool
     looks: NDArray[np.float32] | None = None
+
+    def require_galaxies(self) -> None:
+        """Refuse an atlas in which there is nothing to find.
+
+        Raises
+        ------
+        ArchiveError
+            If it has no rows, or none with a representation.
+        """
+        starts = range(0, len(self), ROWS_LOOKED_AT)
+        blocks = (self.representations[start : start + ROWS_LOOKED_AT, 0] for start in starts)
+        if not any(bool(np.isfinite(block).any()) for block in blocks):
+            raise ArchiveError(
+                f"the atlas {self.path} is empty", "make it of a catalogue with usable images"
+            )
 
     def __len__(self) -> int:
         return len(self.object_id)

@@ -83,6 +83,7 @@ def browse(config: BrowseConfig, *, announce: Callable[[BrowseReport], None]) ->
     import uvicorn
 
     atlas = read_atlas(config.atlas)
+    atlas.require_galaxies()
     view, notices = _open_view(atlas)
     passing = SimilarConfig(like=("0",), among=config.atlas, output="-", device=config.device)
     images = DroppedImages(atlas, AtlasEncoder(atlas, config.model, passing))

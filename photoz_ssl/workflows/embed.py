@@ -170,6 +170,8 @@ def _accompanied(
     report: EmbedReport, atlas: Atlas, config: EmbedConfig, progress: Progress
 ) -> EmbedReport:
     """Make what lies beside an atlas: its index and its map."""
+    if config.index != "none" or config.map:
+        atlas.require_galaxies()
     index = _index(atlas, config, progress)
     if config.map:
         build_map(atlas, overwrite=config.overwrite, progress=progress)

@@ -195,8 +195,7 @@ def atlas_of_evidence(path: Path) -> Atlas:
         If it cannot be read, is empty, or no galaxy in it has a redshift.
     """
     atlas = read_atlas(path)
-    if len(atlas) == 0:
-        raise ArchiveError(f"the atlas {path} is empty", "make it of galaxies with redshifts")
+    atlas.require_galaxies()
     if atlas.looks is not None and atlas.looks.shape[1] != N_NUMBERS:
         raise ArchiveError(
             f"the atlas {path} describes images by {atlas.looks.shape[1]} numbers, not {N_NUMBERS}",

@@ -151,6 +151,7 @@ def _open_atlas(
     """The atlas to search: the file, or a passing one made of the archive or catalogue."""
     if is_atlas(config.among) or not config.among.exists():
         atlas = read_atlas(config.among)
+        atlas.require_galaxies()
         yield atlas, AtlasEncoder(atlas, config.model, config)
         return
     with tempfile.TemporaryDirectory(prefix="photoz-ssl-") as folder:

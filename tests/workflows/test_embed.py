@@ -12,7 +12,7 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
-from photoz_ssl.config import EmbedConfig, MergeConfig
+from photoz_ssl.config import EmbedConfig, MergeConfig, SimilarConfig
 from photoz_ssl.errors import (
     ArchiveError,
     ConfigError,
@@ -22,6 +22,7 @@ from photoz_ssl.errors import (
     SpecMismatchError,
 )
 from photoz_ssl.neighbours.atlas import read_atlas
+from photoz_ssl.neighbours.atlas_writer import create_atlas
 from photoz_ssl.neighbours.map import map_path
 from photoz_ssl.networks.checkpoint import Checkpoint, save_checkpoint
 from photoz_ssl.networks.encoder import PRESETS, build_encoder
@@ -34,6 +35,7 @@ from photoz_ssl.survey.archive import create_archive, open_archive
 from photoz_ssl.survey.flags import RowFlag
 from photoz_ssl.workflows.embed import embed, unfinished_part
 from photoz_ssl.workflows.merge import merge
+from photoz_ssl.workflows.similar import similar
 from photoz_ssl.workflows.thumbnails import thumbnails
 
 
@@ -373,3 +375,28 @@ def test_dask_workers_give_the_single_run(
 def test_what_is_of_all_rows_does_not_go_with_a_shard(tiny_archive: Path, tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="of all rows"):
         EmbedConfig(catalog=str(tiny_archive), output=tmp_path / "a.h5", shard="1/2", dim=4)
+
+
+@pytest.mark.parametrize("n_galaxies", [0, 3])
+def test_an_atlas_without_representations_is_refused(
+    n_galaxies: int, tiny_archive: Path, tmp_path: Path, make_model: MakeModel
+) -> None:
+    embed(embedding(tiny_archive, make_model(), tmp_path / "a.h5"))
+    header, path = read_atlas(tmp_path / "a.h5").header, tmp_path / "empty.h5"
+    with create_atlas(path, header, n_galaxies) as writer:
+        nothing = np.full(n_galaxies, np.nan, np.float32)
+        writer.append(
+            object_id=np.zeros(n_galaxies, np.int64),
+            ra=nothing.astype(np.float64),
+            dec=nothing.astype(np.float64),
+            redshift=nothing,
+            representations=np.full((n_galaxies, 4), np.nan, np.float32),
+        )
+    query = SimilarConfig(among=path, most_unusual=1, output=str(tmp_path / "out.fits"))
+    for ask in (
+        lambda: embed(EmbedConfig(catalog=str(path), index="ivf")),
+        lambda: embed(EmbedConfig(catalog=str(path), map=True)),
+        lambda: similar(query),
+    ):
+        with pytest.raises(ArchiveError, match="is empty"):
+            ask()
