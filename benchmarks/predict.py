@@ -272,7 +272,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--device", default="cpu", choices=("cpu", "cuda"), help="cpu is measured")
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--galaxies", type=int, default=2000, help="for the model that ships")
+    parser.add_argument("--galaxies", type=int, default=8000, help="for the model that ships")
     parser.add_argument("--resnet50-galaxies", type=int, default=600)
     parser.add_argument("--baseline-galaxies", type=int, default=64, help="for the ResNet-50")
     options = parser.parse_args()

@@ -15,10 +15,7 @@ from torch import Tensor
 
 from photoz_ssl.extras import import_extra
 
-__all__ = ["IMAGES_A_BATCH", "OpenVinoRunner", "import_openvino"]
-
-IMAGES_A_BATCH = 32
-"""Enough for a stream, and little enough for a core's cache."""
+__all__ = ["OpenVinoRunner", "import_openvino"]
 
 MOST_STREAMS = 4
 """As many as a block of rows has batches; with more cores than that each stream has several."""

@@ -15,7 +15,6 @@ from photoz_ssl.errors import CheckpointError, ConfigError
 from photoz_ssl.networks.checkpoint import Checkpoint
 from photoz_ssl.networks.encoder import Encoder, build_encoder
 from photoz_ssl.networks.openvino_engine import OpenVinoEngine, has_openvino
-from photoz_ssl.networks.openvino_runner import IMAGES_A_BATCH
 from photoz_ssl.networks.quantised import QuantisedEngine
 from photoz_ssl.redshift.calibration import Calibration
 
@@ -39,6 +38,9 @@ def choose_device(name: str) -> torch.device:
 
 IMAGES_WORTH_CONVERTING = {"resnet18": 1000, "resnet50": 100}
 """From here on the seconds that converting a network for OpenVINO takes are won back."""
+
+IMAGES_A_BATCH = {"resnet18": 32, "resnet50": 8}
+"""Enough for a stream of OpenVINO, and so few that no stream waits long for the last of them."""
 
 Batches = Iterable[Tensor]
 """Of dereddened images, shape (n, bands, 64, 64) each."""
@@ -185,7 +187,7 @@ def open_runtime(
         logits=engine(network, "logits") if network is not encoder else None,
         calibration=checkpoint.calibration or Calibration(),
         feature_size=encoder.feature_size,
-        images_a_batch=IMAGES_A_BATCH if by_openvino else None,
+        images_a_batch=IMAGES_A_BATCH[checkpoint.encoder.architecture] if by_openvino else None,
     )
 
 
@@ -211,5 +213,5 @@ def _quantised_runtime(checkpoint: Checkpoint, place: torch.device) -> Runtime:
         ),
         calibration=checkpoint.calibration or Calibration(),
         feature_size=encoder.feature_size,
-        images_a_batch=IMAGES_A_BATCH,
+        images_a_batch=IMAGES_A_BATCH[checkpoint.encoder.architecture],
     )
