@@ -38,6 +38,8 @@ class AtlasEncoder:
         Where and in what batches it runs.
     predictor : Predictor, optional
         The encoder itself, where it is loaded already.
+    n_galaxies : int, optional
+        How many there are to be, None if nobody knows: with many a slower start pays.
     """
 
     def __init__(
@@ -46,7 +48,9 @@ class AtlasEncoder:
         model: Path | None,
         config: Inference,
         predictor: Predictor | None = None,
+        n_galaxies: int | None = 0,
     ) -> None:
+        self._n_galaxies = n_galaxies
         self._atlas, self._model, self._config = atlas, model, config
         self._given = predictor
 
@@ -80,6 +84,7 @@ class AtlasEncoder:
             self._config.device,
             kind="encoder",
             batch_size=self._config.batch_size,
+            n_galaxies=self._n_galaxies,
             precision=self._config.precision,
         )
         header.require_model(predictor.sha256, model=predictor.name, atlas=str(self._atlas.path))

@@ -235,7 +235,7 @@ def open_evidence(
     )
     own = predictor if predictor.sha256 == atlas.header.model_sha256 else None
     try:
-        encoder = AtlasEncoder(atlas, None, config, own).predictor
+        encoder = AtlasEncoder(atlas, None, config, own, source.n_rows).predictor
     except SpecMismatchError as error:
         raise SpecMismatchError(
             error.message,
