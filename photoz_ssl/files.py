@@ -226,6 +226,12 @@ def fingerprint_of(path: Path) -> str:
     return digest.hexdigest()
 
 
+def fingerprint_of_input(name: str) -> str:
+    """`fingerprint_of` the file of a catalogue in CFITSIO's syntax; empty where it is no file."""
+    path = Path(name.partition("[")[0])
+    return fingerprint_of(path) if path.is_file() else ""
+
+
 def is_leftover(path: Path) -> bool:
     """Whether a path is the temporary file of an `atomic_output` that was killed."""
     return re.fullmatch(r"\..+\.[0-9a-f]{8}\.part(\.\w+)?", path.name) is not None

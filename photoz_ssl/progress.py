@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Protocol
 
-__all__ = ["Progress", "Stop", "Stopped", "never", "silent"]
+__all__ = ["Progress", "Stop", "Stopped", "never", "silent", "stopping"]
 
 
 class Progress(Protocol):
@@ -36,6 +36,17 @@ Stop = Callable[[], bool]
 def never() -> bool:
     """Go on to the end."""
     return False
+
+
+def stopping(progress: Progress, stop: Stop) -> Progress:
+    """A listener that ends work which keeps no parts, asked to stop, as Ctrl-C does."""
+
+    def listen(stage: str, done: int, total: int | None, /, **figures: float) -> None:
+        progress(stage, done, total, **figures)
+        if stop():
+            raise KeyboardInterrupt
+
+    return listen
 
 
 class Stopped(Exception):  # noqa: N818 (it is none)

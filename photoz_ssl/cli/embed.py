@@ -4,13 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-import click
-
-from photoz_ssl.cli.console import EXIT_INTERRUPTED, say, show_progress
+from photoz_ssl.cli.console import say
 from photoz_ssl.cli.options import command, config_from
-from photoz_ssl.cli.signals import stop_on_signals
+from photoz_ssl.cli.resumable import resumable
 from photoz_ssl.config import EmbedConfig
-from photoz_ssl.progress import Stopped
 
 EXAMPLES = "\n".join(
     (
@@ -35,19 +32,12 @@ def embed(quiet: bool, verbose: bool, **options: Any) -> None:
     survey embedded on several machines, it makes one.
     """
     from photoz_ssl.workflows.embed import embed as run
-    from photoz_ssl.workflows.embed import unfinished_part
+    from photoz_ssl.workflows.part_work import unfinished_part
 
     config = config_from(EmbedConfig, options)
-    try:
-        with stop_on_signals() as stop, show_progress(quiet=quiet) as progress:
-            report = run(config, progress=progress, stop=stop)
-    except Stopped as stopped:
-        say(stopped.summary(), quiet=quiet)
-        click.get_current_context().exit(EXIT_INTERRUPTED)
-    except KeyboardInterrupt:
-        if (part := unfinished_part(config)) is not None:
-            say(f"{part} keeps what is done; the same command with --resume goes on", quiet=quiet)
-        raise
+    output = str(config.output)
+    with resumable(lambda: unfinished_part(output, config), quiet=quiet) as (progress, stop):
+        report = run(config, progress=progress, stop=stop)
     for notice in report.notices:
         say(f"Note: {notice}.", quiet=quiet)
     say(report.summary(), quiet=quiet)

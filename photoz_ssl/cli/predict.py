@@ -9,11 +9,10 @@ from typing import Any
 
 import click
 
-from photoz_ssl.cli.console import EXIT_INTERRUPTED, say, show_progress
+from photoz_ssl.cli.console import say
 from photoz_ssl.cli.options import command, config_from
-from photoz_ssl.cli.signals import stop_on_signals
+from photoz_ssl.cli.resumable import resumable
 from photoz_ssl.config import PredictConfig
-from photoz_ssl.progress import Stopped
 
 EXAMPLES = "\n".join(
     (
@@ -43,8 +42,9 @@ def predict(quiet: bool, verbose: bool, dry_run: bool, **options: Any) -> None:
     the redshift, its 68 % and 95 % intervals, and flags. Images are found by --cutouts, in
     --frames, in an image column, or by a column of file names, in this order.
     """
+    from photoz_ssl.workflows.part_work import unfinished_part
+    from photoz_ssl.workflows.predict import default_output
     from photoz_ssl.workflows.predict import predict as run
-    from photoz_ssl.workflows.predict import unfinished_part
 
     config = config_from(PredictConfig, options)
     if config.catalog == "-" and config.output is None and sys.stdout.isatty():
@@ -52,18 +52,11 @@ def predict(quiet: bool, verbose: bool, dry_run: bool, **options: Any) -> None:
     if dry_run:
         _show_check(config, quiet=quiet)
         return
-    try:
-        with stop_on_signals() as stop, show_progress(quiet=quiet) as progress:
-            report = run(
-                config, progress=progress, stop=stop, command_line=_recorded_command(sys.argv[1:])
-            )
-    except Stopped as stopped:
-        say(stopped.summary(), quiet=quiet)
-        click.get_current_context().exit(EXIT_INTERRUPTED)
-    except KeyboardInterrupt:
-        if (part := unfinished_part(config)) is not None:
-            say(f"{part} keeps what is done; the same command with --resume goes on", quiet=quiet)
-        raise
+    output = config.output or default_output(config.catalog)
+    with resumable(lambda: unfinished_part(output, config), quiet=quiet) as (progress, stop):
+        report = run(
+            config, progress=progress, stop=stop, command_line=_recorded_command(sys.argv[1:])
+        )
     for notice in report.notices:
         say(f"Note: {notice}.", quiet=quiet)
     say(report.summary(), quiet=quiet)

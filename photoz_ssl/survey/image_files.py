@@ -17,7 +17,6 @@ from numpy.typing import NDArray
 
 from photoz_ssl.survey.unpacking import (
     PACKED_STARTS,
-    READ_DIFFERENTLY,
     open_unpacked,
     plain_file,
 )
@@ -155,9 +154,7 @@ class _PlainImage:
 
 
 def _small_content(path: Path) -> bytes | None:
-    """What is in a file, unpacked; None where that is much, or is CFITSIO's business."""
-    if READ_DIFFERENTLY.search(path.name):
-        return None
+    """What is in a file, unpacked; None where that is much."""
     with path.open("rb", buffering=0) as stream:
         size = os.fstat(stream.fileno()).st_size
         content = stream.read(size) if size <= SMALL_BYTES else None

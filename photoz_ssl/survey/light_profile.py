@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from photoz_ssl.spec import NETWORK_SIZE
-from photoz_ssl.survey.bands import R_SF11
+from photoz_ssl.survey.bands import R_SF11, extinction_from_ebv
 
 __all__ = ["N_MEASURED", "ProfileSpace", "fit_profile_space", "light_profile"]
 
@@ -147,8 +147,8 @@ def light_profile(images: NDArray[np.float32], ebv: NDArray[np.floating]) -> Flo
     """
     first = images.shape[-1] // 2 - NETWORK_SIZE // 2
     middle = slice(first, first + NETWORK_SIZE)
-    dereddened = 10 ** (0.4 * np.asarray(ebv, np.float64)[:, np.newaxis] * R_SF11)
-    stamps = images[:, :, middle, middle] * dereddened[:, :, np.newaxis, np.newaxis].astype("f4")
+    brightening = 10 ** (0.4 * extinction_from_ebv(ebv, R_SF11))
+    stamps = images[:, :, middle, middle] * brightening[:, :, np.newaxis, np.newaxis].astype("f4")
     light = stamps[:, CENTRE_BANDS].sum(axis=1)
     x, y = _centres(light)
     fluxes = np.arcsinh(_aperture_fluxes(stamps, x, y) / SOFTENING[:, np.newaxis])

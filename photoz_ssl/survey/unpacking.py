@@ -16,7 +16,6 @@ from photoz_ssl.files import temporary_errors
 
 __all__ = [
     "PACKED_STARTS",
-    "READ_DIFFERENTLY",
     "UNPACKING_ERRORS",
     "is_packed",
     "open_unpacked",

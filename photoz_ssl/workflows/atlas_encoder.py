@@ -20,7 +20,7 @@ from photoz_ssl.survey.blocks import GalaxyBlock, GalaxySource
 if TYPE_CHECKING:
     from photoz_ssl.workflows.inference import Predictor
 
-__all__ = ["AtlasEncoder", "described", "has_ids", "no_image", "represent_block", "represented"]
+__all__ = ["AtlasEncoder", "described", "has_ids", "no_image", "represent_block"]
 
 SHIPPED_KINDS = ("encoder", "photoz")
 
@@ -111,16 +111,9 @@ class AtlasEncoder:
             self.predictor.spec, here=name, there=f"the model {self.predictor.name}"
         )
         projection = self._atlas.projection
-        for block, vectors in represented(source, self.predictor):
+        for block in source.blocks(self.predictor.batch_size):
+            vectors = represent_block(block, self.predictor)
             yield block, vectors if projection is None else projection.apply(vectors)
-
-
-def represented(
-    source: GalaxySource, predictor: Predictor
-) -> Iterator[tuple[GalaxyBlock, NDArray[np.float32]]]:
-    """Blocks of galaxies and their representations, NaN where the image cannot be used."""
-    for block in source.blocks(predictor.batch_size):
-        yield block, represent_block(block, predictor)
 
 
 def represent_block(block: GalaxyBlock, predictor: Predictor) -> NDArray[np.float32]:

@@ -18,13 +18,13 @@ from photoz_ssl.neighbours.index import KINDS, index_path, read_index
 from photoz_ssl.neighbours.index_builder import build_index, plan_index
 from photoz_ssl.neighbours.index_tuning import Recall, measure_recall
 from photoz_ssl.neighbours.map import build_map, map_path, require_mapper
-from photoz_ssl.progress import Progress, Stop, never, silent
+from photoz_ssl.progress import Progress, Stop, never, silent, stopping
+from photoz_ssl.survey.part_file import Part
 from photoz_ssl.workflows.atlas_encoder import no_image
 from photoz_ssl.workflows.atlases import named_atlases, rewrite_atlases
 from photoz_ssl.workflows.embedding_job import EmbeddingJob, open_embedding, write_atlas_of
 from photoz_ssl.workflows.part_work import (
     computed_part,
-    has_blocks,
     kept_if_interrupted,
     part_path,
     shard_of,
@@ -32,7 +32,7 @@ from photoz_ssl.workflows.part_work import (
 from photoz_ssl.workflows.redshift_tally import Tally
 from photoz_ssl.workflows.shards import WHOLE
 
-__all__ = ["EmbedReport", "IndexReport", "embed", "unfinished_part", "write_atlas"]
+__all__ = ["EmbedReport", "IndexReport", "embed", "write_atlas"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -146,14 +146,16 @@ def embed(config: EmbedConfig, *, progress: Progress = silent, stop: Stop = neve
     photoz_ssl.progress.Stopped
         If ``stop`` said so before the last block was done.
     """
-    atlases = named_atlases(config.catalog)
+    atlases, rest = named_atlases(config.catalog), stopping(progress, stop)
     if config.map:
         require_mapper()
     if config.output is None:
         atlas = _atlas_to_index(atlases, config)
         if config.map:
             claim_output(map_path(atlas.path), overwrite=config.overwrite)
-        return _accompanied(replace(_report_of(atlas), written=False), atlas, config, progress)
+        return _accompanied(replace(_report_of(atlas), written=False), atlas, config, rest)
+    if config.shard is not None and atlases:
+        raise ConfigError("--shard is for a catalogue, not for atlases", "leave it out")
     if config.shard is not None:
         return _written(atlases, config.output, config, progress, stop)
     claim_output(config.output, overwrite=config.overwrite)
@@ -163,7 +165,7 @@ def embed(config: EmbedConfig, *, progress: Progress = silent, stop: Stop = neve
         claim_output(map_path(config.output), overwrite=config.overwrite)
     report = _written(atlases, config.output, config, progress, stop)
     atlas = read_atlas(config.output)
-    return _accompanied(report, atlas, config, progress)
+    return _accompanied(report, atlas, config, rest)
 
 
 def _accompanied(
@@ -183,16 +185,10 @@ def _written(
 ) -> EmbedReport:
     """Write the atlas, of atlases or of a catalogue."""
     if atlases:
-        rewrite_atlases(atlases, output, config, progress)
+        rewrite_atlases(atlases, output, config, stopping(progress, stop))
         return _report_of(read_atlas(output))
-    if config.dim is None:
-        with open_embedding(config) as job:
-            return write_atlas(job, output, config, progress, stop)
-    full = replace(config, dim=None, whiten=False, vectors="float32")
-    with _beside(output) as whole, open_embedding(full) as job:
-        report = write_atlas(job, whole, full, progress)
-        rewrite_atlases([read_atlas(whole)], output, config, progress)
-        return replace(report, output=output, n_features=config.dim)
+    with open_embedding(config) as job:
+        return write_atlas(job, output, config, progress, stop)
 
 
 def _atlas_to_index(atlases: Sequence[Atlas], config: EmbedConfig) -> Atlas:
@@ -269,15 +265,20 @@ def write_atlas(
             return _report(job, path, tally, pace.rate)
         if not tally.n_redshifts:
             raise no_image(config.catalog, tally.first_problem)
-        write_atlas_of([part], output, overwrite=config.overwrite)
+        _finish([part], output, config, stopping(progress, stop))
     path.unlink()
-    return _report(job, output, tally, pace.rate)
+    report = _report(job, output, tally, pace.rate)
+    return report if config.dim is None else replace(report, n_features=config.dim)
 
 
-def unfinished_part(config: EmbedConfig) -> Path | None:
-    """Where an interrupted run has left what was done; None if it has done nothing."""
-    path = part_path(str(config.output), shard_of(config))
-    return path if config.output is not None and has_blocks(path) else None
+def _finish(parts: Sequence[Part], output: Path, config: EmbedConfig, progress: Progress) -> None:
+    """Write the atlas of parts, projected if that is asked for: then all of it is needed first."""
+    if config.dim is None:
+        write_atlas_of(parts, output, overwrite=config.overwrite)
+        return
+    with _beside(output) as whole:
+        write_atlas_of(parts, whole, vectors="float32")
+        rewrite_atlases([read_atlas(whole)], output, config, progress)
 
 
 def _report(

@@ -13,7 +13,7 @@ import numpy as np
 from photoz_ssl import __version__
 from photoz_ssl.config import EmbedConfig, SimilarConfig
 from photoz_ssl.errors import PartError
-from photoz_ssl.files import fingerprint_of
+from photoz_ssl.files import fingerprint_of_input
 from photoz_ssl.neighbours.atlas import AtlasHeader
 from photoz_ssl.neighbours.atlas_writer import create_atlas, kept_columns
 from photoz_ssl.spec import NETWORK_SIZE, ImageSpec
@@ -157,12 +157,12 @@ def open_embedding(config: EmbedConfig) -> Iterator[EmbeddingJob]:
         source.spec.require_usable_by(
             predictor.spec, here=config.catalog, there=f"the model {predictor.name}"
         )
-        file = Path(config.catalog.partition("[")[0])
-        fingerprint = fingerprint_of(file) if file.is_file() else ""
-        yield EmbeddingJob(config, source, predictor, fingerprint)
+        yield EmbeddingJob(config, source, predictor, fingerprint_of_input(config.catalog))
 
 
-def write_atlas_of(parts: Sequence[Part], output: Path, *, overwrite: bool) -> None:
+def write_atlas_of(
+    parts: Sequence[Part], output: Path, *, vectors: str | None = None, overwrite: bool = False
+) -> None:
     """Write the atlas of all parts, in their order; the same rows give the same bytes.
 
     Parameters
@@ -171,6 +171,8 @@ def write_atlas_of(parts: Sequence[Part], output: Path, *, overwrite: bool) -> N
         Complete parts of one job, which follow each other.
     output : Path
         The atlas.
+    vectors : {'float16', 'float32'}, optional
+        Type of the stored vectors, where it is not the one that the parts were made for.
     overwrite : bool
         Whether an existing file may be replaced.
 
@@ -183,7 +185,7 @@ def write_atlas_of(parts: Sequence[Part], output: Path, *, overwrite: bool) -> N
     names = [name for name in manifest.dtype.names or () if name.startswith(COLUMN)]
     table_dtype = np.dtype([(name[len(COLUMN) :], manifest.dtype[name]) for name in names])
     has_pictures = "thumbnail" in (manifest.dtype.names or ())
-    vectors = str(manifest.job["--vectors"])
+    vectors = vectors or str(manifest.job["--vectors"])
     header, n_rows = _header(parts[0]), manifest.n_rows
     with create_atlas(output, header, n_rows, vectors=vectors, overwrite=overwrite) as atlas:
         for block in (block for part in parts for block in part.blocks()):

@@ -18,7 +18,12 @@ from photoz_ssl.neighbours.query import Neighbours, Queries, Restriction, find_n
 from photoz_ssl.survey.appearance import N_NUMBERS, N_SPREAD
 from photoz_ssl.survey.blocks import GalaxyBlock, GalaxySource
 from photoz_ssl.survey.tables import Card, TableColumn
-from photoz_ssl.workflows.atlas_encoder import AtlasEncoder, described, has_ids
+from photoz_ssl.workflows.atlas_encoder import (
+    AtlasEncoder,
+    described,
+    has_ids,
+    represent_block,
+)
 from photoz_ssl.workflows.questions import NO_ID
 
 if TYPE_CHECKING:
@@ -150,14 +155,9 @@ class Evidence:
         return columns, oddity > UNLIKE
 
     def _queries(self, block: GalaxyBlock) -> Queries:
-        usable, n_features = block.usable, self.atlas.representations.shape[1]
-        vectors = np.full((len(block), n_features), np.nan, np.float32)
-        if usable.any():
-            made = self.predictor.represent(block.images[usable], block.ebv[usable])
-            projection = self.atlas.projection
-            vectors[usable] = made if projection is None else projection.apply(made)
+        made, projection = represent_block(block, self.predictor), self.atlas.projection
         return Queries(
-            vectors=vectors,
+            vectors=made if projection is None else projection.apply(made),
             object_id=block.object_id,
             has_ids=self.has_ids,
             ra=block.ra,

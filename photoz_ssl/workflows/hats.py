@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from photoz_ssl import __version__
 from photoz_ssl.config import PredictConfig
 from photoz_ssl.errors import CatalogError, ConfigError, OutputError, PhotozError
 from photoz_ssl.extras import import_extra
@@ -210,10 +211,11 @@ def _opened(lsdb: Any, path: str) -> Any:
 
 def _properties(job: PredictionJob) -> Mapping[str, str]:
     """What the properties file says of the job."""
-    manifest = job.manifest(0, 0, "")
-    wanted = {"CREATOR": "creator", "MODEL": "model", "MODELSHA": "model_sha256"}
-    cards = {keyword: str(value) for keyword, value, _ in manifest.cards}
-    return {f"photoz_ssl_{name}": cards[keyword] for keyword, name in wanted.items()}
+    return {
+        "photoz_ssl_creator": f"photoz-ssl {__version__}",
+        "photoz_ssl_model": job.predictor.name,
+        "photoz_ssl_model_sha256": job.predictor.sha256,
+    }
 
 
 def _describe(table: Path, layout: Layout) -> None:

@@ -14,7 +14,7 @@ from photoz_ssl.workflows.computed_blocks import ComputedBlocks, Pace
 from photoz_ssl.workflows.redshift_tally import Tally
 from photoz_ssl.workflows.shards import Shard, shard_named
 
-__all__ = ["computed_part", "has_blocks", "kept_if_interrupted", "part_path", "shard_of"]
+__all__ = ["computed_part", "kept_if_interrupted", "part_path", "shard_of", "unfinished_part"]
 
 
 def part_path(output: str, shard: Shard | None) -> Path:
@@ -25,6 +25,12 @@ def part_path(output: str, shard: Shard | None) -> Path:
     """
     which = "" if shard is None else f".{shard.number}-of-{shard.count}"
     return Path(f"{output}{which}.part")
+
+
+def unfinished_part(output: str, config: BlockConfig) -> Path | None:
+    """Where an interrupted run has left what was done; None if it has done nothing."""
+    path = part_path(output, shard_of(config))
+    return path if _has_blocks(path) else None
 
 
 def shard_of(config: BlockConfig) -> Shard | None:
@@ -108,7 +114,7 @@ def kept_if_interrupted(path: Path) -> Iterator[None]:
     except PartError:  # another job's
         raise
     except OutputError as error:
-        if not has_blocks(path):
+        if not _has_blocks(path):
             path.unlink(missing_ok=True)
             raise
         hint = f"{error.hint}; then the same command with --resume goes on"
@@ -117,12 +123,12 @@ def kept_if_interrupted(path: Path) -> Iterator[None]:
         path.unlink(missing_ok=True)
         raise
     except KeyboardInterrupt:
-        if not has_blocks(path):
+        if not _has_blocks(path):
             path.unlink(missing_ok=True)
         raise
 
 
-def has_blocks(path: Path) -> bool:
+def _has_blocks(path: Path) -> bool:
     """Whether a part file holds anything that can be gone on from."""
     with suppress(PhotozError):
         return path.exists() and read_part(path).n_done > 0

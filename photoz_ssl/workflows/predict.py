@@ -16,7 +16,6 @@ from photoz_ssl.workflows.computed_blocks import ComputedBlocks, Pace
 from photoz_ssl.workflows.hats import is_hats, predict_hats
 from photoz_ssl.workflows.part_work import (
     computed_part,
-    has_blocks,
     kept_if_interrupted,
     part_path,
     shard_of,
@@ -27,7 +26,7 @@ from photoz_ssl.workflows.redshift_tally import Tally
 from photoz_ssl.workflows.samp import send_table
 from photoz_ssl.workflows.shards import WHOLE
 
-__all__ = ["PredictReport", "default_output", "predict", "unfinished_part"]
+__all__ = ["PredictReport", "default_output", "predict"]
 
 NOTHING_DONE = Pace()
 PACKED_SUFFIXES = (".gz", ".bz2", ".z", ".fz")
@@ -179,12 +178,6 @@ def default_output(catalog: str) -> str:
     if path.suffix.lower() in PACKED_SUFFIXES:
         path = path.with_suffix("")
     return str(path.with_name(f"{path.stem or 'catalog'}.photoz.fits"))
-
-
-def unfinished_part(config: PredictConfig) -> Path | None:
-    """Where an interrupted run has left what was done; None if it has done nothing."""
-    path = part_path(config.output or default_output(config.catalog), shard_of(config))
-    return path if has_blocks(path) else None
 
 
 def _streamed(job: PredictionJob, command_line: str, progress: Progress) -> PredictReport:

@@ -6,7 +6,7 @@ import dataclasses
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path, PurePath
+from pathlib import PurePath
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from photoz_ssl import __version__
 from photoz_ssl.config import PredictConfig
-from photoz_ssl.files import fingerprint_of
+from photoz_ssl.files import fingerprint_of_input
 from photoz_ssl.redshift.estimates import quantiles, summarise
 from photoz_ssl.spec import NETWORK_SIZE
 from photoz_ssl.survey.blocks import GalaxyBlock, GalaxySource
@@ -218,9 +218,7 @@ def open_job(config: PredictConfig) -> Iterator[PredictionJob]:
         config.catalog, config, size=NETWORK_SIZE, workers=config.workers, streaming=True
     ) as source:
         predictor = load_predictor(config, source.n_rows)
-        file = Path(config.catalog.partition("[")[0])
-        fingerprint = fingerprint_of(file) if file.is_file() else ""
-        yield job_on(source, config, predictor, fingerprint)
+        yield job_on(source, config, predictor, fingerprint_of_input(config.catalog))
 
 
 def job_on(

@@ -33,8 +33,9 @@ from photoz_ssl.redshift.grid import RedshiftGrid
 from photoz_ssl.spec import ImageSpec
 from photoz_ssl.survey.archive import create_archive, open_archive
 from photoz_ssl.survey.flags import RowFlag
-from photoz_ssl.workflows.embed import embed, unfinished_part
+from photoz_ssl.workflows.embed import embed
 from photoz_ssl.workflows.merge import merge
+from photoz_ssl.workflows.part_work import unfinished_part
 from photoz_ssl.workflows.similar import similar
 from photoz_ssl.workflows.thumbnails import thumbnails
 
@@ -341,7 +342,8 @@ def test_a_run_that_was_stopped_goes_on(
     with pytest.raises(Stopped):
         embed(embedding(tiny_archive, model, output), stop=stop)
     assert not output.exists()
-    assert unfinished_part(embedding(tiny_archive, model, output)) == tmp_path / "a.h5.part"
+    kept = unfinished_part(str(output), embedding(tiny_archive, model, output))
+    assert kept == tmp_path / "a.h5.part"
     embed(embedding(tiny_archive, model, output, resume=True))
     assert output.read_bytes() == whole
     assert not (tmp_path / "a.h5.part").exists()
@@ -400,3 +402,36 @@ def test_an_atlas_without_representations_is_refused(
     ):
         with pytest.raises(ArchiveError, match="is empty"):
             ask()
+
+
+def test_a_projected_run_that_was_stopped_goes_on_too(
+    tiny_archive: Path, tmp_path: Path, make_model: MakeModel
+) -> None:
+    options: dict[str, Any] = {"model": make_model(), "dim": 4, "whiten": True}
+    embed(embedding(tiny_archive, output=tmp_path / "whole.h5", **options))
+    cut = embedding(tiny_archive, output=tmp_path / "cut.h5", **options)
+    with pytest.raises(Stopped):
+        embed(cut, stop=lambda: True)
+    assert not (tmp_path / "cut.h5").exists()
+    assert unfinished_part(str(tmp_path / "cut.h5"), cut) is not None
+    embed(dataclasses.replace(cut, resume=True))
+    assert (tmp_path / "cut.h5").read_bytes() == (tmp_path / "whole.h5").read_bytes()
+    assert not list(tmp_path.glob("*.part"))
+
+
+def test_work_without_parts_ends_as_by_ctrl_c_when_asked_to_stop(
+    tiny_archive: Path, tmp_path: Path, make_model: MakeModel
+) -> None:
+    embed(embedding(tiny_archive, make_model(), tmp_path / "a.h5"))
+    with pytest.raises(KeyboardInterrupt):
+        embed(EmbedConfig(catalog=str(tmp_path / "a.h5"), index="ivf"), stop=lambda: True)
+    again = EmbedConfig(catalog=str(tmp_path / "a.h5"), output=tmp_path / "b.h5", dim=4)
+    with pytest.raises(KeyboardInterrupt):
+        embed(again, stop=lambda: True)
+    assert sorted(path.name for path in tmp_path.glob("*.h5")) == ["a.h5"]
+
+
+def test_atlases_have_no_shards(tiny_archive: Path, tmp_path: Path, make_model: MakeModel) -> None:
+    embed(embedding(tiny_archive, make_model(), tmp_path / "a.h5"))
+    with pytest.raises(ConfigError, match="not for atlases"):
+        embed(EmbedConfig(catalog=str(tmp_path / "a.h5"), output=tmp_path / "b.h5", shard="1/2"))
