@@ -18,7 +18,7 @@ from photoz_ssl.extras import import_extra
 __all__ = ["OpenVinoRunner", "import_openvino"]
 
 MOST_STREAMS = 4
-"""As many as a block of rows has batches; with more cores than that each stream has several."""
+"""Few enough for the batches of a block of rows; with more cores each stream has several."""
 
 
 def import_openvino() -> ModuleType:
@@ -52,7 +52,7 @@ class OpenVinoRunner:
         }
         compiled = openvino.Core().compile_model(model, "CPU", settings)
         port = compiled.output(output) if output else compiled.output(0)
-        self._port, self._n_streams = port, n_streams
+        self._port = port
         self._length = port.get_partial_shape()[1].get_length()
         self._queue = openvino.AsyncInferQueue(compiled, n_streams)
         self._queue.set_callback(self._keep)

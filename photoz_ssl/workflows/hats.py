@@ -85,7 +85,7 @@ def predict_hats(
             predicted.write_catalog(
                 output,
                 catalog_name=output.name,
-                overwrite=config.overwrite,
+                overwrite=config.overwrite and not config.resume,
                 resume=config.resume,
                 addl_hats_properties=_properties(job),
                 progress_bar=show_progress,
@@ -171,7 +171,17 @@ def _claimed(config: PredictConfig) -> Path:
         raise OutputError(f"{output} is the input", "name another folder with -o")
     if output.exists() and not (config.overwrite or config.resume):
         raise OutputError(f"{output} exists", "replace it with --overwrite, or name another")
+    if output.exists() and not _is_our_output(output):
+        raise OutputError(f"{output} holds other files", "name a folder that does not exist yet")
     return output
+
+
+def _is_our_output(output: Path) -> bool:
+    """Whether a folder holds a collection of its own name, whole or not, and nothing else."""
+    if not output.is_dir():
+        return False
+    names = (entry.name for entry in output.iterdir())
+    return all(name == MARKS[0] or name.startswith(output.name) for name in names)
 
 
 def _arrange_workers(config: PredictConfig, stack: ExitStack) -> None:

@@ -166,7 +166,7 @@ def test_it_stops_when_asked_to_and_goes_on(folder: Path, output: Path, tmp_path
 
     with pytest.raises(Stopped, match="partition"):
         predict(config(folder, output=str(tmp_path / "z")), stop=stop)
-    predict(config(folder, output=str(tmp_path / "z"), resume=True))
+    predict(config(folder, output=str(tmp_path / "z"), resume=True, overwrite=True))
     one, two = (rows_of(lsdb.open_catalog(path)) for path in (output, tmp_path / "z"))
     pd.testing.assert_frame_equal(one, two)
 
@@ -189,6 +189,23 @@ def test_without_an_image_nothing_is_written(folder: Path, tmp_path: Path) -> No
 def test_what_hats_cannot_have_is_refused(folder: Path, tmp_path: Path, options: Any) -> None:
     with pytest.raises(ConfigError, match="HATS"):
         predict(config(folder, output=str(tmp_path / "z"), **options))
+
+
+@pytest.mark.parametrize("options", [{"overwrite": True}, {"resume": True}])
+def test_a_folder_of_other_files_is_left_alone(
+    folder: Path, tmp_path: Path, options: dict[str, Any]
+) -> None:
+    (tmp_path / "thesis.tex").write_text("years")
+    with pytest.raises(OutputError, match="holds other files"):
+        predict(config(folder, output=str(tmp_path), **options))
+    assert (tmp_path / "thesis.tex").read_text() == "years"
+
+
+def test_an_older_output_is_replaced(folder: Path, output: Path, tmp_path: Path) -> None:
+    shutil.copytree(output, tmp_path / "z")
+    predict(config(folder, output=str(tmp_path / "z"), overwrite=True))
+    one, two = (rows_of(lsdb.open_catalog(path)) for path in (output, tmp_path / "z"))
+    pd.testing.assert_frame_equal(one, two)
 
 
 def test_a_folder_that_only_looks_like_one_is_refused(tmp_path: Path) -> None:
