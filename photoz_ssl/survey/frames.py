@@ -6,9 +6,10 @@ import io
 import math
 import re
 from collections import OrderedDict, defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import IO, Any
 
@@ -20,6 +21,7 @@ from numpy.typing import NDArray
 from photoz_ssl.errors import CutoutError
 from photoz_ssl.survey.cutouts import Degrees
 from photoz_ssl.survey.flags import RowFlag
+from photoz_ssl.survey.resampling import corners_in, resampled
 from photoz_ssl.survey.stamps import Stamp, StampProblem
 from photoz_ssl.survey.units import nanomaggies_in
 from photoz_ssl.survey.unpacking import UNPACKING_ERRORS, open_unpacked, unpack
@@ -31,9 +33,6 @@ REFERENCE_BAND = "r"
 """Its pixel grid is that of the stamps; it is not resampled itself."""
 
 FIELDS_IN_MEMORY = 2
-MARGIN = 8
-"""Pixels around a stamp that the interpolation of the other bands may need."""
-
 CARD_BLOCK = 2880
 MOST_HEADER_BLOCKS = 64
 MOST_BYTES = 1 << 28
@@ -80,6 +79,19 @@ class Frame:
     wcs: WCS
 
 
+Loaded = dict[str, Frame | StampProblem]
+"""A field's frames by band."""
+
+
+@dataclass(frozen=True)
+class Square:
+    """Where a stamp lies: its first column and row in the reference band, its corners in others."""
+
+    left: int
+    bottom: int
+    corners: dict[str, NDArray[np.float64]]
+
+
 class Frames:
     """A folder of SDSS frames ``frame-{band}-RRRRRR-C-FFFF.fits[.bz2|.gz]``, at any depth.
 
@@ -104,7 +116,7 @@ class Frames:
         self._folder, self._size, self._bands = folder, size, bands
         self._reference = REFERENCE_BAND if REFERENCE_BAND in bands else bands[0]
         self._fields = self._index()
-        self._loaded: OrderedDict[str, dict[str, Frame | StampProblem]] = OrderedDict()
+        self._loaded: OrderedDict[str, Loaded] = OrderedDict()
 
     @property
     def notices(self) -> tuple[str, ...]:
@@ -123,12 +135,10 @@ class Frames:
             if len(here) == 0:
                 continue
             frames = self._load(field, pool)
-            x, y = field.pixel_of(ra[here], dec[here])
-            for row, column, line in zip(here, x, y, strict=True):
-                try:
-                    stamps[row] = self._cut(field, frames, column, line)
-                except StampProblem as problem:
-                    stamps[row] = problem
+            squares = self._squares(field, frames, ra[here], dec[here])
+            cut = partial(self._cut, field, frames)
+            for row, stamp in zip(here, pool.map(cut, squares), strict=True):
+                stamps[row] = stamp
         return stamps
 
     def _index(self) -> list[Field]:
@@ -140,8 +150,7 @@ class Frames:
         fields = []
         for name, by_band in files.items():
             if self._reference in by_band:
-                header = _read_header(by_band[self._reference])
-                wcs = _wcs(header)
+                header, wcs = _read_header(by_band[self._reference])
                 fields.append(Field(name, by_band, wcs, header["NAXIS1"], header["NAXIS2"]))
         if not fields:
             raise CutoutError(
@@ -157,7 +166,7 @@ class Frames:
             RowFlag.IMAGE_MISSING, f"no frame in {self._folder} covers RA {ra:.6f}, Dec {dec:+.6f}"
         )
 
-    def _load(self, field: Field, pool: Executor) -> dict[str, Frame | StampProblem]:
+    def _load(self, field: Field, pool: Executor) -> Loaded:
         if field.name not in self._loaded:
             while len(self._loaded) >= FIELDS_IN_MEMORY:
                 self._loaded.popitem(last=False)
@@ -167,56 +176,51 @@ class Frames:
         self._loaded.move_to_end(field.name)
         return self._loaded[field.name]
 
-    def _cut(
-        self, field: Field, frames: dict[str, Frame | StampProblem], x: float, y: float
-    ) -> NDArray[np.float32]:
-        """Cut one stamp, with the object's pixel at ``size // 2``."""
-        left, bottom = (int(np.floor(value + 0.5)) - self._size // 2 for value in (x, y))
+    def _squares(self, field: Field, frames: Loaded, ra: Degrees, dec: Degrees) -> Iterator[Square]:
+        """Where the stamps of some positions lie, the object's pixel at ``size // 2``."""
+        left, bottom = (
+            np.floor(at + 0.5).astype(np.int64) - self._size // 2 for at in field.pixel_of(ra, dec)
+        )
+        corners = {
+            band: corners_in(frame.wcs, field.wcs, left, bottom, self._size)
+            for band, frame in frames.items()
+            if isinstance(frame, Frame) and band != self._reference
+        }
+        for number, (x, y) in enumerate(zip(left.tolist(), bottom.tolist(), strict=True)):
+            yield Square(x, y, {band: of_all[number] for band, of_all in corners.items()})
+
+    def _cut(self, field: Field, frames: Loaded, square: Square) -> Stamp:
+        """Cut one stamp."""
+        size, left, bottom = self._size, square.left, square.bottom
         outside = StampProblem(
             RowFlag.OUTSIDE_FRAME,
-            f"a stamp of {self._size} pixels reaches beyond the edge of field {field.name}",
+            f"a stamp of {size} pixels reaches beyond the edge of field {field.name}",
         )
-        if not (0 <= left <= field.width - self._size and 0 <= bottom <= field.height - self._size):
-            raise outside
-        target = field.wcs[bottom : bottom + self._size, left : left + self._size]
-        stamp = np.empty((len(self._bands), self._size, self._size), np.float32)
-        for number, band in enumerate(self._bands):
-            frame = frames[band]
+        if not (0 <= left <= field.width - size and 0 <= bottom <= field.height - size):
+            return outside
+        stamp = np.empty((len(frames), size, size), np.float32)
+        for plane, (band, frame) in zip(stamp, frames.items(), strict=True):
             if isinstance(frame, StampProblem):
-                raise frame
+                return frame
             if band == self._reference:
-                stamp[number] = frame.image[bottom : bottom + self._size, left : left + self._size]
+                plane[:] = frame.image[bottom : bottom + size, left : left + size]
                 continue
-            resampled = _resample(frame, target, self._size)
-            if resampled is None:
-                raise outside
-            stamp[number] = resampled
+            try:
+                image = resampled(frame.image, square.corners[band], size)
+            except ValueError:
+                return StampProblem(
+                    RowFlag.IMAGE_DAMAGED,
+                    f"the WCS of field {field.name} in {band} does not fit that in"
+                    f" {self._reference}",
+                )
+            if image is None:
+                return outside
+            plane[:] = image
         if not np.isfinite(stamp).all():
-            raise StampProblem(
+            return StampProblem(
                 RowFlag.NOT_FINITE, f"field {field.name} has pixels that are not finite here"
             )
         return stamp
-
-
-def _resample(frame: Frame, target: WCS, size: int) -> NDArray[np.float32] | None:
-    """A frame on the pixels of a stamp, bicubic; None where the stamp reaches beyond it.
-
-    Flux is kept without a factor, as all frames have pixels of one size.
-    """
-    from reproject import reproject_interp
-
-    corners = np.array([[0, 0], [0, size - 1], [size - 1, 0], [size - 1, size - 1]], float)
-    x, y = frame.wcs.wcs_world2pix(target.wcs_pix2world(corners, 0), 0).T
-    height, width = frame.image.shape
-    if not (x.min() >= 0 and y.min() >= 0 and x.max() <= width - 1 and y.max() <= height - 1):
-        return None
-    rows = slice(max(int(y.min()) - MARGIN, 0), min(int(y.max()) + MARGIN + 2, height))
-    columns = slice(max(int(x.min()) - MARGIN, 0), min(int(x.max()) + MARGIN + 2, width))
-    part = (frame.image[rows, columns], frame.wcs[rows, columns])
-    resampled = reproject_interp(
-        part, target, shape_out=(size, size), order="bicubic", return_footprint=False
-    )
-    return np.asarray(resampled, dtype=np.float32)
 
 
 def _read_frame(path: Path | None, band: str, field: str) -> Frame | StampProblem:
@@ -239,21 +243,25 @@ def _read_frame(path: Path | None, band: str, field: str) -> Frame | StampProble
         return StampProblem(RowFlag.WRONG_UNIT, f"{path} is in {unit!r}, not nanomaggies")
     if factor != 1:
         image = image * np.float32(factor)
-    return Frame(image, _wcs(header))
+    try:
+        return Frame(image, _wcs(header))
+    except DAMAGE:
+        return StampProblem(RowFlag.IMAGE_DAMAGED, f"the WCS of {path} makes no sense")
 
 
-def _read_header(path: Path) -> fits.Header:
-    """The primary header, without decompressing what follows it."""
+def _read_header(path: Path) -> tuple[fits.Header, WCS]:
+    """The primary header and its WCS, without decompressing what follows it."""
     try:
         with open_unpacked(path) as stream:
             header = fits.Header.fromstring(_header_text(stream).decode("ascii"))
         if header["NAXIS"] != 2:
             raise ValueError("the first HDU is no image")
+        wcs = _wcs(header)
     except DAMAGE as error:
         raise CutoutError(
             f"the header of the frame {path} cannot be read", "copy it again or remove it"
         ) from error
-    return header
+    return header, wcs
 
 
 def _header_text(stream: IO[bytes]) -> bytes:
@@ -279,8 +287,12 @@ def _refuse_truncated(content: IO[bytes]) -> None:
 
 
 def _wcs(header: fits.Header) -> WCS:
-    """The frame's WCS; SDSS writes its reference system under a deprecated keyword."""
+    """The frame's WCS, or a ValueError; SDSS has its reference system under a deprecated keyword."""
     if "RADECSYS" in header:
         header.setdefault("RADESYS", header["RADECSYS"])
         header.remove("RADECSYS")
-    return WCS(header, naxis=2, fix=False)
+    wcs = WCS(header, naxis=2, fix=False)
+    if not wcs.has_celestial:
+        raise ValueError("it is not celestial")
+    wcs.wcs_world2pix(*wcs.wcs.crval, 0)  # refuses what cannot be turned round
+    return wcs

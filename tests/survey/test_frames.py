@@ -15,6 +15,7 @@ from astropy.wcs import WCS
 from numpy.typing import NDArray
 
 from photoz_ssl.errors import CutoutError
+from photoz_ssl.survey import resampling
 from photoz_ssl.survey.flags import RowFlag
 from photoz_ssl.survey.frames import Frames
 from photoz_ssl.survey.stamps import Stamp, StampProblem
@@ -153,6 +154,44 @@ def test_units_are_converted_or_flagged(
     assert stamp[1].sum() == pytest.approx(60e9, rel=0.01)
     write_frame("g", BUNIT="adu")
     assert flag_of(cut(frames_folder, [galaxy_position], pool)[0]) == RowFlag.WRONG_UNIT
+
+
+@pytest.mark.parametrize(
+    "cards",
+    [
+        {"CRVAL2": 200.0},
+        {"CDELT1": 0.0},
+        {"CTYPE1": "LINEAR", "CTYPE2": "LINEAR"},
+        {"CTYPE1": "RA---XYZ"},
+        {"CUNIT1": "Jy"},
+    ],
+)
+def test_a_frame_whose_wcs_makes_no_sense_is_flagged(
+    frames_folder: Path,
+    galaxy_position: Position,
+    pool: Executor,
+    write_frame: FrameWriter,
+    cards: dict[str, object],
+) -> None:
+    path = write_frame("g", **cards)
+    problem = cut(frames_folder, [galaxy_position], pool)[0]
+    assert flag_of(problem) == RowFlag.IMAGE_DAMAGED
+    assert f"the WCS of {path}" in str(problem)
+    write_frame("r", **cards)
+    with pytest.raises(CutoutError, match="frame-r"):
+        Frames(frames_folder, SIZE, BANDS)
+
+
+def test_a_frame_on_a_bent_grid_is_flagged(
+    frames_folder: Path,
+    galaxy_position: Position,
+    pool: Executor,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(resampling, "MOST_BENT", -1.0)
+    problem = cut(frames_folder, [galaxy_position], pool)[0]
+    assert flag_of(problem) == RowFlag.IMAGE_DAMAGED
+    assert "in u does not fit that in r" in str(problem)
 
 
 def test_pixels_that_are_not_finite_are_flagged(
