@@ -287,7 +287,7 @@ def _refuse_truncated(content: IO[bytes]) -> None:
 
 
 def _wcs(header: fits.Header) -> WCS:
-    """The frame's WCS, or a ValueError; SDSS has its reference system under a deprecated keyword."""
+    """The frame's WCS; SDSS writes its reference system under a deprecated keyword."""
     if "RADECSYS" in header:
         header.setdefault("RADESYS", header["RADECSYS"])
         header.remove("RADECSYS")

@@ -30,7 +30,7 @@ from photoz_ssl.workflows.part_work import (
     shard_of,
 )
 from photoz_ssl.workflows.redshift_tally import Tally
-from photoz_ssl.workflows.shards import WHOLE
+from photoz_ssl.workflows.shards import EMPTY_SHARD, WHOLE
 
 __all__ = ["EmbedReport", "IndexReport", "embed", "write_atlas"]
 
@@ -111,6 +111,8 @@ class EmbedReport:
 
     def summary(self) -> str:
         """A line for each file: what was written, with which model, and how fast."""
+        if not self.n_rows:
+            return EMPTY_SHARD
         pace = f", {self.rate:.0f} galaxies/s on {self.device}" if self.device else ""
         atlas = (
             f"photoz-ssl: {self.n_represented} of {self.n_rows} galaxies as {self.n_features}"
@@ -258,7 +260,7 @@ def write_atlas(
     path = part_path(str(output), shard)
     rows = (shard or WHOLE).rows(source.n_rows, job.block_size)
     if rows[0] == rows[1]:
-        return _report(job, path, Tally(), notices=("this shard has no rows",))
+        return _report(job, path, Tally())
     with kept_if_interrupted(path):
         part, tally, pace = computed_part(job, path, rows, "", progress, stop)
         if shard is not None:

@@ -24,7 +24,7 @@ from photoz_ssl.workflows.prediction_job import PredictionJob, open_job
 from photoz_ssl.workflows.redshift_files import stream_redshifts, write_redshifts
 from photoz_ssl.workflows.redshift_tally import Tally
 from photoz_ssl.workflows.samp import send_table
-from photoz_ssl.workflows.shards import WHOLE
+from photoz_ssl.workflows.shards import EMPTY_SHARD, WHOLE
 
 __all__ = ["PredictReport", "default_output", "predict"]
 
@@ -70,7 +70,9 @@ class PredictReport:
     notices: tuple[str, ...] = ()
 
     def summary(self) -> str:
-        """One line: what was written, with which model and dust map, and how fast."""
+        """One line: what was written, if anything, with which model and dust map, and how fast."""
+        if not self.n_rows:
+            return EMPTY_SHARD
         failed = self.n_rows - self.n_redshifts
         counted = f"{self.n_redshifts} redshifts"
         counted += f" of {self.n_rows} rows" if failed else ""
@@ -130,7 +132,7 @@ def predict(
         path = part_path(output, shard)
         rows = (shard or WHOLE).rows(job.source.n_rows, job.block_size)
         if rows[0] == rows[1] and job.source.n_rows:
-            return _report(job, str(path), Tally(), notices=("this shard has no rows",))
+            return _report(job, str(path), Tally())
         with kept_if_interrupted(path):
             part, tally, pace = computed_part(job, path, rows, command_line, progress, stop)
             if shard is not None:

@@ -8,7 +8,10 @@ from dataclasses import dataclass
 
 from photoz_ssl.errors import ConfigError
 
-__all__ = ["WHOLE", "Shard", "shard_named"]
+__all__ = ["EMPTY_SHARD", "WHOLE", "Shard", "shard_named"]
+
+EMPTY_SHARD = "photoz-ssl: this shard has no rows and needs no part: merge the others"
+"""What a report says of a share of too few rows."""
 
 SLURM = "slurm"
 

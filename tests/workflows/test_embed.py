@@ -36,6 +36,7 @@ from photoz_ssl.survey.flags import RowFlag
 from photoz_ssl.workflows.embed import embed
 from photoz_ssl.workflows.merge import merge
 from photoz_ssl.workflows.part_work import unfinished_part
+from photoz_ssl.workflows.shards import EMPTY_SHARD
 from photoz_ssl.workflows.similar import similar
 from photoz_ssl.workflows.thumbnails import thumbnails
 
@@ -364,6 +365,14 @@ def test_merged_shards_are_the_single_run(
         merge(MergeConfig(parts=tuple(parts[:2]), output=str(tmp_path / "b.h5")))
     with pytest.raises(ConfigError, match="no table for standard output"):
         merge(MergeConfig(parts=tuple(parts), output="-"))
+
+
+def test_a_shard_without_rows_names_no_file(
+    tiny_archive: Path, tmp_path: Path, make_model: MakeModel
+) -> None:
+    report = embed(embedding(tiny_archive, make_model(), tmp_path / "a.h5", shard="1/500"))
+    assert report.summary() == EMPTY_SHARD
+    assert not report.output.exists()
 
 
 def test_dask_workers_give_the_single_run(

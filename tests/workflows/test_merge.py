@@ -21,6 +21,7 @@ from photoz_ssl.survey.part_file import PartWriter, read_part
 from photoz_ssl.workflows import prediction_job
 from photoz_ssl.workflows.merge import merge
 from photoz_ssl.workflows.predict import predict
+from photoz_ssl.workflows.shards import EMPTY_SHARD
 
 N_SHARDS = 3
 
@@ -153,6 +154,14 @@ def test_a_shard_that_was_stopped_goes_on_by_itself(run: Callable[..., Path]) ->
     with pytest.raises(Stopped):
         run(shard="1/2", overwrite=True, stop=after(1))
     assert run(shard="1/2").read_bytes() == expected
+
+
+def test_a_shard_without_rows_names_no_file(archive: Path, tmp_path: Path) -> None:
+    config = PredictConfig(
+        catalog=str(archive), output=str(tmp_path / "z.fits"), shard="1/20", batch_size=3
+    )
+    assert predict(config).summary() == EMPTY_SHARD
+    assert not list(tmp_path.glob("z.fits*"))
 
 
 def test_more_shards_than_blocks_are_merged_all_the_same(
