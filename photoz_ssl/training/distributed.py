@@ -7,10 +7,12 @@ from __future__ import annotations
 
 import os
 import re
+import socket
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
+from urllib.parse import urlsplit
 
 import torch
 import torch.distributed as dist
@@ -106,6 +108,8 @@ def join_world(device: str) -> Iterator[World]:
 
     Raises
     ------
+    photoz_ssl.errors.ConfigError
+        If this node does not know where they are to meet.
     photoz_ssl.errors.PeerError
         If they do not come together within ten minutes.
     """
@@ -129,6 +133,7 @@ def join_world(device: str) -> Iterator[World]:
 
 def _meet(launch: Launch, world: World) -> None:
     on_gpu = world.device.type == "cuda"
+    _require_address(launch.meeting)
     with world.peers():
         dist.init_process_group(
             "nccl" if on_gpu else "gloo",
@@ -138,6 +143,21 @@ def _meet(launch: Launch, world: World) -> None:
             timeout=PATIENCE,
             device_id=world.device if on_gpu else None,
         )
+
+
+def _require_address(meeting: str) -> None:
+    """Refuse a node that has no address here, for which torch would look for ten minutes."""
+    host = urlsplit(meeting).hostname
+    try:
+        if host is not None:
+            socket.getaddrinfo(host, None)
+    except socket.gaierror as error:
+        if error.errno != socket.EAI_NONAME:
+            return  # it may come
+        raise ConfigError(
+            f"the processes are to meet on {host}, a name that is not known here",
+            "set MASTER_ADDR to an address of the job's first node",
+        ) from error
 
 
 def synchronised(network: nn.Module, world: World) -> nn.Module:

@@ -257,6 +257,19 @@ def test_who_is_launched_by_torchrun_and_by_srun() -> None:
     )
 
 
+def test_a_node_without_an_address_is_named_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    def unknown(*where: object) -> None:
+        raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
+
+    monkeypatch.setattr(socket, "getaddrinfo", unknown)
+    for name, value in {"PROCID": "0", "NTASKS": "2", "LOCALID": "0", "NODELIST": "n1"}.items():
+        monkeypatch.setenv(f"SLURM_{name}", value)
+    monkeypatch.setenv("SLURM_STEP_NODELIST", "n[1-2]")
+    with pytest.raises(ConfigError, match="to meet on n1") as refusal, join_world("cpu"):
+        raise AssertionError("met nobody")
+    assert "MASTER_ADDR" in refusal.value.hint
+
+
 def test_one_process_is_a_world_that_does_nothing() -> None:
     tensor = torch.arange(6)
     assert ALONE.leads
