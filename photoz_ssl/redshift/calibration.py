@@ -1,8 +1,11 @@
-"""Calibration of redshift PDFs: one temperature (Guo et al. 2017, arXiv 1706.04599), one blur.
+"""Calibration of redshift PDFs: a temperature (Guo et al. 2017, arXiv 1706.04599), a blur, a shift.
 
 A classifier does not know that neighbouring bins are alike. Trained on few labels it gives its
 probability to single bins, and a temperature that makes up for that spreads it over all
 redshifts, which moves the mean to the middle of the grid. A blur spreads it nearby.
+
+In training a network sees images that are turned and resampled. What it makes of those that it
+predicts from is off by a little, always to the same side: a shift brings it back.
 """
 
 from __future__ import annotations
@@ -30,6 +33,9 @@ FIRST_BLUR = 4.0
 BLUR_RANGE = (0.05, 50.0)
 """Blurs that a fit may find, in bins."""
 
+MOST_SHIFT = 20.0
+"""Shift that a fit may find, in bins, to either side."""
+
 
 @dataclass(frozen=True)
 class Calibration:
@@ -41,6 +47,8 @@ class Calibration:
         What logits are divided by; above 1 it widens the PDFs, 1 leaves them alone.
     blur : float
         Standard deviation, in bins, of the Gaussian by which the PDFs are then blurred.
+    shift : float
+        Mean of that Gaussian, in bins: above 0 it moves the PDFs to higher redshifts.
     coverage_68, coverage_95 : float, optional
         Fraction of the galaxies it was fitted on whose redshift lies in the 68 % or 95 %
         interval of the calibrated PDF.
@@ -48,6 +56,7 @@ class Calibration:
 
     temperature: float = 1.0
     blur: float = 0.0
+    shift: float = 0.0
     coverage_68: float | None = None
     coverage_95: float | None = None
 
@@ -62,13 +71,13 @@ class Calibration:
         Returns
         -------
         ndarray, shape (n, n_bins), float64
-            Softmax of the logits over the temperature, blurred; each row sums to 1.
+            Softmax of the logits over the temperature, blurred and shifted; each row sums to 1.
         """
         scaled = np.asarray(logits, dtype=np.float64) / self.temperature
         scaled = np.where(np.isfinite(scaled).all(axis=1, keepdims=True), scaled, np.nan)
         weights = np.exp(scaled - scaled.max(axis=1, keepdims=True))
         pdf = np.asarray(weights / weights.sum(axis=1, keepdims=True))
-        return pdf @ _kernel(self.blur, pdf.shape[1]) if self.blur else pdf
+        return pdf @ _kernel(self.blur, self.shift, pdf.shape[1]) if self.blur else pdf
 
     def to_dict(self) -> dict[str, float | None]:
         """The calibration as plain values, for a checkpoint."""
@@ -86,29 +95,32 @@ class Calibration:
         try:
             calibration = cls(**fields)
             usable = 0 < calibration.temperature < np.inf and 0 <= calibration.blur < np.inf
+            usable = usable and abs(calibration.shift) <= MOST_SHIFT
         except TypeError as error:
             raise CheckpointError(f"not a calibration: {dict(fields)!r}") from error
         if not usable:
             raise CheckpointError(
-                f"not a temperature and a blur: {calibration.temperature!r}, {calibration.blur!r}"
+                "not a temperature, a blur and a shift:"
+                f" {calibration.temperature!r}, {calibration.blur!r}, {calibration.shift!r}"
             )
         return calibration
 
 
-def _kernel(blur: float, n_bins: int) -> NDArray[np.float64]:
+def _kernel(blur: float, shift: float, n_bins: int) -> NDArray[np.float64]:
     """How a bin's probability is shared among all, shape (n_bins, n_bins); rows sum to 1."""
     bins = np.arange(n_bins)
-    weights = np.exp(-0.5 * (np.subtract.outer(bins, bins) / blur) ** 2)
+    exponents = -0.5 * ((bins - bins[:, None] - shift) / blur) ** 2
+    weights = np.exp(exponents - exponents.max(axis=1, keepdims=True))  # at an end all may be far
     return np.asarray(weights / weights.sum(axis=1, keepdims=True))
 
 
 def fit_calibration(
     logits: NDArray[np.floating], redshift: NDArray[np.floating], grid: RedshiftGrid
 ) -> Calibration:
-    """Find the temperature and the blur with the smallest negative log-likelihood.
+    """Find the temperature, blur and shift with the smallest negative log-likelihood.
 
-    A blur is kept where it raises the likelihood by more than a parameter is worth (Akaike
-    1974); else the temperature alone is fitted.
+    A blur, alone or with a shift, is kept where it raises the likelihood by more than its
+    parameters are worth (Akaike 1974).
 
     Parameters
     ----------
@@ -134,25 +146,29 @@ def fit_calibration(
 
 
 def _likeliest(logits: NDArray[np.float64], true_bin: NDArray[np.int64]) -> Calibration:
-    """The temperature alone, or with a blur if that is worth it."""
+    """The temperature alone, with a blur, or with a blur and a shift: as much as is worth it."""
     limits = np.log([TEMPERATURE_RANGE, BLUR_RANGE])
 
     def surprise(calibration: Calibration) -> float:
         of_truth = calibration.apply(logits)[np.arange(len(logits)), true_bin]
         return float(-np.log(np.maximum(of_truth, np.finfo(float).tiny)).mean())
 
-    def blurred(logarithms: NDArray[np.float64]) -> Calibration:
-        return Calibration(*np.exp(np.clip(logarithms, *limits.T)).tolist())
+    def described(point: NDArray[np.float64]) -> Calibration:
+        shift = np.clip(point[2:], -MOST_SHIFT, MOST_SHIFT)
+        return Calibration(*np.exp(np.clip(point[:2], *limits.T)).tolist(), *shift.tolist())
 
-    plain = Calibration(_best_temperature(logits, true_bin))
-    found = minimize(
-        lambda logarithms: surprise(blurred(logarithms)),
-        x0=np.log([1.0, FIRST_BLUR]),
-        method="Nelder-Mead",
-        options={"xatol": 1e-3, "fatol": 1e-6, "maxiter": 200},
-    )
-    worth = len(logits) * (surprise(plain) - float(found.fun)) > 1
-    return blurred(found.x) if worth else plain
+    candidates, point = [Calibration(_best_temperature(logits, true_bin))], [0.0]
+    for first_guess in (np.log(FIRST_BLUR), 0.0):  # of the blur, then of the shift
+        found = minimize(
+            lambda point: surprise(described(point)),
+            x0=[*point, first_guess],
+            method="Nelder-Mead",
+            options={"xatol": 1e-3, "fatol": 1e-6, "maxiter": 300},
+        )
+        point = found.x.tolist()
+        candidates.append(described(found.x))
+    information = [len(logits) * surprise(each) + k for k, each in enumerate(candidates)]
+    return candidates[int(np.argmin(information))]
 
 
 def _best_temperature(logits: NDArray[np.float64], true_bin: NDArray[np.int64]) -> float:

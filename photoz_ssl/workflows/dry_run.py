@@ -160,7 +160,9 @@ def dry_run_finetune(
         RunConstant("loss", "cross-entropy", "[code]"),
         RunConstant("point_estimate", "mean over bin centres", "[code]"),
         *_views(archive.spec),
-        RunConstant("calibration", f"one temperature, {len(valid)} galaxies", "Guo et al. 2017"),
+        RunConstant(
+            "calibration", f"temperature, blur, shift; {len(valid)} galaxies", "Guo et al. 2017"
+        ),
     ]
     return DryRunReport(
         command="finetune",

@@ -78,8 +78,10 @@ def test_without_labels_nothing_is_calibrated() -> None:
 
 
 def test_a_calibration_survives_its_dictionary() -> None:
-    calibration = Calibration(1.3, coverage_68=0.68, coverage_95=0.94)
+    calibration = Calibration(1.3, 2.0, -0.7, coverage_68=0.68, coverage_95=0.94)
     assert Calibration.from_dict(calibration.to_dict()) == calibration
+    without = {name: value for name, value in calibration.to_dict().items() if name != "shift"}
+    assert Calibration.from_dict(without).shift == 0  # as files have it that are older
 
 
 @pytest.mark.parametrize("fields", [{"heat": 1.0}, {"temperature": 0.0}, {"temperature": "warm"}])
@@ -115,3 +117,38 @@ def test_a_network_sure_of_single_bins_is_blurred_and_not_flattened() -> None:
 def test_a_blur_that_is_none_is_refused(blur: float) -> None:
     with pytest.raises(CheckpointError, match="blur"):
         Calibration.from_dict({"temperature": 1.0, "blur": blur})
+
+
+@pytest.mark.parametrize("shift", [21.0, float("nan"), float("-inf")])
+def test_a_shift_that_is_none_is_refused(shift: float) -> None:
+    with pytest.raises(CheckpointError, match="shift"):
+        Calibration.from_dict({"temperature": 1.0, "blur": 1.0, "shift": shift})
+
+
+@pytest.mark.parametrize("shift", [-1.7, 0.4, 3.0])
+def test_a_shift_moves_the_mean_by_so_many_bins(shift: float) -> None:
+    logits = -0.5 * ((GRID.centres - 0.2) / 0.01) ** 2 + np.zeros((1, 1))
+    still, moved = Calibration(blur=1.0).apply(logits), Calibration(blur=1.0, shift=shift)
+    by = (moved.apply(logits) - still) @ GRID.centres / GRID.width
+    assert by.item() == pytest.approx(shift, abs=0.01)
+
+
+def test_a_pdf_at_the_end_of_the_grid_stays_one_when_it_is_moved_beyond() -> None:
+    pdf = Calibration(blur=0.05, shift=-20.0).apply(np.eye(GRID.n_bins) * 50)
+    np.testing.assert_allclose(pdf.sum(axis=1), 1)
+    assert pdf[0, 0] == pytest.approx(1)
+
+
+def test_a_network_that_is_off_to_one_side_is_brought_back() -> None:
+    generator = np.random.default_rng(8)
+    seen = generator.uniform(0.1, 0.3, 3000)
+    true = seen + generator.normal(0, 0.02, 3000)
+    logits = -0.5 * ((GRID.centres - seen[:, None] - 0.012) / 0.01) ** 2
+    fitted = fit_calibration(logits, true, GRID)
+    assert fitted.shift * GRID.width == pytest.approx(-0.012, abs=0.001)
+    assert np.mean(fitted.apply(logits) @ GRID.centres - true) == pytest.approx(0, abs=0.001)
+    assert fitted.coverage_68 == pytest.approx(0.68, abs=0.03)
+
+
+def test_a_network_that_is_off_to_no_side_is_not_shifted() -> None:
+    assert fit_calibration(*draw(1.7), GRID).shift == 0
