@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import threading
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from functools import lru_cache
@@ -31,6 +32,9 @@ __all__ = ["is_hats", "predict_hats"]
 MARKS = ("collection.properties", "hats.properties", "properties")
 """Files by one of which a folder is known as a HATS catalogue, or as a collection of them."""
 
+SECONDS_BETWEEN_QUESTIONS = 0.2
+"""How often it is asked whether workers are to stop."""
+
 NEVER_WITH_HATS = {
     "shard": "--dask shares its partitions out",
     "samp": "programs load its partitions from the folder",
@@ -56,7 +60,7 @@ def predict_hats(
     show_progress : bool
         Whether LSDB is to show a bar on standard error.
     stop : callable
-        Asked before every step whether to stop, where no other workers were named.
+        Asked before every step, or with Dask's workers every now and then, whether to stop.
 
     Returns
     -------
@@ -74,14 +78,14 @@ def predict_hats(
     lsdb = import_extra("lsdb", extra="dask", purpose="HATS catalogues")
     output = _claimed(config)
     with ExitStack() as stack:
-        _arrange_workers(config, stack)
+        client = _arranged_workers(config, stack)
         catalog = _opened(lsdb, config.catalog)
         worker = from_anywhere(config)
         first = catalog.partitions[:1].map_partitions(_first_rows).compute(progress_bar=False)
         job = _job_for(first, worker, stack)
         meta = _with_redshifts(first, job).iloc[:0]
         predicted = catalog.map_partitions(predicted_frame, worker, meta, meta=meta)
-        with output_errors(output), _stopping(stop, output, catalog.npartitions):
+        with output_errors(output), _stopping(stop, client, output, catalog.npartitions):
             predicted.write_catalog(
                 output,
                 catalog_name=output.name,
@@ -184,27 +188,60 @@ def _is_our_output(output: Path) -> bool:
     return all(name == MARKS[0] or name.startswith(output.name) for name in names)
 
 
-def _arrange_workers(config: PredictConfig, stack: ExitStack) -> None:
-    """Connect to Dask's workers; without any, take partitions one by one in this process."""
+def _arranged_workers(config: PredictConfig, stack: ExitStack) -> Any:
+    """The client of Dask's workers; without any, None: partitions are taken one by one here."""
     import dask
 
     if config.dask is not None:
-        dask_client(config.dask, stack)
-    else:
-        stack.enter_context(dask.config.set(scheduler="synchronous"))
+        return dask_client(config.dask, stack)
+    stack.enter_context(dask.config.set(scheduler="synchronous"))
+    return None
 
 
 @contextmanager
-def _stopping(stop: Stop, output: Path, n_partitions: int) -> Iterator[None]:
-    """Ask whether to stop before every task of Dask's own scheduler."""
-    callbacks: Any = import_extra("dask.callbacks", extra="dask", purpose="HATS catalogues")
+def _stopping(stop: Stop, client: Any, output: Path, n_partitions: int) -> Iterator[None]:
+    """Ask whether to stop: before every task of this process, or while workers are at theirs."""
+
+    def stopped() -> Stopped:
+        return Stopped(len([*output.rglob("Npix=*")]), n_partitions, unit="partition")
 
     def before_task(*_: Any) -> None:
         if stop():
-            raise Stopped(len([*output.rglob("Npix=*")]), n_partitions, unit="partition")
+            raise stopped()
 
-    with callbacks.Callback(pretask=before_task):
-        yield
+    if client is None:
+        callbacks: Any = import_extra("dask.callbacks", extra="dask", purpose="HATS catalogues")
+        with callbacks.Callback(pretask=before_task):
+            yield
+        return
+    with _closed_when(stop, client) as closed:
+        try:
+            yield
+        except BaseException as error:  # what a closed client raises depends on where it was
+            if closed.is_set():
+                raise stopped() from error
+            raise
+
+
+@contextmanager
+def _closed_when(stop: Stop, client: Any) -> Iterator[threading.Event]:
+    """Close a client, and so end what waits for its workers, when asked to stop."""
+    done, closed = threading.Event(), threading.Event()
+
+    def watch() -> None:
+        while not done.wait(SECONDS_BETWEEN_QUESTIONS):
+            if stop():
+                closed.set()
+                client.close()
+                return
+
+    watcher = threading.Thread(target=watch, daemon=True)
+    watcher.start()
+    try:
+        yield closed
+    finally:
+        done.set()
+        watcher.join()
 
 
 def _opened(lsdb: Any, path: str) -> Any:

@@ -18,6 +18,7 @@ from photoz_ssl.config import PredictConfig
 from photoz_ssl.errors import CatalogError, ConfigError, CutoutError, OutputError
 from photoz_ssl.progress import Stopped
 from photoz_ssl.survey.frame_catalog import catalog_of_frame
+from photoz_ssl.workflows import hats
 from photoz_ssl.workflows.predict import predict
 
 lsdb: Any = pytest.importorskip("lsdb", reason="LSDB (extra [dask]) is not installed")
@@ -139,12 +140,6 @@ def test_columns_are_described_as_in_a_votable(output: Path) -> None:
     assert "photoz_ssl_model_sha256" in properties
 
 
-def test_workers_give_the_same(folder: Path, output: Path) -> None:
-    predict(config(folder, output=str(folder / "by-dask"), dask="local:2"))
-    one, two = (rows_of(lsdb.open_catalog(path)) for path in (output, folder / "by-dask"))
-    pd.testing.assert_frame_equal(one, two)
-
-
 def test_an_interrupted_one_goes_on(folder: Path, output: Path, tmp_path: Path) -> None:
     shutil.copytree(output, tmp_path / "z")
     part = sorted((tmp_path / "z/z/dataset").rglob("Npix*.parquet"))[0]
@@ -167,6 +162,23 @@ def test_it_stops_when_asked_to_and_goes_on(folder: Path, output: Path, tmp_path
     with pytest.raises(Stopped, match="partition"):
         predict(config(folder, output=str(tmp_path / "z")), stop=stop)
     predict(config(folder, output=str(tmp_path / "z"), resume=True, overwrite=True))
+    one, two = (rows_of(lsdb.open_catalog(path)) for path in (output, tmp_path / "z"))
+    pd.testing.assert_frame_equal(one, two)
+
+
+def test_workers_stop_when_asked_to_go_on_and_give_the_same(
+    folder: Path, output: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(hats, "SECONDS_BETWEEN_QUESTIONS", 0.01)
+
+    def stop() -> bool:
+        return any(tmp_path.glob("z/z/done/*"))
+
+    options = {"output": str(tmp_path / "z"), "dask": "local:1"}
+    with pytest.raises(Stopped, match="partition"):
+        predict(config(folder, **options), stop=stop)
+    assert not (tmp_path / "z/collection.properties").exists()
+    predict(config(folder, **options, resume=True))
     one, two = (rows_of(lsdb.open_catalog(path)) for path in (output, tmp_path / "z"))
     pd.testing.assert_frame_equal(one, two)
 
