@@ -6,7 +6,6 @@ import importlib.util
 import logging
 import tempfile
 import warnings
-from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
 from types import ModuleType
@@ -15,9 +14,11 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor, nn
+from torch import nn
 
 from photoz_ssl.files import cache_folder
+from photoz_ssl.later import Later
+from photoz_ssl.networks.engines import Batches
 from photoz_ssl.networks.openvino_runner import OpenVinoRunner, import_openvino
 
 __all__ = ["OpenVinoEngine", "has_openvino"]
@@ -50,7 +51,7 @@ class OpenVinoEngine:
         self._network, self._key = network, key
         self._runner: OpenVinoRunner | None = None
 
-    def __call__(self, batches: Iterable[Tensor]) -> NDArray[np.float32]:
+    def __call__(self, batches: Batches) -> Later[NDArray[np.float32]]:
         """The network's output, shape (n, ...), of batches of images, (n, bands, 64, 64)."""
         if self._runner is None:
             self._runner = self._opened()

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import importlib
 import sys
-from collections.abc import Iterable
+from dataclasses import dataclass
 from types import ModuleType
 from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
 from photoz_ssl.extras import import_extra
+from photoz_ssl.later import Later
+from photoz_ssl.networks.engines import Batches
 
 __all__ = ["OpenVinoRunner", "import_openvino"]
 
@@ -57,23 +58,45 @@ class OpenVinoRunner:
         self._queue = openvino.AsyncInferQueue(compiled, n_streams)
         self._queue.set_callback(self._keep)
 
-    def __call__(self, batches: Iterable[Tensor]) -> NDArray[np.float32]:
+    def __call__(self, batches: Batches) -> Later[NDArray[np.float32]]:
         """The network's output, shape (n, length), of all images of all batches.
 
-        The next batch is made ready while the streams are at work.
+        The next batch is made ready while the streams are at work, and may be one of the next
+        call.
         """
-        found, held = [np.empty((0, self._length), np.float32)], []
+        work: list[_Batch] = []
         try:
             for images in batches:
-                held.append(images.contiguous().numpy())  # OpenVINO reads it where it is
-                found.append(np.empty((len(images), self._length), np.float32))
-                self._queue.start_async([held[-1]], found[-1], share_inputs=True)
-        finally:
+                batch = _Batch(
+                    images.contiguous().numpy(),  # OpenVINO reads it where it is
+                    np.empty((len(images), self._length), np.float32),
+                )
+                work.append(batch)
+                self._queue.start_async([batch.images], batch, share_inputs=True)
+        except BaseException:
             self._queue.wait_all()
-        return np.concatenate(found)
+            raise
 
-    def _keep(self, request: Any, place: NDArray[np.float32]) -> None:
-        place[:] = request.get_tensor(self._port).data
+        def outcome() -> NDArray[np.float32]:
+            if not all(batch.done for batch in work):
+                self._queue.wait_all()
+            outputs = (batch.output for batch in work)
+            return np.concatenate([np.empty((0, self._length), np.float32), *outputs])
+
+        return outcome
+
+    def _keep(self, request: Any, batch: _Batch) -> None:
+        batch.output[:] = request.get_tensor(self._port).data
+        batch.done = True
+
+
+@dataclass
+class _Batch:
+    """Images in a stream, and what has become of them."""
+
+    images: NDArray[np.float32]
+    output: NDArray[np.float32]
+    done: bool = False
 
 
 def _put_in_other_words(model: Any) -> None:

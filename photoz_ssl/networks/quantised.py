@@ -10,7 +10,7 @@ import logging
 import sys
 import tempfile
 import warnings
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, redirect_stdout
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,7 +24,9 @@ from torch import Tensor, nn
 
 from photoz_ssl.errors import CheckpointError
 from photoz_ssl.extras import import_extra
+from photoz_ssl.later import Later
 from photoz_ssl.networks.encoder import Encoder
+from photoz_ssl.networks.engines import Batches
 from photoz_ssl.networks.openvino_runner import OpenVinoRunner, import_openvino
 from photoz_ssl.networks.redshift_head import RedshiftNetwork
 
@@ -147,7 +149,7 @@ class QuantisedEngine:
         self._quantised, self._output, self._shapes = quantised, output, shapes
         self._runner: OpenVinoRunner | None = None
 
-    def __call__(self, batches: Iterable[Tensor]) -> NDArray[np.float32]:
+    def __call__(self, batches: Batches) -> Later[NDArray[np.float32]]:
         """The output, shape (n, ...), of batches of images, shape (n, bands, 64, 64).
 
         Raises

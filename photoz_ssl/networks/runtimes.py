@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import torch
@@ -12,13 +13,15 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from photoz_ssl.errors import CheckpointError, ConfigError
+from photoz_ssl.later import Later, of_later
 from photoz_ssl.networks.checkpoint import Checkpoint
 from photoz_ssl.networks.encoder import Encoder, build_encoder
+from photoz_ssl.networks.engines import Batches, Engine
 from photoz_ssl.networks.openvino_engine import OpenVinoEngine, has_openvino
 from photoz_ssl.networks.quantised import QuantisedEngine
 from photoz_ssl.redshift.calibration import Calibration
 
-__all__ = ["IMAGES_WORTH_CONVERTING", "Engine", "Runtime", "choose_device", "open_runtime"]
+__all__ = ["IMAGES_WORTH_CONVERTING", "Runtime", "choose_device", "open_runtime"]
 
 
 def choose_device(name: str) -> torch.device:
@@ -42,12 +45,6 @@ IMAGES_WORTH_CONVERTING = {"resnet18": 1000, "resnet50": 100}
 IMAGES_A_BATCH = {"resnet18": 32, "resnet50": 8}
 """Enough for a stream of OpenVINO, and so few that no stream waits long for the last of them."""
 
-Batches = Iterable[Tensor]
-"""Of dereddened images, shape (n, bands, 64, 64) each."""
-
-Engine = Callable[[Batches], NDArray[np.float32]]
-"""Batches of images to what a network makes of all of them, shape (n, ...)."""
-
 
 @dataclass(frozen=True)
 class Runtime:
@@ -60,7 +57,7 @@ class Runtime:
     device : torch.device
         Where.
     features : callable
-        The encoder; see `Engine`.
+        The encoder; see `photoz_ssl.networks.engines.Engine`.
     logits : callable, optional
         The encoder with its head; None where the file held an encoder alone.
     calibration : Calibration
@@ -79,8 +76,10 @@ class Runtime:
     feature_size: int
     images_a_batch: int | None = None
 
-    def pdf(self, images: Tensor | Iterator[Tensor]) -> NDArray[np.float64]:
+    def pdf(self, images: Tensor | Iterator[Tensor]) -> Later[NDArray[np.float64]]:
         """Redshift PDFs, shape (n, n_bins), of images, or of all images of some batches.
+
+        What is returned waits for them; the network goes on meanwhile.
 
         Raises
         ------
@@ -91,12 +90,18 @@ class Runtime:
             raise CheckpointError(
                 "the model is an encoder without a redshift head", "fine-tune it first"
             )
-        return self.calibration.apply(self.logits(_batches(images)))
+        return of_later(self.calibration.apply, self.logits(_batches(images)))
 
-    def represent(self, images: Tensor | Iterator[Tensor]) -> NDArray[np.float32]:
-        """Unit vectors, shape (n, feature_size), of images, or of all images of some batches."""
-        features = F.normalize(torch.from_numpy(self.features(_batches(images))), dim=1)
-        return np.asarray(features.numpy())
+    def represent(self, images: Tensor | Iterator[Tensor]) -> Later[NDArray[np.float32]]:
+        """Unit vectors, shape (n, feature_size), of images, or of all images of some batches.
+
+        What is returned waits for them, as with `pdf`.
+        """
+        return of_later(_of_unit_length, self.features(_batches(images)))
+
+
+def _of_unit_length(features: NDArray[np.float32]) -> NDArray[np.float32]:
+    return np.asarray(F.normalize(torch.from_numpy(features), dim=1).numpy())
 
 
 def _batches(images: Tensor | Iterator[Tensor]) -> Batches:
@@ -121,16 +126,35 @@ class EagerEngine:
     device: torch.device
     bfloat16: bool = False
 
-    def __call__(self, batches: Batches) -> NDArray[np.float32]:
-        """The network's output, shape (n, ...), of batches of images, (n, bands, 64, 64)."""
-        return np.concatenate([self._output(images) for images in batches])
+    def __call__(self, batches: Batches) -> Later[NDArray[np.float32]]:
+        """The network's output, shape (n, ...), of batches of images, (n, bands, 64, 64).
 
-    def _output(self, images: Tensor) -> NDArray[np.float32]:
+        A GPU has the next batch copied to it while it computes, and nobody waits for either.
+        """
+        outputs = [self._output(images) for images in batches]
+        return lambda: np.asarray(torch.cat(outputs).float().cpu().numpy())
+
+    def _output(self, images: Tensor) -> Tensor:
         reduced = torch.autocast(self.device.type, torch.bfloat16, enabled=self.bfloat16)
         with torch.inference_mode(), reduced:
-            placed = images.to(self.device).contiguous(memory_format=torch.channels_last)
+            placed = self._placed(images).contiguous(memory_format=torch.channels_last)
             output: Tensor = self.network(placed)
-        return np.asarray(output.float().cpu().numpy())
+        return output
+
+    def _placed(self, images: Tensor) -> Tensor:
+        if self.device.type != "cuda":
+            return images.to(self.device)
+        with torch.cuda.stream(self._copies):
+            placed = images.pin_memory().to(self.device, non_blocking=True)
+        computing = torch.cuda.current_stream(self.device)
+        computing.wait_stream(self._copies)
+        placed.record_stream(computing)
+        return placed
+
+    @cached_property
+    def _copies(self) -> torch.cuda.Stream:
+        """A stream of the GPU that copies, apart from the one that computes."""
+        return torch.cuda.Stream(self.device)  # type: ignore[no-untyped-call]
 
 
 def open_runtime(

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from photoz_ssl.config import Inference
 from photoz_ssl.errors import CutoutError, SpecMismatchError
 from photoz_ssl.files import sha256_of
+from photoz_ssl.later import Later, of_later
 from photoz_ssl.neighbours.atlas import Atlas
 from photoz_ssl.survey.appearance import appearance
 from photoz_ssl.survey.blocks import GalaxyBlock, GalaxySource
@@ -20,7 +21,14 @@ from photoz_ssl.survey.blocks import GalaxyBlock, GalaxySource
 if TYPE_CHECKING:
     from photoz_ssl.workflows.inference import Predictor
 
-__all__ = ["AtlasEncoder", "described", "has_ids", "no_image", "represent_block"]
+__all__ = [
+    "AtlasEncoder",
+    "described",
+    "has_ids",
+    "no_image",
+    "represent_block",
+    "represent_block_later",
+]
 
 SHIPPED_KINDS = ("encoder", "photoz")
 
@@ -118,11 +126,19 @@ class AtlasEncoder:
 
 def represent_block(block: GalaxyBlock, predictor: Predictor) -> NDArray[np.float32]:
     """Representations of a block, shape (n, n_features); NaN where an image cannot be used."""
+    return represent_block_later(block, predictor)()
+
+
+def represent_block_later(block: GalaxyBlock, predictor: Predictor) -> Later[NDArray[np.float32]]:
+    """Begin with the representations of a block; what is returned waits for them."""
     usable = slice(None) if block.usable.all() else block.usable  # a slice copies nothing
-    found = predictor.represent(block.images[usable], block.ebv[usable])
-    representations = np.full((len(block), found.shape[1]), np.nan, np.float32)
-    representations[usable] = found
-    return representations
+
+    def placed(found: NDArray[np.float32]) -> NDArray[np.float32]:
+        representations = np.full((len(block), found.shape[1]), np.nan, np.float32)
+        representations[usable] = found
+        return representations
+
+    return of_later(placed, predictor.represent_later(block.images[usable], block.ebv[usable]))
 
 
 def described(block: GalaxyBlock) -> NDArray[np.float32]:

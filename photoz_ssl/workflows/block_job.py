@@ -10,6 +10,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from photoz_ssl.later import Later
 from photoz_ssl.survey.blocks import GalaxyBlock, GalaxySource
 from photoz_ssl.survey.manifest import Manifest, PdfRows
 
@@ -88,8 +89,8 @@ class BlockJob(Protocol):
     def manifest(self, start: int, stop: int, command_line: str) -> Manifest:
         """What a part file says of rows ``start`` to ``stop``."""
 
-    def computed(self, block: GalaxyBlock) -> ComputedBlock:
-        """A block's rows of the table."""
+    def begun(self, block: GalaxyBlock) -> Later[ComputedBlock]:
+        """Begin with a block's rows of the table; what is returned waits for them."""
 
 
 Opener = Callable[[Any], AbstractContextManager[BlockJob]]

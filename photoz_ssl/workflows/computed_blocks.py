@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
+from photoz_ssl.later import Later
 from photoz_ssl.workflows.ahead import Ahead
 from photoz_ssl.workflows.block_job import BlockJob, ComputedBlock
 from photoz_ssl.workflows.dask_blocks import computed_by_dask
@@ -29,8 +30,26 @@ class Pace:
     slowest: str = ""
 
 
+def _finished(begun: Iterable[Later[ComputedBlock]]) -> Iterator[ComputedBlock]:
+    """Blocks in order, each finished when the network has the next one."""
+    last: list[Later[ComputedBlock]] = []
+    try:
+        for block in begun:
+            if last:
+                yield last.pop()()
+            last.append(block)
+    except Exception:  # in a later block: what is finished is kept all the same
+        if last:
+            yield last.pop()()
+        raise
+    if last:
+        yield last.pop()()
+
+
 class ComputedBlocks:
-    """Some rows of a job, in order; the images are read while the network computes.
+    """Some rows of a job, in order.
+
+    Images are read, and finished blocks are put to use, while the network computes.
 
     Parameters
     ----------
@@ -50,8 +69,7 @@ class ComputedBlocks:
             yield from computed_by_dask(self._job, *self._rows)
         else:
             blocks = Ahead(self._job.source.blocks(self._job.block_size, *self._rows))
-            for block in blocks:
-                yield self._job.computed(block)
+            yield from _finished(self._job.begun(block) for block in blocks)
             self._waited = blocks.waited
         self._seconds = time.perf_counter() - start
 

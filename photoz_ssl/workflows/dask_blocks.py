@@ -75,7 +75,7 @@ def compute_rows(
     """Compute a block in this process, and say of what it is; this is what a worker runs."""
     job = _job_of_this_process(opener, config)
     (block,) = job.source.blocks(stop - start, start, stop)
-    return job.identity(), job.computed(block)
+    return job.identity(), job.begun(block)()
 
 
 @lru_cache(maxsize=1)

@@ -9,11 +9,13 @@ from pathlib import Path, PurePath
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from photoz_ssl import __version__
 from photoz_ssl.config import EmbedConfig, SimilarConfig
 from photoz_ssl.errors import PartError
 from photoz_ssl.files import fingerprint_of_input
+from photoz_ssl.later import Later, of_later
 from photoz_ssl.neighbours.atlas import AtlasHeader
 from photoz_ssl.neighbours.atlas_writer import create_atlas, kept_columns
 from photoz_ssl.spec import NETWORK_SIZE, ImageSpec
@@ -22,7 +24,7 @@ from photoz_ssl.survey.blocks import GalaxyBlock, GalaxySource
 from photoz_ssl.survey.manifest import Manifest
 from photoz_ssl.survey.part_file import Part
 from photoz_ssl.survey.sources import open_source
-from photoz_ssl.workflows.atlas_encoder import described, has_ids, represent_block
+from photoz_ssl.workflows.atlas_encoder import described, has_ids, represent_block_later
 from photoz_ssl.workflows.block_job import ComputedBlock, Opener
 from photoz_ssl.workflows.redshift_tally import facts_of
 from photoz_ssl.workflows.thumbnails import PICTURE_SHAPE, thumbnails
@@ -118,12 +120,16 @@ class EmbeddingJob:
             cards=(),
         )
 
-    def computed(self, block: GalaxyBlock) -> ComputedBlock:
-        """A block's rows of the atlas."""
+    def begun(self, block: GalaxyBlock) -> Later[ComputedBlock]:
+        """Begin with a block's rows of the atlas; what is returned waits for them."""
+        representations = represent_block_later(block, self.predictor)
+        return of_later(lambda found: self._rows(block, found), representations)
+
+    def _rows(self, block: GalaxyBlock, representations: NDArray[np.float32]) -> ComputedBlock:
         rows = np.zeros(len(block), self.dtype)
         rows["object_id"], rows["redshift"] = block.object_id, block.redshift
         rows["ra"], rows["dec"] = block.ra, block.dec
-        rows["representation"] = represent_block(block, self.predictor)
+        rows["representation"] = representations
         rows["looks"] = described(block)
         if self.config.thumbnails:
             reddening = self.source.spec.reddening(block.ebv)

@@ -124,7 +124,7 @@ def predicted_frame(frame: Any, config: PredictConfig, none: Any) -> Any:
 
 def _with_redshifts(frame: Any, job: PredictionJob) -> Any:
     """A frame's chosen columns, and ours behind them."""
-    rows = np.concatenate([job.computed(b).rows for b in job.source.blocks(job.block_size)])
+    rows = np.concatenate([job.begun(b)().rows for b in job.source.blocks(job.block_size)])
     own = _own_columns(job.layout)
     kept = [name for name in _kept(frame, job) if name not in own]
     return frame[kept].assign(**{name: rows[name] for name in own})

@@ -15,6 +15,7 @@ from photoz_ssl.datasets.augment import dihedral_view, prediction_view
 from photoz_ssl.errors import CheckpointError
 from photoz_ssl.fields import AUTO
 from photoz_ssl.files import sha256_of
+from photoz_ssl.later import Later, of_later
 from photoz_ssl.networks.checkpoint import Checkpoint, shipped_model_path
 from photoz_ssl.networks.openvino_engine import has_openvino
 from photoz_ssl.networks.published import read_model
@@ -153,7 +154,13 @@ class Predictor:
         self.pdf(np.zeros((1, len(self.spec.bands), side, side), np.float32), np.zeros(1))
 
     def pdf(self, images: NDArray[np.float32], ebv: NDArray[np.floating]) -> NDArray[np.float64]:
-        """Redshift PDFs, one a galaxy.
+        """Redshift PDFs, shape (n, n_bins), one a galaxy; see `pdf_later`."""
+        return self.pdf_later(images, ebv)()
+
+    def pdf_later(
+        self, images: NDArray[np.float32], ebv: NDArray[np.floating]
+    ) -> Later[NDArray[np.float64]]:
+        """Begin with redshift PDFs, one a galaxy.
 
         Parameters
         ----------
@@ -164,28 +171,37 @@ class Predictor:
 
         Returns
         -------
-        ndarray, shape (n, n_bins)
-            Probabilities of the bins; each row sums to 1.
+        callable
+            Waits for the probabilities of the bins, shape (n, n_bins); each row sums to 1.
         """
+        n_bins = self.grid.n_bins
         if not len(images):
-            return np.empty((0, self.grid.n_bins))
+            return lambda: np.empty((0, n_bins))
         if self.n_views == 1:
             return self.runtime.pdf(self._views(images, ebv))
-        total = sum(self.runtime.pdf(self._turned(images, ebv, n)) for n in range(self.n_views))
-        return np.asarray(total / self.n_views)
+        of_views = [self.runtime.pdf(self._turned(images, ebv, n)) for n in range(self.n_views)]
+        return lambda: np.asarray(sum(pdf() for pdf in of_views) / self.n_views)
 
     def represent(
         self, images: NDArray[np.float32], ebv: NDArray[np.floating]
     ) -> NDArray[np.float32]:
-        """Representations of unit length, shape (n, feature_size); arguments as for `pdf`.
+        """Representations of unit length, shape (n, feature_size); see `represent_later`."""
+        return self.represent_later(images, ebv)()
+
+    def represent_later(
+        self, images: NDArray[np.float32], ebv: NDArray[np.floating]
+    ) -> Later[NDArray[np.float32]]:
+        """Begin with representations; arguments as for `pdf_later`.
 
         They are the encoder's, joined with the light profiles if the model has a space of them.
         """
         if not len(images):
-            return np.empty((0, self.feature_size), np.float32)
-        made = self.runtime.represent(self._views(images, ebv))
-        profile = self.checkpoint.profile
-        return made if profile is None else profile.joined(made, images, self.spec.reddening(ebv))
+            return lambda: np.empty((0, self.feature_size), np.float32)
+        made, profile = self.runtime.represent(self._views(images, ebv)), self.checkpoint.profile
+        if profile is None:
+            return made
+        reddening = self.spec.reddening(ebv)
+        return of_later(lambda vectors: profile.joined(vectors, images, reddening), made)
 
     @property
     def feature_size(self) -> int:

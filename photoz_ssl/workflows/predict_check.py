@@ -125,7 +125,7 @@ def _tried(job: PredictionJob, start: int, stop: int) -> tuple[Tally, float, flo
     tally, begun = Tally(), time.perf_counter()
     (block,) = job.source.blocks(max(stop - start, 1), start, stop)
     read = time.perf_counter()
-    tally.add(job.computed(block).facts)
+    tally.add(job.begun(block)().facts)
     return tally, read - begun, time.perf_counter() - read
 
 

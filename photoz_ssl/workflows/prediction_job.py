@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from photoz_ssl import __version__
 from photoz_ssl.config import PredictConfig
 from photoz_ssl.files import fingerprint_of_input
+from photoz_ssl.later import Later, of_later
 from photoz_ssl.redshift.estimates import quantiles, summarise
 from photoz_ssl.spec import NETWORK_SIZE
 from photoz_ssl.survey.blocks import GalaxyBlock, GalaxySource
@@ -165,13 +166,22 @@ class PredictionJob:
             **options,
         }
 
-    def computed(self, block: GalaxyBlock) -> ComputedBlock:
-        """A block's rows of the table."""
+    def begun(self, block: GalaxyBlock) -> Later[ComputedBlock]:
+        """Begin with a block's rows of the table; what is returned waits for them."""
+        chosen = slice(None) if block.usable.all() else block.usable  # a slice copies nothing
+        pdf = self.predictor.pdf_later(block.images[chosen], block.ebv[chosen])
+        return of_later(lambda found: self._rows(block, chosen, found), pdf)
+
+    def _rows(
+        self,
+        block: GalaxyBlock,
+        chosen: slice | NDArray[np.bool_],
+        pdf_of_chosen: NDArray[np.float64],
+    ) -> ComputedBlock:
+        """A block's rows, with the PDFs of those galaxies that can have one."""
         grid, usable = self.predictor.grid, block.usable
         pdf = np.full((len(block), grid.n_bins), np.nan)
-        if usable.any():
-            chosen = slice(None) if usable.all() else usable  # a slice copies nothing
-            pdf[chosen] = self.predictor.pdf(block.images[chosen], block.ebv[chosen])
+        pdf[chosen] = pdf_of_chosen
         estimates = summarise(pdf, grid)
         found = np.isfinite(estimates.mean)
         at_edge = np.isin(grid.bin_of(estimates.mode), (0, grid.n_bins - 1))

@@ -51,10 +51,20 @@ def test_redshifts_and_representations_are_those_of_pytorch() -> None:
     fast = open_runtime(model, "cpu", "abc", WORTH)
     assert (eager.name, fast.name) == ("PyTorch", "OpenVINO")
     for n in (1, 7):  # the batch may change
-        mean, other = (runtime.pdf(stamps(n)) @ GRID.centres for runtime in (eager, fast))
+        mean, other = (runtime.pdf(stamps(n))() @ GRID.centres for runtime in (eager, fast))
         np.testing.assert_allclose(other, mean, rtol=0, atol=1e-5)
-        one, two = (runtime.represent(stamps(n)) for runtime in (eager, fast))
+        one, two = (runtime.represent(stamps(n))() for runtime in (eager, fast))
         np.testing.assert_allclose(two, one, rtol=0, atol=1e-5)
+
+
+def test_work_that_is_begun_at_once_does_not_get_mixed_up() -> None:
+    runtime = open_runtime(tiny_model(), "cpu", "abc", WORTH)
+    images = stamps(40)
+    whole = runtime.represent(images)()
+    parts = [images[start : start + 8] for start in range(0, 40, 8)]
+    begun = [runtime.represent(iter([part[:4], part[4:]])) for part in parts]
+    found = [outcome() for outcome in reversed(begun)]
+    np.testing.assert_allclose(np.concatenate(found[::-1]), whole, rtol=0, atol=1e-6)
 
 
 @pytest.mark.parametrize(
@@ -79,22 +89,22 @@ class Untraceable(nn.Module):
 
 def test_a_network_is_converted_once(cache: Path) -> None:
     encoder = build_encoder(TINY).eval()
-    first = OpenVinoEngine(encoder, "one")([stamps(2)])
+    first = OpenVinoEngine(encoder, "one")([stamps(2)])()
     assert {path.suffix for path in cache.iterdir()} == {".xml", ".bin"}
-    np.testing.assert_array_equal(OpenVinoEngine(Untraceable(), "one")([stamps(2)]), first)
+    np.testing.assert_array_equal(OpenVinoEngine(Untraceable(), "one")([stamps(2)])(), first)
 
 
 @pytest.mark.parametrize("suffix", [".xml", ".bin"])
 @pytest.mark.parametrize("left", [0, 100])
 def test_a_damaged_cache_is_passed_over(cache: Path, suffix: str, left: int) -> None:
     encoder = build_encoder(TINY).eval()
-    first = OpenVinoEngine(encoder, "one")([stamps(2)])
+    first = OpenVinoEngine(encoder, "one")([stamps(2)])()
     (file,) = cache.glob(f"*{suffix}")
     file.write_bytes(file.read_bytes()[:left])
-    np.testing.assert_array_equal(OpenVinoEngine(encoder, "one")([stamps(2)]), first)
-    np.testing.assert_array_equal(OpenVinoEngine(Untraceable(), "one")([stamps(2)]), first)
+    np.testing.assert_array_equal(OpenVinoEngine(encoder, "one")([stamps(2)])(), first)
+    np.testing.assert_array_equal(OpenVinoEngine(Untraceable(), "one")([stamps(2)])(), first)
 
 
 def test_a_cache_that_cannot_be_written_is_done_without(tmp_path: Path) -> None:
     (tmp_path / "photoz-ssl").write_text("in the way")
-    assert OpenVinoEngine(build_encoder(TINY).eval(), "one")([stamps(2)]).shape == (2, 64)
+    assert OpenVinoEngine(build_encoder(TINY).eval(), "one")([stamps(2)])().shape == (2, 64)

@@ -52,9 +52,9 @@ def test_it_is_close_to_the_original(model: Checkpoint, images: Tensor) -> None:
     integers = open_runtime(model, "cpu", precision="int8")
     floats = open_runtime(model, "cpu", precision="fp32")
     assert integers.name == "OpenVINO in int8"
-    cosine = np.sum(integers.represent(images) * floats.represent(images), axis=1)
+    cosine = np.sum(integers.represent(images)() * floats.represent(images)(), axis=1)
     assert cosine.min() > 0.999
-    np.testing.assert_allclose(integers.pdf(images), floats.pdf(images), atol=6e-3)
+    np.testing.assert_allclose(integers.pdf(images)(), floats.pdf(images)(), atol=6e-3)
 
 
 def test_a_model_file_brings_it_and_gives_the_same_bytes(
@@ -66,7 +66,7 @@ def test_a_model_file_brings_it_and_gives_the_same_bytes(
     assert read.quantised == model.quantised
     assert read.state.keys() == model.state.keys()
     first, second = (
-        open_runtime(checkpoint, "cpu", precision="int8").pdf(images)
+        open_runtime(checkpoint, "cpu", precision="int8").pdf(images)()
         for checkpoint in (model, read)
     )
     np.testing.assert_array_equal(first, second)
@@ -76,7 +76,7 @@ def test_an_encoder_has_features_alone(images: Tensor) -> None:
     encoder = build_encoder(TINY, seed=1).eval()
     shapes = (IMAGE, encoder.feature_size)
     engine = QuantisedEngine(quantise(encoder, images), "features", shapes)
-    assert engine([images]).shape == (32, encoder.feature_size)
+    assert engine([images])().shape == (32, encoder.feature_size)
 
 
 def test_without_one_there_is_a_sentence_that_says_how_to_make_it(model: Checkpoint) -> None:
@@ -141,4 +141,4 @@ def test_a_network_of_other_shapes_is_refused(
 ) -> None:
     assert model.quantised is not None
     with pytest.raises(CheckpointError, match=reason):
-        QuantisedEngine(model.quantised, "logits", (image, length))([images])
+        QuantisedEngine(model.quantised, "logits", (image, length))([images])()

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from photoz_ssl.config import FinetuneConfig, PretrainConfig
 from photoz_ssl.errors import ArchiveError, CheckpointError, ConfigError, OutputError
+from photoz_ssl.later import Later
 from photoz_ssl.networks.checkpoint import load_checkpoint
 from photoz_ssl.networks.encoder import PRESETS, build_encoder
 from photoz_ssl.networks.redshift_head import RedshiftNetwork
@@ -216,9 +217,9 @@ def test_a_predictor_gives_the_network_batches_of_the_size_asked_for(
     loaded = Predictor.load(model, "cpu", batch_size=batch_size)
     seen: list[int] = []
 
-    def logits(batches: Iterable[torch.Tensor]) -> NDArray[np.float32]:
+    def logits(batches: Iterable[torch.Tensor]) -> Later[NDArray[np.float32]]:
         seen.extend(len(images) for images in batches)
-        return np.zeros((sum(seen), 180), np.float32)
+        return lambda: np.zeros((sum(seen), 180), np.float32)
 
     predictor = replace(loaded, runtime=replace(loaded.runtime, logits=logits))
     predictor.pdf(np.zeros((5, 5, 64, 64), np.float32), np.zeros(5))

@@ -145,7 +145,7 @@ def test_a_finished_shard_is_passed_over(
     def fail(*given: object) -> Iterator[object]:
         raise AssertionError("computed again")
 
-    monkeypatch.setattr(prediction_job.PredictionJob, "computed", fail)
+    monkeypatch.setattr(prediction_job.PredictionJob, "begun", fail)
     assert run(shard="2/3").read_bytes() == content
 
 

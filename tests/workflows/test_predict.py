@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from photoz_ssl.config import EmbedConfig, PredictConfig
 from photoz_ssl.errors import CatalogError, CutoutError, OutputError, SpecMismatchError
 from photoz_ssl.fields import COLUMN_STYLES
+from photoz_ssl.later import Later
 from photoz_ssl.redshift.estimates import PointEstimates
 from photoz_ssl.redshift.grid import RedshiftGrid
 from photoz_ssl.spec import ImageSpec
@@ -94,13 +95,15 @@ class StubPredictor:
     def notices(self, n_galaxies: int) -> tuple[str, ...]:
         return ()
 
-    def pdf(self, images: NDArray[np.float32], ebv: NDArray[np.float32]) -> NDArray[np.float64]:
+    def pdf_later(
+        self, images: NDArray[np.float32], ebv: NDArray[np.float32]
+    ) -> Later[NDArray[np.float64]]:
         self.seen += len(images)
         row = images[:, 0, 0, 0]
         pdf = np.zeros((len(images), GRID.n_bins))
         pdf[np.arange(len(images)), np.nan_to_num(row).astype(int) % GRID.n_bins] = 1.0
         pdf[~np.isfinite(row)] = np.nan
-        return pdf
+        return lambda: pdf
 
 
 class Stage:
@@ -201,10 +204,10 @@ def test_more_dust_than_models_are_shown_is_flagged(
 
 
 def test_a_network_that_gives_nan_is_flagged(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
-    plain = stage.predictor.pdf
+    plain = stage.predictor.pdf_later
     monkeypatch.setattr(
         stage.predictor,
-        "pdf",
+        "pdf_later",
         lambda images, ebv: plain(np.where(images == 9, np.nan, images), ebv),
     )
     table = stage.run()
