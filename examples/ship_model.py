@@ -49,7 +49,9 @@ def card(encoder: Checkpoint, photoz: Checkpoint) -> str:
         " and `similar` use, and the **redshift model** fine-tuned from it, which `predict` uses.",
         "**Both are trained on simulations** (see [the science](science.md)), not on a real"
         " survey. The redshifts of real galaxies have not been validated: train your own model"
-        " before you use redshifts for science.",
+        " before you use redshifts for science, or calibrate this one's PDFs on some redshifts of"
+        " your own (`photoz-ssl convert shipped --labels real.h5 -o real.safetensors`) and"
+        " validate it on others.",
         "## How they were trained",
         f"On {training['hardware']}, {training['pretraining_hours']:g} hours of pretraining"
         f" ({encoder.provenance['trained_on']}) and {training['finetuning_hours']:g} hours of"

@@ -80,8 +80,16 @@ class PrepareConfig(CatalogImages):
 class ConvertConfig:
     """Options of ``photoz-ssl convert``."""
 
-    checkpoint: Path = argument("Published checkpoint NAME.pth.tar, or with --calibrate any model.")
+    checkpoint: Path = argument(
+        "Published checkpoint NAME.pth.tar; with --labels or --calibrate any model, also shipped,"
+        " the one that predict uses."
+    )
     output: Path = output_option("Model NAME.safetensors")
+    labels: Path | None = option(
+        None,
+        "Archive of galaxies with redshifts, not those trained on, by which the PDFs are calibrated"
+        " anew.",
+    )
     calibrate: Path | None = option(
         None,
         "Archive on whose validation galaxies the model is also made into an 8-bit one, for"

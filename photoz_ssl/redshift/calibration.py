@@ -157,16 +157,24 @@ def _likeliest(logits: NDArray[np.float64], true_bin: NDArray[np.int64]) -> Cali
         shift = np.clip(point[2:], -MOST_SHIFT, MOST_SHIFT)
         return Calibration(*np.exp(np.clip(point[:2], *limits.T)).tolist(), *shift.tolist())
 
-    candidates, point = [Calibration(_best_temperature(logits, true_bin))], [0.0]
-    for first_guess in (np.log(FIRST_BLUR), 0.0):  # of the blur, then of the shift
-        found = minimize(
-            lambda point: surprise(described(point)),
-            x0=[*point, first_guess],
-            method="Nelder-Mead",
-            options={"xatol": 1e-3, "fatol": 1e-6, "maxiter": 300},
-        )
-        point = found.x.tolist()
-        candidates.append(described(found.x))
+    def likeliest(*starts: list[float]) -> list[float]:
+        found = [
+            minimize(
+                lambda point: surprise(described(point)),
+                x0=start,
+                method="Nelder-Mead",
+                options={"xatol": 1e-3, "fatol": 1e-6, "maxiter": 300},
+            )
+            for start in starts
+        ]
+        return list(min(found, key=lambda one: float(one.fun)).x)
+
+    plain = Calibration(_best_temperature(logits, true_bin))
+    off = np.median(true_bin - Calibration().apply(logits) @ np.arange(logits.shape[1]))
+    simple = [0.0, float(np.log(FIRST_BLUR))]
+    blurred = likeliest(simple)
+    shifted = likeliest([*blurred, 0.0], [*simple, float(off)])
+    candidates = [plain, described(np.array(blurred)), described(np.array(shifted))]
     information = [len(logits) * surprise(each) + k for k, each in enumerate(candidates)]
     return candidates[int(np.argmin(information))]
 

@@ -1,4 +1,4 @@
-"""Take in published checkpoints as model files of our own."""
+"""Take in published checkpoints as model files of our own, and calibrate models."""
 
 from __future__ import annotations
 
@@ -9,10 +9,16 @@ from photoz_ssl import __version__
 from photoz_ssl.config import ConvertConfig
 from photoz_ssl.errors import CheckpointError
 from photoz_ssl.files import claim_output
-from photoz_ssl.networks.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
+from photoz_ssl.networks.checkpoint import (
+    Checkpoint,
+    load_checkpoint,
+    save_checkpoint,
+    shipped_model_path,
+)
 from photoz_ssl.networks.published import read_published
 from photoz_ssl.survey.archive import open_archive
 from photoz_ssl.workflows.quantisation import calibrated
+from photoz_ssl.workflows.recalibration import recalibrated
 
 __all__ = ["ConvertReport", "convert"]
 
@@ -20,9 +26,13 @@ OWN_SUFFIX = ".safetensors"
 DATA_SUFFIXES = {
     ".npz": "make an archive of it with photoz-ssl prepare",
     ".h5": "the published HDF5 needs no conversion; name it where an archive is asked for",
-    OWN_SUFFIX: "it is in photoz-ssl's own format already; --calibrate makes it an 8-bit one too",
+    OWN_SUFFIX: "it is in photoz-ssl's own format already; --labels calibrates its PDFs, and"
+    " --calibrate makes it an 8-bit one too",
 }
 """Files that are no checkpoints, and what to do with them."""
+
+SHIPPED = Path("shipped")
+"""Stands for the redshift model that ships, unless there is a file of that name."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,7 +62,7 @@ class ConvertReport:
 
 
 def convert(config: ConvertConfig) -> ConvertReport:
-    """Write a published checkpoint as a model file that describes itself.
+    """Write a published checkpoint as a model file that describes itself, or a model calibrated.
 
     Parameters
     ----------
@@ -66,10 +76,16 @@ def convert(config: ConvertConfig) -> ConvertReport:
         Nothing is written then.
     """
     claim_output(config.output, overwrite=config.overwrite)
-    suffix = config.checkpoint.suffix.lower()
-    if suffix in DATA_SUFFIXES and not (suffix == OWN_SUFFIX and config.calibrate):
+    path = config.checkpoint
+    if path == SHIPPED and not path.exists():
+        path = shipped_model_path("photoz")
+    suffix, changed = path.suffix.lower(), config.labels or config.calibrate
+    if suffix in DATA_SUFFIXES and not (suffix == OWN_SUFFIX and changed):
         raise CheckpointError(f"{config.checkpoint} is no checkpoint", DATA_SUFFIXES[suffix])
-    checkpoint, notices = _taken_in(config.checkpoint)
+    checkpoint, notices = _taken_in(path)
+    if config.labels is not None:
+        checkpoint, found = recalibrated(checkpoint, open_archive(config.labels))
+        notices = (*notices, found)
     if config.calibrate is not None:
         checkpoint, found = calibrated(checkpoint, open_archive(config.calibrate))
         notices = (*notices, found)

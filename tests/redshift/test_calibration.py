@@ -152,3 +152,25 @@ def test_a_network_that_is_off_to_one_side_is_brought_back() -> None:
 
 def test_a_network_that_is_off_to_no_side_is_not_shifted() -> None:
     assert fit_calibration(*draw(1.7), GRID).shift == 0
+
+
+@pytest.mark.parametrize("wrong", [10, 20, 30])
+def test_labels_half_of_which_are_wrong_do_not_lead_to_a_corner(wrong: int) -> None:
+    generator = np.random.default_rng(3)
+    seen = generator.uniform(0.15, 0.3, 60)
+    true = seen - 0.05 + generator.normal(0, 0.01, 60)
+    seen[:wrong] = 0.01
+    logits = -0.5 * ((GRID.centres - seen[:, None]) / 0.006) ** 2
+    truth = (np.arange(60), GRID.bin_of(true))
+
+    def likelihood(calibration: Calibration) -> float:
+        return float(np.log(calibration.apply(logits)[truth]).mean())
+
+    others = (
+        Calibration(temperature, blur, shift)
+        for temperature in (1.0, 5.0, 15.0)
+        for blur in (1.0, 4.0, 10.0)
+        for shift in (-8.0, -5.0, 0.0, 5.0)
+    )
+    best = likelihood(fit_calibration(logits, true, GRID))
+    assert all(best > likelihood(other) for other in others)

@@ -1,0 +1,115 @@
+"""A model whose PDFs are calibrated anew, on labels that it has not learned from."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from photoz_ssl.datasets.augment import prediction_view
+from photoz_ssl.errors import ArchiveError, CheckpointError
+from photoz_ssl.networks.checkpoint import Checkpoint
+from photoz_ssl.networks.runtimes import open_runtime
+from photoz_ssl.redshift.calibration import Calibration, fit_calibration
+from photoz_ssl.redshift.estimates import summarise
+from photoz_ssl.redshift.grid import RedshiftGrid
+from photoz_ssl.redshift.metrics import normalised_residual
+from photoz_ssl.survey.archive import Archive
+
+__all__ = ["FEWEST_LABELS", "recalibrated"]
+
+FEWEST_LABELS = 30
+"""With fewer, three numbers are fitted to chance."""
+
+BATCH_SIZE = 256
+
+Rows = NDArray[np.int64]
+
+
+def recalibrated(checkpoint: Checkpoint, archive: Archive) -> tuple[Checkpoint, str]:
+    """A redshift model with the temperature, blur and shift that some labels ask for.
+
+    Parameters
+    ----------
+    checkpoint : Checkpoint
+        A redshift model.
+    archive : Archive
+        Galaxies with redshifts: those of its validation split, or all if it has none there.
+
+    Returns
+    -------
+    checkpoint : Checkpoint
+        The same, with another `Checkpoint.calibration`; its weights are untouched.
+    found : str
+        What it changed on the same galaxies, as a sentence without the full stop.
+
+    Raises
+    ------
+    photoz_ssl.errors.PhotozError
+        If the model is an encoder, or the archive is of other images or has too few labels.
+    """
+    if checkpoint.grid is None:
+        raise CheckpointError(
+            "an encoder has no PDFs to calibrate", "fine-tune it with photoz-ssl finetune"
+        )
+    archive.spec.require_usable_by(
+        checkpoint.spec, here=str(archive.path), there="the model that is to be calibrated"
+    )
+    rows = _labelled(archive)
+    logits, redshift = _logits(checkpoint, archive, rows), archive.redshift[rows].astype(float)
+    before = checkpoint.calibration or Calibration()
+    after = fit_calibration(logits, redshift, checkpoint.grid)
+    provenance = {
+        **{name: value for name, value in checkpoint.provenance.items() if name != "name"},
+        "calibrated_on": f"{len(rows)} labels of {archive.path.name}",
+    }  # without its name: it is another model now, known by its file's
+    was, now = (
+        _told(calibration, logits, redshift, checkpoint.grid) for calibration in (before, after)
+    )
+    found = f"on the {len(rows)} labels that the PDFs are fitted to: {was} before, {now} now"
+    return replace(checkpoint, calibration=after, provenance=provenance), found
+
+
+def _labelled(archive: Archive) -> Rows:
+    known = np.isfinite(archive.redshift) & np.isfinite(archive.ebv)
+    valid = known & (archive.split == "valid")
+    rows = np.flatnonzero(valid if valid.any() else known)
+    if len(rows) < FEWEST_LABELS:
+        raise ArchiveError(
+            f"{archive.path} has {len(rows)} galaxies to calibrate PDFs on,"
+            f" fewer than {FEWEST_LABELS}",
+            "prepare it with a column of spectroscopic redshifts (--redshift-column)",
+        )
+    return rows
+
+
+def _logits(checkpoint: Checkpoint, archive: Archive, rows: Rows) -> NDArray[np.float32]:
+    """What the network makes of some rows, shape (n, n_bins), in their order."""
+
+    def views() -> Iterator[Tensor]:
+        for start in range(0, len(rows), BATCH_SIZE):
+            batch = rows[start : start + BATCH_SIZE]
+            stamps = torch.from_numpy(np.array(archive.images[batch], np.float32))
+            reddening = checkpoint.spec.reddening(archive.ebv[batch])
+            yield prediction_view(stamps, torch.from_numpy(reddening))
+
+    engine = open_runtime(checkpoint, "auto", precision="fp32").logits
+    assert engine is not None
+    return engine(views())()
+
+
+def _told(
+    calibration: Calibration,
+    logits: NDArray[np.float32],
+    redshift: NDArray[np.float64],
+    grid: RedshiftGrid,
+) -> str:
+    """How good calibrated PDFs are, in a few words."""
+    estimates = summarise(calibration.apply(logits), grid)
+    bias = np.mean(normalised_residual(estimates.mean, redshift))
+    inside = np.mean((estimates.l68 <= redshift) & (redshift <= estimates.u68))
+    return f"a bias of {bias:+.4f} and {100 * inside:.0f} % inside the 68 % interval"

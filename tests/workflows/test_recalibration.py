@@ -1,0 +1,94 @@
+"""A model's PDFs are calibrated anew on labels; its weights stay as they are."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+
+import fitsio
+import numpy as np
+import pytest
+import torch
+from numpy.typing import NDArray
+
+from photoz_ssl.config import ConvertConfig, PredictConfig
+from photoz_ssl.errors import ArchiveError, CheckpointError, SpecMismatchError
+from photoz_ssl.networks.checkpoint import load_checkpoint, shipped_model_path
+from photoz_ssl.spec import ImageSpec
+from photoz_ssl.survey.archive import create_archive, open_archive
+from photoz_ssl.workflows.convert import convert
+from photoz_ssl.workflows.predict import predict
+
+N = 48
+OFFSET = 0.015
+
+
+def means(archive: Path, output: Path, model: Path | None = None) -> NDArray[np.float64]:
+    predict(PredictConfig(catalog=str(archive), output=str(output), model=model, device="cpu"))
+    return np.asarray(fitsio.read(str(output), ext="PHOTOZ")["Z_PHOT_MEAN"], float)
+
+
+@pytest.fixture(scope="module")
+def labelled(tiny_archive: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Galaxies whose redshifts lie below what the model that ships makes of them."""
+    folder = tmp_path_factory.mktemp("labelled")
+    guess = np.tile(means(tiny_archive, folder / "z.fits"), 2)
+    truth = guess - OFFSET + np.random.default_rng(1).normal(0, 0.01, N)
+    half = open_archive(tiny_archive).block(slice(0, N // 2))
+    with create_archive(folder / "real.h5", ImageSpec(), N) as archive:
+        for number, redshift in enumerate(np.split(truth.astype(np.float32), 2)):
+            start, split = number * len(half), np.full(len(half), "")
+            archive.write(dataclasses.replace(half, start=start, redshift=redshift, split=split))
+    return folder / "real.h5"
+
+
+def test_what_is_off_is_brought_back(labelled: Path, tmp_path: Path) -> None:
+    path = tmp_path / "real.safetensors"
+    report = convert(ConvertConfig(checkpoint=Path("shipped"), output=path, labels=labelled))
+    assert report.notices[-1].startswith(f"on the {N} labels that the PDFs are fitted to: a bias")
+    truth = open_archive(labelled).redshift
+    before = np.mean(means(labelled, tmp_path / "before.fits") - truth)
+    after = np.mean(means(labelled, tmp_path / "after.fits", path) - truth)
+    assert before > 0.8 * OFFSET
+    assert abs(after) < 0.3 * OFFSET
+
+
+def test_weights_stay_and_the_file_says_what_was_done(labelled: Path, tmp_path: Path) -> None:
+    path = tmp_path / "real.safetensors"
+    convert(ConvertConfig(checkpoint=shipped_model_path("photoz"), output=path, labels=labelled))
+    before, after = load_checkpoint(shipped_model_path("photoz")), load_checkpoint(path)
+    for name, tensor in before.state.items():
+        assert torch.equal(after.state[name], tensor)
+    assert after.quantised is not None
+    assert after.calibration is not None
+    assert after.calibration != before.calibration
+    assert after.provenance["calibrated_on"] == f"{N} labels of real.h5"
+    assert "name" not in after.provenance
+
+
+def test_a_file_that_is_called_shipped_is_itself(
+    labelled: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "shipped").write_text("no model")
+    output = tmp_path / "real.safetensors"
+    with pytest.raises(CheckpointError, match="shipped"):
+        convert(ConvertConfig(checkpoint=Path("shipped"), output=output, labels=labelled))
+
+
+def test_what_cannot_be_calibrated_is_refused(
+    labelled: Path, tiny_archive: Path, tmp_path: Path
+) -> None:
+    output = tmp_path / "real.safetensors"
+    with pytest.raises(CheckpointError, match="an encoder has no PDFs"):
+        convert(
+            ConvertConfig(checkpoint=shipped_model_path("encoder"), output=output, labels=labelled)
+        )
+    with pytest.raises(ArchiveError, match="galaxies to calibrate PDFs on"):
+        convert(ConvertConfig(checkpoint=Path("shipped"), output=output, labels=tiny_archive))
+    other = tmp_path / "other.h5"
+    with create_archive(other, ImageSpec(pixel_scale=0.2), N) as archive:
+        archive.write(open_archive(labelled).block(slice(0, N)))
+    with pytest.raises(SpecMismatchError):
+        convert(ConvertConfig(checkpoint=Path("shipped"), output=output, labels=other))
+    assert not output.exists()
