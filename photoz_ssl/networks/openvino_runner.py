@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import atexit
 import importlib
 import sys
+from contextlib import suppress
 from dataclasses import dataclass
 from types import ModuleType
 from typing import Any
@@ -57,6 +59,7 @@ class OpenVinoRunner:
         self._length = port.get_partial_shape()[1].get_length()
         self._queue = openvino.AsyncInferQueue(compiled, n_streams)
         self._queue.set_callback(self._keep)
+        atexit.register(_settle, self._queue)
 
     def __call__(self, batches: Batches) -> Later[NDArray[np.float32]]:
         """The network's output, shape (n, length), of all images of all batches.
@@ -88,6 +91,12 @@ class OpenVinoRunner:
     def _keep(self, request: Any, batch: _Batch) -> None:
         batch.output[:] = request.get_tensor(self._port).data
         batch.done = True
+
+
+def _settle(queue: Any) -> None:
+    """Wait for work that nobody wants any more: its threads abort where Python has ended."""
+    with suppress(RuntimeError):
+        queue.wait_all()
 
 
 @dataclass

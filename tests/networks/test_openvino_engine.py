@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -55,6 +57,24 @@ def test_redshifts_and_representations_are_those_of_pytorch() -> None:
         np.testing.assert_allclose(other, mean, rtol=0, atol=1e-5)
         one, two = (runtime.represent(stamps(n))() for runtime in (eager, fast))
         np.testing.assert_allclose(two, one, rtol=0, atol=1e-5)
+
+
+LEAVING = """
+import sys
+from dataclasses import replace
+import torch
+from photoz_ssl.networks.encoder import PRESETS, build_encoder
+from photoz_ssl.networks.openvino_engine import OpenVinoEngine
+tiny = replace(PRESETS["resnet18-compact"], width=0.125)
+engine = OpenVinoEngine(build_encoder(tiny).eval(), "one")
+engine([torch.zeros(500, 5, 64, 64)] * 2)
+sys.exit(3)
+"""
+
+
+def test_a_program_may_end_before_its_network_has() -> None:
+    ended = subprocess.run([sys.executable, "-c", LEAVING], capture_output=True, check=False)
+    assert (ended.returncode, ended.stderr) == (3, b"")
 
 
 def test_work_that_is_begun_at_once_does_not_get_mixed_up() -> None:
