@@ -3,7 +3,8 @@
 Each of N runs is interrupted once, at a moment drawn over the time that a whole run takes: by
 Ctrl-C, SIGTERM, SIGKILL, or a disk that is full, in turn. It is then resumed, and its table
 compared, byte by byte, with that of a run that nobody disturbed. Then the same with one shard of
-three, merged with the other two. Prints one JSON object; exits with 1 if any table differs.
+three, merged with the other two. Prints one JSON object; exits with 1 if any table differs,
+or a run has ended in a traceback or a crash.
 
     python examples/kill_prediction.py survey.h5 --runs 30
 """
@@ -30,6 +31,9 @@ from photoz_ssl.survey.part_file import read_part
 
 KINDS = ("SIGINT", "SIGTERM", "SIGKILL", "full disk")
 COMMAND = ("predict", "--pdf", "--batch-size", "64", "--device", "cpu")
+CRASHES = (signal.SIGABRT, signal.SIGSEGV, signal.SIGBUS)
+"""What the interpreter may never end by."""
+
 N_SHARDS = 3
 PROGRAM = """
 import signal, sys
@@ -92,6 +96,7 @@ def interrupt(
         "kind": kind,
         "exit_code": process.returncode,
         "traceback": b"Traceback" in told,
+        "crashed": -process.returncode in CRASHES,
         "part_bytes": part.stat().st_size if part.exists() else 0,
     }
 
@@ -176,12 +181,13 @@ def main() -> int:
         "single_identical": sum(bool(run["identical"]) for run in single),
         "sharded_identical": sum(bool(run["identical"]) for run in sharded),
         "tracebacks": sum(bool(run["traceback"]) for run in single + sharded),
+        "crashes": sum(bool(run["crashed"]) for run in single + sharded),
         "single": single,
         "sharded": sharded,
     }
     print(json.dumps(result, indent=1))
     good = given.runs == result["single_identical"] == result["sharded_identical"]
-    return 0 if good and not result["tracebacks"] else 1
+    return 0 if good and not (result["tracebacks"] or result["crashes"]) else 1
 
 
 if __name__ == "__main__":
