@@ -68,9 +68,9 @@ def retrieved(
         images = np.array(archive.images[batch])
         stamps = torch.from_numpy(images)
         reddening = torch.from_numpy(archive.spec.reddening(archive.ebv[batch]))
-        originals.append(predictor.runtime.represent(prediction_view(stamps, reddening))())
+        originals.append(predictor.runtime.represent_later(prediction_view(stamps, reddening))())
         view = disturbed(stamps, reddening, noise * mad, max_shift, generator)
-        copies.append(predictor.runtime.represent(view)())
+        copies.append(predictor.runtime.represent_later(view)())
     found = nearest(np.concatenate(copies), np.concatenate(originals), 1).row[:, 0]
     return float(np.mean(found == np.arange(len(rows))))
 

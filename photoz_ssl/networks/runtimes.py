@@ -76,7 +76,7 @@ class Runtime:
     feature_size: int
     images_a_batch: int | None = None
 
-    def pdf(self, images: Tensor | Iterator[Tensor]) -> Later[NDArray[np.float64]]:
+    def pdf_later(self, images: Tensor | Iterator[Tensor]) -> Later[NDArray[np.float64]]:
         """Redshift PDFs, shape (n, n_bins), of images, or of all images of some batches.
 
         What is returned waits for them; the network goes on meanwhile.
@@ -92,10 +92,10 @@ class Runtime:
             )
         return of_later(self.calibration.apply, self.logits(_batches(images)))
 
-    def represent(self, images: Tensor | Iterator[Tensor]) -> Later[NDArray[np.float32]]:
+    def represent_later(self, images: Tensor | Iterator[Tensor]) -> Later[NDArray[np.float32]]:
         """Unit vectors, shape (n, feature_size), of images, or of all images of some batches.
 
-        What is returned waits for them, as with `pdf`.
+        What is returned waits for them, as with `pdf_later`.
         """
         return of_later(_of_unit_length, self.features(_batches(images)))
 

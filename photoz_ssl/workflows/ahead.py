@@ -42,6 +42,12 @@ class Ahead(Generic[Item]):
         self.waited = 0.0
         """Seconds that the loop had to wait for items."""
 
+    @property
+    def has_next(self) -> bool:
+        """Whether another item is there already, so that nobody would wait for it."""
+        ready = self._ready.queue
+        return bool(ready) and not isinstance(ready[0], _End)
+
     def __iter__(self) -> Generator[Item, None, None]:
         thread = threading.Thread(target=self._run, daemon=True)
         thread.start()

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Iterator
+from collections import deque
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from photoz_ssl.later import Later
@@ -30,26 +31,11 @@ class Pace:
     slowest: str = ""
 
 
-def _finished(begun: Iterable[Later[ComputedBlock]]) -> Iterator[ComputedBlock]:
-    """Blocks in order, each finished when the network has the next one."""
-    last: list[Later[ComputedBlock]] = []
-    try:
-        for block in begun:
-            if last:
-                yield last.pop()()
-            last.append(block)
-    except Exception:  # in a later block: what is finished is kept all the same
-        if last:
-            yield last.pop()()
-        raise
-    if last:
-        yield last.pop()()
-
-
 class ComputedBlocks:
     """Some rows of a job, in order.
 
-    Images are read, and finished blocks are put to use, while the network computes.
+    Images are read while the network computes. Where the next block has been read already, the
+    network gets it before the last one is finished.
 
     Parameters
     ----------
@@ -69,7 +55,11 @@ class ComputedBlocks:
             yield from computed_by_dask(self._job, *self._rows)
         else:
             blocks = Ahead(self._job.source.blocks(self._job.block_size, *self._rows))
-            yield from _finished(self._job.begun(block) for block in blocks)
+            begun: deque[Later[ComputedBlock]] = deque()
+            for block in blocks:
+                begun.append(self._job.begun(block))
+                while begun and (len(begun) > 1 or not blocks.has_next):
+                    yield begun.popleft()()
             self._waited = blocks.waited
         self._seconds = time.perf_counter() - start
 

@@ -178,8 +178,10 @@ class Predictor:
         if not len(images):
             return lambda: np.empty((0, n_bins))
         if self.n_views == 1:
-            return self.runtime.pdf(self._views(images, ebv))
-        of_views = [self.runtime.pdf(self._turned(images, ebv, n)) for n in range(self.n_views)]
+            return self.runtime.pdf_later(self._views(images, ebv))
+        of_views = [
+            self.runtime.pdf_later(self._turned(images, ebv, n)) for n in range(self.n_views)
+        ]
         return lambda: np.asarray(sum(pdf() for pdf in of_views) / self.n_views)
 
     def represent(
@@ -197,7 +199,10 @@ class Predictor:
         """
         if not len(images):
             return lambda: np.empty((0, self.feature_size), np.float32)
-        made, profile = self.runtime.represent(self._views(images, ebv)), self.checkpoint.profile
+        made, profile = (
+            self.runtime.represent_later(self._views(images, ebv)),
+            self.checkpoint.profile,
+        )
         if profile is None:
             return made
         reddening = self.spec.reddening(ebv)

@@ -69,7 +69,9 @@ def _compared(checkpoint: Checkpoint, images: Tensor) -> str:
     floats = open_runtime(checkpoint, "cpu", precision="fp32")
     n_images = len(images)
     if checkpoint.grid is None:
-        cosine = np.sum(integers.represent(images)() * floats.represent(images)(), axis=1)
+        cosine = np.sum(
+            integers.represent_later(images)() * floats.represent_later(images)(), axis=1
+        )
         return (
             f"on {n_images} galaxies the representations of the 8-bit network have a cosine of"
             f" {cosine.min():.4f} or more with those of the original"
@@ -84,4 +86,4 @@ def _compared(checkpoint: Checkpoint, images: Tensor) -> str:
 
 def _means(runtime: Runtime, checkpoint: Checkpoint, images: Tensor) -> NDArray[np.float64]:
     assert checkpoint.grid is not None
-    return np.asarray(runtime.pdf(images)() @ checkpoint.grid.centres)
+    return np.asarray(runtime.pdf_later(images)() @ checkpoint.grid.centres)

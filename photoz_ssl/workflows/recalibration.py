@@ -2,32 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import replace
 
 import numpy as np
-import torch
-from numpy.typing import NDArray
-from torch import Tensor
 
-from photoz_ssl.datasets.augment import prediction_view
+from photoz_ssl.datasets.galaxies import Rows
 from photoz_ssl.errors import ArchiveError, CheckpointError
 from photoz_ssl.networks.checkpoint import Checkpoint
-from photoz_ssl.networks.runtimes import open_runtime
+from photoz_ssl.networks.ranks import World
+from photoz_ssl.networks.redshift_head import RedshiftNetwork
+from photoz_ssl.networks.runtimes import choose_device
 from photoz_ssl.redshift.calibration import Calibration, fit_calibration
 from photoz_ssl.redshift.estimates import summarise
 from photoz_ssl.redshift.grid import RedshiftGrid
 from photoz_ssl.redshift.metrics import normalised_residual
 from photoz_ssl.survey.archive import Archive
+from photoz_ssl.training.supervised import Evaluation, evaluate_logits
 
 __all__ = ["FEWEST_LABELS", "recalibrated"]
 
-FEWEST_LABELS = 30
-"""With fewer, three numbers are fitted to chance."""
+FEWEST_LABELS, MOST_LABELS = 100, 5000
+"""With fewer, three numbers are fitted to chance; more do not make them any better."""
 
 BATCH_SIZE = 256
-
-Rows = NDArray[np.int64]
 
 
 def recalibrated(checkpoint: Checkpoint, archive: Archive) -> tuple[Checkpoint, str]:
@@ -38,7 +35,8 @@ def recalibrated(checkpoint: Checkpoint, archive: Archive) -> tuple[Checkpoint, 
     checkpoint : Checkpoint
         A redshift model.
     archive : Archive
-        Galaxies with redshifts: those of its validation split, or all if it has none there.
+        Galaxies with redshifts: of its validation split, or of all if it has none there, at most
+        5,000 evenly spaced.
 
     Returns
     -------
@@ -60,16 +58,18 @@ def recalibrated(checkpoint: Checkpoint, archive: Archive) -> tuple[Checkpoint, 
         checkpoint.spec, here=str(archive.path), there="the model that is to be calibrated"
     )
     rows = _labelled(archive)
-    logits, redshift = _logits(checkpoint, archive, rows), archive.redshift[rows].astype(float)
+    network, device = checkpoint.network(), choose_device("auto")
+    assert isinstance(network, RedshiftNetwork)  # as it has a grid
+    evaluation = evaluate_logits(
+        network.to(device), archive, rows, BATCH_SIZE, World(device=device)
+    )
     before = checkpoint.calibration or Calibration()
-    after = fit_calibration(logits, redshift, checkpoint.grid)
+    after = fit_calibration(evaluation.logits, evaluation.redshift, checkpoint.grid)
     provenance = {
         **{name: value for name, value in checkpoint.provenance.items() if name != "name"},
         "calibrated_on": f"{len(rows)} labels of {archive.path.name}",
     }  # without its name: it is another model now, known by its file's
-    was, now = (
-        _told(calibration, logits, redshift, checkpoint.grid) for calibration in (before, after)
-    )
+    was, now = (_told(calibration, evaluation, checkpoint.grid) for calibration in (before, after))
     found = f"on the {len(rows)} labels that the PDFs are fitted to: {was} before, {now} now"
     return replace(checkpoint, calibration=after, provenance=provenance), found
 
@@ -84,32 +84,13 @@ def _labelled(archive: Archive) -> Rows:
             f" fewer than {FEWEST_LABELS}",
             "prepare it with a column of spectroscopic redshifts (--redshift-column)",
         )
-    return rows
+    return rows[:: max(1, len(rows) // MOST_LABELS)][:MOST_LABELS]
 
 
-def _logits(checkpoint: Checkpoint, archive: Archive, rows: Rows) -> NDArray[np.float32]:
-    """What the network makes of some rows, shape (n, n_bins), in their order."""
-
-    def views() -> Iterator[Tensor]:
-        for start in range(0, len(rows), BATCH_SIZE):
-            batch = rows[start : start + BATCH_SIZE]
-            stamps = torch.from_numpy(np.array(archive.images[batch], np.float32))
-            reddening = checkpoint.spec.reddening(archive.ebv[batch])
-            yield prediction_view(stamps, torch.from_numpy(reddening))
-
-    engine = open_runtime(checkpoint, "auto", precision="fp32").logits
-    assert engine is not None
-    return engine(views())()
-
-
-def _told(
-    calibration: Calibration,
-    logits: NDArray[np.float32],
-    redshift: NDArray[np.float64],
-    grid: RedshiftGrid,
-) -> str:
+def _told(calibration: Calibration, evaluation: Evaluation, grid: RedshiftGrid) -> str:
     """How good calibrated PDFs are, in a few words."""
-    estimates = summarise(calibration.apply(logits), grid)
+    redshift = evaluation.redshift
+    estimates = summarise(calibration.apply(evaluation.logits), grid)
     bias = np.mean(normalised_residual(estimates.mean, redshift))
     inside = np.mean((estimates.l68 <= redshift) & (redshift <= estimates.u68))
     return f"a bias of {bias:+.4f} and {100 * inside:.0f} % inside the 68 % interval"

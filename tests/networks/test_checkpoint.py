@@ -102,7 +102,7 @@ def test_half_precision_halves_the_file_and_little_else(model_file: Path) -> Non
     assert half.stat().st_size < 0.6 * model_file.stat().st_size
     images = torch.rand(2, 5, 64, 64)
     whole, halved = (open_runtime(load_checkpoint(path), "cpu") for path in (model_file, half))
-    np.testing.assert_allclose(whole.pdf(images)(), halved.pdf(images)(), atol=1e-3)
+    np.testing.assert_allclose(whole.pdf_later(images)(), halved.pdf_later(images)(), atol=1e-3)
 
 
 def test_truncated_and_alien_files_are_refused(model_file: Path) -> None:
@@ -186,19 +186,19 @@ def test_weights_are_checked_when_the_file_is_read(model_file: Path) -> None:
 def test_a_runtime_gives_pdfs_and_unit_vectors_whatever_the_batch() -> None:
     runtime = open_runtime(tiny_model(), "cpu")
     images = torch.randn(5, 5, 64, 64)
-    pdf, features = runtime.pdf(images)(), runtime.represent(images)()
+    pdf, features = runtime.pdf_later(images)(), runtime.represent_later(images)()
     np.testing.assert_allclose(pdf.sum(axis=1), 1)
     np.testing.assert_allclose(np.linalg.norm(features, axis=1), 1, rtol=1e-5)
-    np.testing.assert_allclose(runtime.pdf(images[2:3])(), pdf[2:3], atol=1e-6)
+    np.testing.assert_allclose(runtime.pdf_later(images[2:3])(), pdf[2:3], atol=1e-6)
 
 
 def test_an_encoder_alone_has_no_redshifts() -> None:
     encoder = build_encoder(TINY)
     model = Checkpoint(kind="encoder", spec=ImageSpec(), encoder=TINY, state=encoder.state_dict())
     runtime = open_runtime(model, "cpu")
-    assert runtime.represent(torch.zeros(1, 5, 64, 64))().shape == (1, 64)
+    assert runtime.represent_later(torch.zeros(1, 5, 64, 64))().shape == (1, 64)
     with pytest.raises(CheckpointError, match="without a redshift head"):
-        runtime.pdf(torch.zeros(1, 5, 64, 64))()
+        runtime.pdf_later(torch.zeros(1, 5, 64, 64))()
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")

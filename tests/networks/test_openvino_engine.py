@@ -53,9 +53,9 @@ def test_redshifts_and_representations_are_those_of_pytorch() -> None:
     fast = open_runtime(model, "cpu", "abc", WORTH)
     assert (eager.name, fast.name) == ("PyTorch", "OpenVINO")
     for n in (1, 7):  # the batch may change
-        mean, other = (runtime.pdf(stamps(n))() @ GRID.centres for runtime in (eager, fast))
+        mean, other = (runtime.pdf_later(stamps(n))() @ GRID.centres for runtime in (eager, fast))
         np.testing.assert_allclose(other, mean, rtol=0, atol=1e-5)
-        one, two = (runtime.represent(stamps(n))() for runtime in (eager, fast))
+        one, two = (runtime.represent_later(stamps(n))() for runtime in (eager, fast))
         np.testing.assert_allclose(two, one, rtol=0, atol=1e-5)
 
 
@@ -80,9 +80,9 @@ def test_a_program_may_end_before_its_network_has() -> None:
 def test_work_that_is_begun_at_once_does_not_get_mixed_up() -> None:
     runtime = open_runtime(tiny_model(), "cpu", "abc", WORTH)
     images = stamps(40)
-    whole = runtime.represent(images)()
+    whole = runtime.represent_later(images)()
     parts = [images[start : start + 8] for start in range(0, 40, 8)]
-    begun = [runtime.represent(iter([part[:4], part[4:]])) for part in parts]
+    begun = [runtime.represent_later(iter([part[:4], part[4:]])) for part in parts]
     found = [outcome() for outcome in reversed(begun)]
     np.testing.assert_allclose(np.concatenate(found[::-1]), whole, rtol=0, atol=1e-6)
 

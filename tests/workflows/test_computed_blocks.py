@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator
 from types import SimpleNamespace
 from typing import Any, cast
@@ -19,22 +20,30 @@ N_BLOCKS = 4
 class Noted:
     """A job of blocks that are numbers, and what happened in which order."""
 
-    def __init__(self, last: int = N_BLOCKS) -> None:
+    def __init__(self, last: int = N_BLOCKS, *, slow: bool = False) -> None:
         self.notes: list[str] = []
         self.config, self.block_size, self.source = SimpleNamespace(dask=None), 1, self
-        self._last = last
+        self._last, self._finished = last, threading.Semaphore()
+        self._read, self._slow = threading.Semaphore(0), slow
 
     def blocks(self, block_size: int, start: int, stop: int) -> Iterator[int]:
+        """A slow one is read when the one before is finished; others before that is begun."""
         for number in range(start, stop):
             if number == self._last:
                 raise OSError(f"block {number} cannot be read")
+            assert not self._slow or self._finished.acquire(timeout=10)
             yield number
+            self._read.release()  # asked for the next one: this one is ready
 
     def begun(self, block: int) -> Later[ComputedBlock]:
+        if not self._slow and block + 1 < min(self._last, N_BLOCKS):
+            for _ in range(2 if block == 0 else 1):
+                assert self._read.acquire(timeout=10)
         self.notes.append(f"begun {block}")
 
         def outcome() -> ComputedBlock:
             self.notes.append(f"finished {block}")
+            self._finished.release()
             return ComputedBlock(np.zeros(0, "i4,i4"), None, {"block": block})
 
         return outcome
@@ -45,15 +54,22 @@ def computed(job: Noted, stop: int = N_BLOCKS) -> Iterator[int]:
         yield block.facts["block"]
 
 
-def test_they_come_in_order_and_all_of_them() -> None:
-    for n in range(N_BLOCKS + 1):
-        assert list(computed(Noted(), n)) == list(range(n))
+@pytest.mark.parametrize("slow", [False, True])
+def test_they_come_in_order_and_all_of_them(slow: bool) -> None:
+    assert list(computed(Noted(slow=slow))) == list(range(N_BLOCKS))
+    assert list(computed(Noted(slow=slow), 0)) == []
 
 
 def test_the_network_has_the_next_block_before_one_is_finished() -> None:
     job = Noted()
-    list(computed(job, 3))
-    assert job.notes == ["begun 0", "begun 1", "finished 0", "begun 2", "finished 1", "finished 2"]
+    list(computed(job))
+    assert job.notes[:5] == ["begun 0", "begun 1", "finished 0", "begun 2", "finished 1"]
+
+
+def test_a_block_does_not_wait_for_one_that_is_not_read_yet() -> None:
+    job = Noted(slow=True)
+    list(computed(job, 2))
+    assert job.notes == ["begun 0", "finished 0", "begun 1", "finished 1"]
 
 
 def test_what_was_begun_before_an_error_is_not_lost() -> None:

@@ -19,7 +19,8 @@ from photoz_ssl.survey.archive import create_archive, open_archive
 from photoz_ssl.workflows.convert import convert
 from photoz_ssl.workflows.predict import predict
 
-N = 48
+N_TINY, COPIES = 24, 5
+N = N_TINY * COPIES
 OFFSET = 0.015
 
 
@@ -32,13 +33,13 @@ def means(archive: Path, output: Path, model: Path | None = None) -> NDArray[np.
 def labelled(tiny_archive: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Galaxies whose redshifts lie below what the model that ships makes of them."""
     folder = tmp_path_factory.mktemp("labelled")
-    guess = np.tile(means(tiny_archive, folder / "z.fits"), 2)
+    guess = np.tile(means(tiny_archive, folder / "z.fits"), COPIES)
     truth = guess - OFFSET + np.random.default_rng(1).normal(0, 0.01, N)
-    half = open_archive(tiny_archive).block(slice(0, N // 2))
+    whole = open_archive(tiny_archive).block(slice(0, N_TINY))
     with create_archive(folder / "real.h5", ImageSpec(), N) as archive:
-        for number, redshift in enumerate(np.split(truth.astype(np.float32), 2)):
-            start, split = number * len(half), np.full(len(half), "")
-            archive.write(dataclasses.replace(half, start=start, redshift=redshift, split=split))
+        for number, redshift in enumerate(np.split(truth.astype(np.float32), COPIES)):
+            start, split = number * N_TINY, np.full(N_TINY, "")
+            archive.write(dataclasses.replace(whole, start=start, redshift=redshift, split=split))
     return folder / "real.h5"
 
 
