@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from photoz_ssl.errors import CatalogError
-from photoz_ssl.survey.tables import TableColumn
+from photoz_ssl.survey.headers import TableColumn
 
 __all__ = ["CarriedColumn", "carry_columns"]
 

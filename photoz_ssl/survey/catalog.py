@@ -18,6 +18,15 @@ from numpy.typing import NDArray
 
 from photoz_ssl.errors import CatalogError
 from photoz_ssl.files import temporary_errors
+from photoz_ssl.survey.table_file import (
+    cards_of,
+    dtype_of,
+    file_name,
+    read_rows,
+    reason_of,
+    refuse_damage,
+    table_hdu,
+)
 from photoz_ssl.survey.table_stream import open_stream
 
 __all__ = ["Catalog", "open_catalog"]
@@ -32,17 +41,10 @@ REDSHIFT_NAMES = ("Z_SPEC", "SPECZ_REDSHIFT", "ZSPEC", "SPECZ", "SPEC_Z", "REDSH
 REDSHIFT_ERROR_NAMES = ("Z_SPEC_ERR", "SPECZ_REDSHIFT_ERR", "ZSPEC_ERR", "SPECZ_ERR", "Z_ERR")
 SPLIT_NAMES = ("SPLIT",)
 
-CARDS = ("TUNIT", "TUCD", "TDISP", "TCOMM", "TNULL")
 ANGLES = ("deg", "degree", "degrees", "rad", "radian", "h", "hour", "hourangle")
 DEGREES = {"rad": 180 / np.pi, "radian": 180 / np.pi, "h": 15.0, "hour": 15.0, "hourangle": 15.0}
 """Degrees in the units of angle, other than degrees, that a position may have."""
 
-INTEGER_FORM = re.compile(r"\d*([BIJK])(?![0-9])")
-"""TFORM of a binary table's column that is stored as integers."""
-
-INTEGER_BYTES = {"B": 1, "I": 2, "J": 4, "K": 8}
-
-COMPRESSED = (".gz", ".z", ".bz2", ".zip")
 STDIN = "-"
 
 
@@ -84,7 +86,7 @@ class Catalog:
         CatalogError
             If the file cannot be read there.
         """
-        rows = _read_rows(self.hdu, start, stop, self.path)
+        rows = read_rows(self.hdu, start, stop, self.path)
         table = np.empty(len(rows), self.dtype)
         for name in self.names:
             values = rows[name]
@@ -200,7 +202,7 @@ def open_catalog(path: str, *, streaming: bool = False) -> Iterator[Catalog]:
             yield catalog
     else:
         path = _with_brackets(path)
-        folder = Path(_file_name(path)).parent if "://" not in path else Path()
+        folder = Path(file_name(path)).parent if "://" not in path else Path()
         with _opened(path, path, folder) as catalog:
             yield catalog
 
@@ -221,8 +223,8 @@ def _streamed_stdin() -> Iterator[Catalog]:
         elif stream.get_nrows() <= 0:
             raise CatalogError(f"{shown} has no rows", "name a table with galaxies")
         else:
-            n_rows, dtype = stream.get_nrows(), _dtype(shown, stream)
-            yield Catalog(shown, Path(), n_rows, dtype, _cards(stream, dtype), stream)
+            n_rows, dtype = stream.get_nrows(), dtype_of(shown, stream)
+            yield Catalog(shown, Path(), n_rows, dtype, cards_of(stream, dtype), stream)
 
 
 def _require_stdin() -> None:
@@ -249,158 +251,28 @@ def _spooled_stdin(seen: bytes = b"") -> Iterator[str]:
 
 @contextmanager
 def _opened(shown: str, path: str, folder: Path) -> Iterator[Catalog]:
-    _refuse_damage(shown, path)
+    refuse_damage(shown, path)
     try:
         file = fitsio.FITS(path)
     except (OSError, ValueError) as error:
         raise CatalogError(
-            f"{shown} cannot be read: {_reason(error, path)}",
+            f"{shown} cannot be read: {reason_of(error, path)}",
             "check the HDU and the selection in its brackets" if "[" in path else "copy it again",
         ) from error
     with file:
-        hdu = _table_hdu(shown, path, file)
+        hdu = table_hdu(shown, path, file)
         n_rows = int(hdu.get_nrows())
         if n_rows == 0:
             if "[" in path:
                 raise CatalogError(f"{shown} selects no rows", "check what its brackets ask for")
             raise CatalogError(f"{shown} has no rows", "name a table with galaxies")
-        dtype = _dtype(shown, hdu)
-        yield Catalog(shown, folder, n_rows, dtype, _cards(hdu, dtype), hdu)
-
-
-def _file_name(path: str) -> str:
-    return path.partition("[")[0]
+        dtype = dtype_of(shown, hdu)
+        yield Catalog(shown, folder, n_rows, dtype, cards_of(hdu, dtype), hdu)
 
 
 def _with_brackets(path: str) -> str:
     """``cat.fits+1``, CFITSIO's other way of naming an HDU, as ``cat.fits[1]``."""
     match = re.fullmatch(r"([^\[]+)\+(\d+)(\[.*)?", path, re.DOTALL)
-    if match is None or Path(_file_name(path)).exists() or not Path(match[1]).exists():
+    if match is None or Path(file_name(path)).exists() or not Path(match[1]).exists():
         return path
     return f"{match[1]}[{match[2]}]{match[3] or ''}"
-
-
-def _reason(error: Exception, path: str) -> str:
-    """The first of CFITSIO's messages that is not about itself or the file's name."""
-    if isinstance(error, UnicodeDecodeError):
-        return "a header has letters that are not ASCII"
-    text = re.sub(r",\s*\n\s*", ", ", str(error))
-    first, *others = [line.strip() for line in text.splitlines() if line.strip()] or [""]
-    names = (path, _file_name(path))
-    telling = (
-        line for line in others if not (line.endswith(":") or "ffopen" in line or line in names)
-    )
-    reason = next(telling, first.partition(": ")[2] or first or type(error).__name__)
-    return re.sub(r"^ff\w+ ", "", reason).rstrip(".")
-
-
-def _refuse_damage(shown: str, path: str) -> None:
-    """Refuse a local file that is missing, not FITS, or shorter than its headers promise."""
-    if "://" in path:
-        return
-    name = Path(_file_name(path))
-    if not _file_name(path).strip():
-        raise CatalogError("no catalogue is named", "name a FITS table, or - for standard input")
-    if not name.exists():
-        raise CatalogError(f"there is no catalogue {_file_name(shown)}", "check the path")
-    if name.is_dir():
-        raise CatalogError(f"{_file_name(shown)} is a folder", "name a FITS table")
-    with name.open("rb") as stream:
-        start = stream.read(9)
-    if not start:
-        raise CatalogError(f"{_file_name(shown)} is an empty file", "copy or make it again")
-    if name.suffix.lower() in COMPRESSED or start[:2] in (b"\x1f\x8b", b"BZ"):
-        return
-    if start != b"SIMPLE  =":
-        raise CatalogError(
-            f"{_file_name(shown)} is not a FITS file",
-            "convert it, for example with TOPCAT or stilts",
-        )
-    _refuse_truncated(_file_name(shown), name)
-
-
-def _refuse_truncated(shown: str, name: Path) -> None:
-    size = name.stat().st_size
-    try:
-        with fitsio.FITS(str(name)) as file:
-            promised = max(int(hdu.get_offsets()["data_end"]) for hdu in file)
-    except (OSError, ValueError) as error:
-        raise CatalogError(
-            f"{shown} is damaged: {_reason(error, str(name))}", "copy or make it again"
-        ) from error
-    if promised > size:
-        raise CatalogError(
-            f"{shown} is truncated: it has {size} of the {promised} bytes its headers promise",
-            "copy or make it again",
-        )
-
-
-def _table_hdu(shown: str, path: str, file: Any) -> Any:
-    """The HDU in the path's first brackets, else the first table."""
-    try:
-        tables = [hdu for hdu in file if hdu.get_exttype() != "IMAGE_HDU"]
-    except (OSError, ValueError) as error:
-        raise CatalogError(
-            f"{shown} is damaged: {_reason(error, path)}", "copy it again"
-        ) from error
-    bracket = re.match(r"[^\[]*\[\s*([^\]]*?)\s*\]", path)
-    if bracket and re.fullmatch(r"\d+|[A-Za-z_]\w*(\s*,\s*\d+)?", bracket[1]):
-        wanted = bracket[1].partition(",")[0].strip()
-        index = int(wanted) if wanted.isdigit() else wanted.upper()
-        tables = [hdu for hdu in tables if index in (hdu.get_extnum(), hdu.get_extname().upper())]
-    if not tables:
-        there = " in that HDU" if bracket else ""
-        raise CatalogError(f"{shown} holds no table{there}", "name a FITS file with a table HDU")
-    return tables[0]
-
-
-def _read_rows(hdu: Any, start: int, stop: int, shown: str) -> NDArray[np.void]:
-    try:
-        return np.asarray(hdu[start:stop])
-    except UnicodeDecodeError as error:
-        raise CatalogError(
-            f"rows {start + 1} to {stop} of {shown} have text that is not ASCII",
-            "leave its column out with brackets such as [1][col -NAME]",
-        ) from error
-    except (OSError, ValueError) as error:
-        raise CatalogError(
-            f"rows {start + 1} to {stop} of {shown} cannot be read",
-            "the file is damaged; copy or make it again",
-        ) from error
-
-
-def _dtype(shown: str, hdu: Any) -> np.dtype[Any]:
-    """The columns' kinds, as a row that is read has them."""
-    row = _read_rows(hdu, 0, 1, shown)
-    header = hdu.read_header()
-    fields = []
-    for number, name in enumerate(row.dtype.names or (), start=1):
-        kind, shape = row.dtype[name].base, row.dtype[name].shape
-        if _is_scaled(str(header[f"TFORM{number}"]), kind):
-            raise CatalogError(
-                f"the column {name} of {shown} holds scaled integers (TSCAL, TZERO), which are not"
-                " read",
-                "store plain numbers, for example with: stilts tpipe in=NAME.fits out=plain.fits",
-            )
-        if kind.kind == "U":
-            kind = np.dtype(f"S{max(kind.itemsize // 4, 1)}")
-        fields.append((name, kind.newbyteorder("="), shape))
-    return np.dtype(fields)
-
-
-def _is_scaled(form: str, kind: np.dtype[Any]) -> bool:
-    """Whether integers, of a TFORM, stand for other numbers, not just unsigned ones.
-
-    Fitsio misreads them, and the columns after them.
-    """
-    match = INTEGER_FORM.match(form)
-    return match is not None and (kind.kind == "f" or kind.itemsize != INTEGER_BYTES[match[1]])
-
-
-def _cards(hdu: Any, dtype: np.dtype[Any]) -> dict[str, dict[str, str]]:
-    header = hdu.read_header()
-    cards: dict[str, dict[str, str]] = {}
-    for number, name in enumerate(dtype.names or (), start=1):
-        found = ((key, header.get(f"{key}{number}")) for key in CARDS)
-        cards[name] = {key: str(value) for key, value in found if value is not None}
-    return cards

@@ -17,9 +17,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from photoz_ssl.files import output_errors
+from photoz_ssl.survey.headers import TableColumn
 from photoz_ssl.survey.manifest import PdfRows
 from photoz_ssl.survey.pdf_form import PdfForm
-from photoz_ssl.survey.tables import TableColumn, Tables
+from photoz_ssl.survey.tables import Tables
 
 __all__ = ["PdfSpool", "spool_pdfs"]
 

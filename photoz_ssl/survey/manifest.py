@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from photoz_ssl.survey.headers import Card, TableColumn
 from photoz_ssl.survey.pdf_form import PdfForm
-from photoz_ssl.survey.tables import Card, TableColumn
 
 __all__ = ["Manifest", "PdfRows", "pdf_rows"]
 

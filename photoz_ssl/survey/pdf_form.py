@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from photoz_ssl.survey.tables import TableColumn
+from photoz_ssl.survey.headers import TableColumn
 
 __all__ = ["HISTOGRAM", "QUANTILES", "PdfForm"]
 

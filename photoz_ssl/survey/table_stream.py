@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 
 from photoz_ssl.errors import CatalogError
 from photoz_ssl.files import temporary_errors
-from photoz_ssl.survey.tables import Card, TableColumn, scratch_tables
+from photoz_ssl.survey.headers import Card, TableColumn
+from photoz_ssl.survey.tables import scratch_tables
 
 __all__ = ["InputStream", "TableStream", "open_stream"]
 

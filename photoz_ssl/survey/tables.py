@@ -9,11 +9,8 @@ import re
 import shutil
 import sys
 import tempfile
-import unicodedata
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
-from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -23,25 +20,28 @@ from numpy.typing import NDArray
 
 from photoz_ssl.errors import OutputError
 from photoz_ssl.files import atomic_output, claim_output, output_errors
-from photoz_ssl.survey.checksums import PLACEHOLDERS, write_checksums
+from photoz_ssl.survey.checksums import write_checksums
+from photoz_ssl.survey.headers import (
+    LONG_STRINGS,
+    Card,
+    TableColumn,
+    column_cards,
+    storable,
+    write_card,
+    write_cards,
+)
 
 __all__ = [
     "STDOUT",
-    "Card",
     "Rows",
-    "TableColumn",
     "TableFile",
     "TableWriter",
     "Tables",
     "claim_table",
-    "date_card",
     "scratch_tables",
     "write_table",
     "write_tables",
 ]
-
-Card = tuple[str, str | int | float | bool, str]
-"""Keyword, value and comment."""
 
 STDOUT = "-"
 """The path that stands for standard output."""
@@ -49,42 +49,11 @@ STDOUT = "-"
 SPARE_CARDS = 36
 """Cards that can be added to a header after the rows without moving them."""
 
-LONG_STRINGS: Card = ("LONGSTRN", "OGIP 1.0", "long strings go on in CONTINUE cards")
-"""What fitsverify expects of a header with long strings."""
-
 CFITSIO_WRITE_ERRORS = re.compile(r"FITSIO status = (105|106|110)\b")
 """What CFITSIO reports when a file can neither be created, written nor closed."""
 
 CFITSIO_SYNTAX = re.compile(r"[\[\]()!+]|://|\.gz$|\.Z$|\.bz2$", re.IGNORECASE)
 """What CFITSIO would not take for a plain file name."""
-
-
-@dataclass(frozen=True)
-class TableColumn:
-    """What a column is; empty strings are left out of the header.
-
-    Parameters
-    ----------
-    name : str
-        Its name, TTYPE.
-    unit : str
-        FITS unit, TUNIT; empty where the column has no dimension.
-    ucd : str
-        Unified content descriptor of the IVOA, TUCD.
-    description : str
-        What it means, as one line, TCOMM.
-    display : str
-        Fortran format to show it in, TDISP, e.g. ``"F8.5"``.
-    null : int, optional
-        The integer that stands for no value, TNULL.
-    """
-
-    name: str
-    unit: str = ""
-    ucd: str = ""
-    description: str = ""
-    display: str = ""
-    null: int | None = None
 
 
 class Rows(Protocol):
@@ -136,7 +105,7 @@ class TableWriter:
 
     def write_card(self, keyword: str, value: str | int | float | bool, comment: str) -> None:
         """Write, or replace, a header card that is only known once the rows are."""
-        _write_card(self._hdu, (keyword, value, comment))
+        write_card(self._hdu, (keyword, value, comment))
 
 
 class TableFile:
@@ -145,7 +114,7 @@ class TableFile:
     def __init__(self, fits: Any) -> None:
         self._fits = fits
         fits.create_image_hdu(None)
-        _write_cards(fits[0], ())
+        write_cards(fits[0], ())
 
     def table(
         self,
@@ -171,10 +140,10 @@ class TableFile:
         n_rows : int, optional
             How many rows there will be, where somebody knows; not needed here.
         """
-        kind = _storable(dtype)
+        kind = storable(dtype)
         if [column.name for column in columns] != list(kind.names or ()):
             raise ValueError("the columns described are not those of the dtype")
-        of_columns = _column_cards(columns, kind)
+        of_columns = column_cards(columns, kind)
         self._fits.create_table_hdu(
             dtype=kind,
             extname=extname,
@@ -182,7 +151,7 @@ class TableFile:
             header=[None] * (len(of_columns) + len(cards) + SPARE_CARDS),
         )
         hdu = self._fits[-1]
-        _write_cards(hdu, [LONG_STRINGS, *of_columns, *cards])
+        write_cards(hdu, [LONG_STRINGS, *of_columns, *cards])
         return TableWriter(hdu, kind)
 
     def offsets(self) -> list[tuple[int, int, int]]:
@@ -281,16 +250,6 @@ def claim_table(path: str, *, overwrite: bool) -> None:
         )
 
 
-def date_card() -> Card:
-    """The DATE card: now, or the moment that SOURCE_DATE_EPOCH names, in UTC."""
-    epoch = os.environ.get("SOURCE_DATE_EPOCH", "")
-    if epoch.isdigit():
-        moment = datetime.fromtimestamp(int(epoch), tz=timezone.utc)
-    else:
-        moment = datetime.now(tz=timezone.utc)
-    return "DATE", moment.strftime("%Y-%m-%dT%H:%M:%S"), "UTC date of this HDU"
-
-
 @contextmanager
 def _staged(target: Path, folder: Path | None) -> Iterator[Path]:
     """A name in a temporary folder for a file that is not the output itself."""
@@ -352,57 +311,6 @@ def _cfitsio_errors(path: Path) -> Iterator[None]:
                 "free some space or choose another --output",
             ) from error
         raise
-
-
-def _storable(dtype: np.dtype[Any]) -> np.dtype[Any]:
-    """The dtype with bytes for text, native byte order, no padding and no empty strings."""
-    fields = []
-    for name in dtype.names or ():
-        base, shape = dtype[name].base, dtype[name].shape
-        if base.kind in "OV":
-            raise ValueError(f"column {name} has variable length or nested fields")
-        if base.kind in "SU":
-            length = base.itemsize // (4 if base.kind == "U" else 1)
-            base = np.dtype(f"S{max(length, 1)}")
-        fields.append((name, base.newbyteorder("="), shape))
-    return np.dtype(fields)
-
-
-def _column_cards(columns: Sequence[TableColumn], dtype: np.dtype[Any]) -> list[Card]:
-    cards: list[Card] = []
-    for number, column in enumerate(columns, start=1):
-        for keyword, value, comment in (
-            ("TUCD", column.ucd, "unified content descriptor"),
-            ("TDISP", column.display, "display format"),
-            ("TCOMM", column.description, ""),
-        ):
-            if value:
-                cards.append((f"{keyword}{number}", value, comment))
-        if column.null is not None and dtype[column.name].base.kind in "iu":
-            cards.append((f"TNULL{number}", column.null, "stands for no value"))
-    return cards
-
-
-def _write_cards(hdu: Any, cards: Sequence[Card]) -> None:
-    for card in (*cards, date_card(), *PLACEHOLDERS):
-        _write_card(hdu, card)
-
-
-def _write_card(hdu: Any, card: Card) -> None:
-    keyword, value, comment = card
-    if not re.fullmatch(r"[A-Z0-9_-]{1,8}", keyword):
-        raise ValueError(f"{keyword!r} is not a FITS keyword")
-    if isinstance(value, str):
-        value = _printable(value)
-    hdu.write_key(keyword, value, comment=_printable(comment))
-
-
-def _printable(text: str) -> str:
-    """The text in the characters that a FITS header may hold."""
-    dashes = str.maketrans({"\N{MINUS SIGN}": "-", "\N{EN DASH}": "-", "\N{EM DASH}": "-"})
-    decomposed = unicodedata.normalize("NFKD", text.translate(dashes))
-    marks_off = "".join(letter for letter in decomposed if not unicodedata.combining(letter))
-    return re.sub(r"[^ -~]", "?", re.sub(r"\s", " ", marks_off))
 
 
 def _ascii(values: NDArray[np.str_]) -> NDArray[np.bytes_]:

@@ -17,7 +17,7 @@ from photoz_ssl.neighbours.novelty import Norms, find_norms, mean_distance, perc
 from photoz_ssl.neighbours.query import Neighbours, Queries, Restriction, find_neighbours
 from photoz_ssl.survey.appearance import N_NUMBERS, N_SPREAD
 from photoz_ssl.survey.blocks import GalaxyBlock, GalaxySource
-from photoz_ssl.survey.tables import Card, TableColumn
+from photoz_ssl.survey.headers import Card, TableColumn
 from photoz_ssl.workflows.atlas_encoder import (
     AtlasEncoder,
     described,

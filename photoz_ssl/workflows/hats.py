@@ -20,8 +20,8 @@ from photoz_ssl.files import output_errors
 from photoz_ssl.progress import Stop, Stopped, never
 from photoz_ssl.spec import NETWORK_SIZE, ImageSpec
 from photoz_ssl.survey.frame_catalog import catalog_of_frame
+from photoz_ssl.survey.headers import TableColumn
 from photoz_ssl.survey.sources import catalog_source
-from photoz_ssl.survey.tables import TableColumn
 from photoz_ssl.workflows.dask_blocks import dask_client, from_anywhere
 from photoz_ssl.workflows.prediction_job import PredictionJob, job_on, load_predictor
 from photoz_ssl.workflows.redshift_table import FLAGS, Layout

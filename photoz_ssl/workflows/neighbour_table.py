@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 from photoz_ssl.neighbours.atlas import Atlas
 from photoz_ssl.neighbours.query import Neighbours
 from photoz_ssl.neighbours.unusual import Unusual
-from photoz_ssl.survey.tables import Card, TableColumn, TableFile, TableWriter
+from photoz_ssl.survey.headers import Card, TableColumn
+from photoz_ssl.survey.tables import TableFile, TableWriter
 from photoz_ssl.workflows.questions import NO_ID, Asked
 
 __all__ = [

@@ -84,7 +84,7 @@ def _labelled(archive: Archive) -> Rows:
             f" fewer than {FEWEST_LABELS}",
             "prepare it with a column of spectroscopic redshifts (--redshift-column)",
         )
-    return rows[:: max(1, len(rows) // MOST_LABELS)][:MOST_LABELS]
+    return rows[np.linspace(0, len(rows) - 1, min(len(rows), MOST_LABELS)).astype(np.int64)]
 
 
 def _told(calibration: Calibration, evaluation: Evaluation, grid: RedshiftGrid) -> str:

@@ -9,10 +9,11 @@ from pathlib import Path
 from photoz_ssl.files import scratch_folder
 from photoz_ssl.survey.ensembles import spool_pdfs
 from photoz_ssl.survey.exchange.formats import TableLayout, exchange_file
+from photoz_ssl.survey.headers import Card
 from photoz_ssl.survey.manifest import Manifest
 from photoz_ssl.survey.part_file import Block, Part
 from photoz_ssl.survey.table_stream import TableStream
-from photoz_ssl.survey.tables import STDOUT, Card, Rows, write_tables
+from photoz_ssl.survey.tables import STDOUT, Rows, write_tables
 from photoz_ssl.workflows.block_job import ComputedBlock
 from photoz_ssl.workflows.redshift_table import DUST_CARD
 from photoz_ssl.workflows.redshift_tally import Tally

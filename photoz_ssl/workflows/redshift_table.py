@@ -15,7 +15,7 @@ from photoz_ssl.redshift.grid import RedshiftGrid
 from photoz_ssl.survey.blocks import GalaxyBlock
 from photoz_ssl.survey.carried import CarriedColumn, carry_columns
 from photoz_ssl.survey.flags import FLAG_MEANINGS
-from photoz_ssl.survey.tables import Card, TableColumn
+from photoz_ssl.survey.headers import Card, TableColumn
 from photoz_ssl.workflows.column_names import NAMES
 
 __all__ = ["DUST_CARD", "EXTNAME", "Layout", "lay_out", "model_cards", "table_cards"]

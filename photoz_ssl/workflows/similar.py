@@ -21,7 +21,8 @@ from photoz_ssl.neighbours.query import Neighbours, Restriction, find_neighbours
 from photoz_ssl.neighbours.unusual import most_unusual
 from photoz_ssl.neighbours.windows import parse_angle, parse_tolerance, rows_where
 from photoz_ssl.progress import Progress, silent
-from photoz_ssl.survey.tables import STDOUT, Card, TableFile, claim_table, write_tables
+from photoz_ssl.survey.headers import Card
+from photoz_ssl.survey.tables import STDOUT, TableFile, claim_table, write_tables
 from photoz_ssl.workflows.asking import open_question
 from photoz_ssl.workflows.atlas_encoder import AtlasEncoder, no_image
 from photoz_ssl.workflows.gallery import (

@@ -10,7 +10,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from photoz_ssl.survey.tables import TableColumn, write_table
+from photoz_ssl.survey.headers import TableColumn
+from photoz_ssl.survey.tables import write_table
 
 
 @pytest.fixture

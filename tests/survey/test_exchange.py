@@ -15,9 +15,9 @@ from numpy.typing import NDArray
 
 from photoz_ssl.errors import OutputError
 from photoz_ssl.survey.exchange.formats import TableLayout, exchange_file, format_of
+from photoz_ssl.survey.headers import TableColumn
 from photoz_ssl.survey.manifest import PdfRows, pdf_rows
 from photoz_ssl.survey.pdf_form import PdfForm
-from photoz_ssl.survey.tables import TableColumn
 
 KINDS = [
     ("OBJID", "<i8"),

@@ -10,10 +10,10 @@ import pytest
 from numpy.typing import NDArray
 
 from photoz_ssl.errors import OutputError, PartError
+from photoz_ssl.survey.headers import TableColumn
 from photoz_ssl.survey.manifest import Manifest, PdfRows, pdf_rows
 from photoz_ssl.survey.part_file import Part, create_part, read_part
 from photoz_ssl.survey.pdf_form import PdfForm
-from photoz_ssl.survey.tables import TableColumn
 
 DTYPE = np.dtype([("NAME", "S3"), ("Z", "<f4")])
 MANIFEST = Manifest(

@@ -15,8 +15,9 @@ from numpy.typing import NDArray
 
 from photoz_ssl.errors import CatalogError
 from photoz_ssl.survey.catalog import open_catalog
+from photoz_ssl.survey.headers import TableColumn
 from photoz_ssl.survey.table_stream import TableStream, open_stream
-from photoz_ssl.survey.tables import TableColumn, write_table
+from photoz_ssl.survey.tables import write_table
 
 KINDS = [("ID", "i8"), ("OK", "?"), ("U", "u2"), ("NAME", "S5"), ("IMAGE", "f4", (2, 3))]
 DTYPE = np.dtype(KINDS)

@@ -17,7 +17,8 @@ from astropy.io import fits
 from numpy.typing import NDArray
 
 from photoz_ssl.errors import OutputError
-from photoz_ssl.survey.tables import TableColumn, write_table, write_tables
+from photoz_ssl.survey.headers import TableColumn
+from photoz_ssl.survey.tables import write_table, write_tables
 
 COLUMNS = (
     TableColumn("OBJID", "", "meta.id;meta.main", "Object identifier", "I20", null=-1),
@@ -260,7 +261,8 @@ FILL_A_DISK = """
 import resource, sys
 import numpy as np
 from photoz_ssl.errors import OutputError
-from photoz_ssl.survey.tables import TableColumn, write_table
+from photoz_ssl.survey.headers import TableColumn
+from photoz_ssl.survey.tables import write_table
 resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000))
 dtype = np.dtype([("X", "f8")])
 try:

@@ -16,9 +16,10 @@ from photoz_ssl.config import EvaluateConfig
 from photoz_ssl.errors import CatalogError, MissingExtraError, OutputError, PhotozError
 from photoz_ssl.redshift.grid import RedshiftGrid
 from photoz_ssl.survey.ensembles import spool_pdfs
+from photoz_ssl.survey.headers import TableColumn
 from photoz_ssl.survey.manifest import pdf_rows
 from photoz_ssl.survey.pdf_form import PdfForm
-from photoz_ssl.survey.tables import TableColumn, write_tables
+from photoz_ssl.survey.tables import write_tables
 from photoz_ssl.workflows import figures as figures_module
 from photoz_ssl.workflows import predictions as predictions_module
 from photoz_ssl.workflows.column_names import NAMES

@@ -17,9 +17,9 @@ from photoz_ssl.survey.exchange.ecsv import EcsvWriter
 from photoz_ssl.survey.exchange.parquet import ParquetWriter
 from photoz_ssl.survey.exchange.qp_file import QpWriter
 from photoz_ssl.survey.exchange.votable import VotableWriter
+from photoz_ssl.survey.headers import Card, TableColumn
 from photoz_ssl.survey.manifest import PdfRows
 from photoz_ssl.survey.pdf_form import PdfForm
-from photoz_ssl.survey.tables import Card, TableColumn
 
 __all__ = ["ExchangeWriter", "TableLayout", "exchange_file", "format_of"]
 

@@ -19,7 +19,8 @@ from photoz_ssl.neighbours.index import Index
 from photoz_ssl.neighbours.lookup import nearest_on_sky, rows_of_ids
 from photoz_ssl.neighbours.map import AtlasMap
 from photoz_ssl.neighbours.query import Neighbours, Restriction, find_neighbours, rocchio
-from photoz_ssl.survey.tables import Card, TableColumn, write_tables
+from photoz_ssl.survey.headers import Card, TableColumn
+from photoz_ssl.survey.tables import write_tables
 from photoz_ssl.workflows.neighbour_table import NEIGHBOUR_COLUMNS, begin_table, neighbour_rows
 from photoz_ssl.workflows.questions import NO_ID, Asked, asked_of_rows
 

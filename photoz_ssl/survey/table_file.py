@@ -1,0 +1,165 @@
+"""A FITS table as its file holds it, which may be cut off, damaged, or not what it says."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+import fitsio
+import numpy as np
+from numpy.typing import NDArray
+
+from photoz_ssl.errors import CatalogError
+
+__all__ = [
+    "cards_of",
+    "dtype_of",
+    "file_name",
+    "read_rows",
+    "reason_of",
+    "refuse_damage",
+    "table_hdu",
+]
+
+CARDS = ("TUNIT", "TUCD", "TDISP", "TCOMM", "TNULL")
+
+INTEGER_FORM = re.compile(r"\d*([BIJK])(?![0-9])")
+"""TFORM of a binary table's column that is stored as integers."""
+
+INTEGER_BYTES = {"B": 1, "I": 2, "J": 4, "K": 8}
+
+COMPRESSED = (".gz", ".z", ".bz2", ".zip")
+
+
+def file_name(path: str) -> str:
+    """The path without what CFITSIO is to select, which follows it in brackets."""
+    return path.partition("[")[0]
+
+
+def reason_of(error: Exception, path: str) -> str:
+    """The first of CFITSIO's messages that is not about itself or the file's name."""
+    if isinstance(error, UnicodeDecodeError):
+        return "a header has letters that are not ASCII"
+    text = re.sub(r",\s*\n\s*", ", ", str(error))
+    first, *others = [line.strip() for line in text.splitlines() if line.strip()] or [""]
+    names = (path, file_name(path))
+    telling = (
+        line for line in others if not (line.endswith(":") or "ffopen" in line or line in names)
+    )
+    reason = next(telling, first.partition(": ")[2] or first or type(error).__name__)
+    return re.sub(r"^ff\w+ ", "", reason).rstrip(".")
+
+
+def refuse_damage(shown: str, path: str) -> None:
+    """Refuse a local file that is missing, not FITS, or shorter than its headers promise."""
+    if "://" in path:
+        return
+    name = Path(file_name(path))
+    if not file_name(path).strip():
+        raise CatalogError("no catalogue is named", "name a FITS table, or - for standard input")
+    if not name.exists():
+        raise CatalogError(f"there is no catalogue {file_name(shown)}", "check the path")
+    if name.is_dir():
+        raise CatalogError(f"{file_name(shown)} is a folder", "name a FITS table")
+    with name.open("rb") as stream:
+        start = stream.read(9)
+    if not start:
+        raise CatalogError(f"{file_name(shown)} is an empty file", "copy or make it again")
+    if name.suffix.lower() in COMPRESSED or start[:2] in (b"\x1f\x8b", b"BZ"):
+        return
+    if start != b"SIMPLE  =":
+        raise CatalogError(
+            f"{file_name(shown)} is not a FITS file",
+            "convert it, for example with TOPCAT or stilts",
+        )
+    _refuse_truncated(file_name(shown), name)
+
+
+def _refuse_truncated(shown: str, name: Path) -> None:
+    size = name.stat().st_size
+    try:
+        with fitsio.FITS(str(name)) as file:
+            promised = max(int(hdu.get_offsets()["data_end"]) for hdu in file)
+    except (OSError, ValueError) as error:
+        raise CatalogError(
+            f"{shown} is damaged: {reason_of(error, str(name))}", "copy or make it again"
+        ) from error
+    if promised > size:
+        raise CatalogError(
+            f"{shown} is truncated: it has {size} of the {promised} bytes its headers promise",
+            "copy or make it again",
+        )
+
+
+def table_hdu(shown: str, path: str, file: Any) -> Any:
+    """The HDU in the path's first brackets, else the first table."""
+    try:
+        tables = [hdu for hdu in file if hdu.get_exttype() != "IMAGE_HDU"]
+    except (OSError, ValueError) as error:
+        raise CatalogError(
+            f"{shown} is damaged: {reason_of(error, path)}", "copy it again"
+        ) from error
+    bracket = re.match(r"[^\[]*\[\s*([^\]]*?)\s*\]", path)
+    if bracket and re.fullmatch(r"\d+|[A-Za-z_]\w*(\s*,\s*\d+)?", bracket[1]):
+        wanted = bracket[1].partition(",")[0].strip()
+        index = int(wanted) if wanted.isdigit() else wanted.upper()
+        tables = [hdu for hdu in tables if index in (hdu.get_extnum(), hdu.get_extname().upper())]
+    if not tables:
+        there = " in that HDU" if bracket else ""
+        raise CatalogError(f"{shown} holds no table{there}", "name a FITS file with a table HDU")
+    return tables[0]
+
+
+def read_rows(hdu: Any, start: int, stop: int, shown: str) -> NDArray[np.void]:
+    """Rows from start to stop, structured, shape (stop - start,); a `CatalogError` if damaged."""
+    try:
+        return np.asarray(hdu[start:stop])
+    except UnicodeDecodeError as error:
+        raise CatalogError(
+            f"rows {start + 1} to {stop} of {shown} have text that is not ASCII",
+            "leave its column out with brackets such as [1][col -NAME]",
+        ) from error
+    except (OSError, ValueError) as error:
+        raise CatalogError(
+            f"rows {start + 1} to {stop} of {shown} cannot be read",
+            "the file is damaged; copy or make it again",
+        ) from error
+
+
+def dtype_of(shown: str, hdu: Any) -> np.dtype[Any]:
+    """The columns' kinds, as a row that is read has them."""
+    row = read_rows(hdu, 0, 1, shown)
+    header = hdu.read_header()
+    fields = []
+    for number, name in enumerate(row.dtype.names or (), start=1):
+        kind, shape = row.dtype[name].base, row.dtype[name].shape
+        if _is_scaled(str(header[f"TFORM{number}"]), kind):
+            raise CatalogError(
+                f"the column {name} of {shown} holds scaled integers (TSCAL, TZERO), which are not"
+                " read",
+                "store plain numbers, for example with: stilts tpipe in=NAME.fits out=plain.fits",
+            )
+        if kind.kind == "U":
+            kind = np.dtype(f"S{max(kind.itemsize // 4, 1)}")
+        fields.append((name, kind.newbyteorder("="), shape))
+    return np.dtype(fields)
+
+
+def _is_scaled(form: str, kind: np.dtype[Any]) -> bool:
+    """Whether integers, of a TFORM, stand for other numbers, not just unsigned ones.
+
+    Fitsio misreads them, and the columns after them.
+    """
+    match = INTEGER_FORM.match(form)
+    return match is not None and (kind.kind == "f" or kind.itemsize != INTEGER_BYTES[match[1]])
+
+
+def cards_of(hdu: Any, dtype: np.dtype[Any]) -> dict[str, dict[str, str]]:
+    """What the header says of each column, by the column's name and the card's."""
+    header = hdu.read_header()
+    cards: dict[str, dict[str, str]] = {}
+    for number, name in enumerate(dtype.names or (), start=1):
+        found = ((key, header.get(f"{key}{number}")) for key in CARDS)
+        cards[name] = {key: str(value) for key, value in found if value is not None}
+    return cards
