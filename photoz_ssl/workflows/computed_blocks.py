@@ -11,6 +11,7 @@ from photoz_ssl.later import Later
 from photoz_ssl.workflows.ahead import Ahead
 from photoz_ssl.workflows.block_job import BlockJob, ComputedBlock
 from photoz_ssl.workflows.dask_blocks import computed_by_dask
+from photoz_ssl.workflows.linear_algebra import in_one_thread
 
 __all__ = ["ComputedBlocks", "Pace"]
 
@@ -56,10 +57,11 @@ class ComputedBlocks:
         else:
             blocks = Ahead(self._job.source.blocks(self._job.block_size, *self._rows))
             begun: deque[Later[ComputedBlock]] = deque()
-            for block in blocks:
-                begun.append(self._job.begun(block))
-                while begun and (len(begun) > 1 or not blocks.has_next):
-                    yield begun.popleft()()
+            with in_one_thread():
+                for block in blocks:
+                    begun.append(self._job.begun(block))
+                    while begun and (len(begun) > 1 or not blocks.has_next):
+                        yield begun.popleft()()
             self._waited = blocks.waited
         self._seconds = time.perf_counter() - start
 

@@ -16,6 +16,7 @@ from photoz_ssl.errors import ConfigError
 from photoz_ssl.extras import import_extra
 from photoz_ssl.survey.cutouts import template_folder
 from photoz_ssl.workflows.block_job import BlockJob, ComputedBlock, Opener
+from photoz_ssl.workflows.linear_algebra import in_one_thread
 
 __all__ = ["computed_by_dask", "dask_client", "from_anywhere"]
 
@@ -75,7 +76,8 @@ def compute_rows(
     """Compute a block in this process, and say of what it is; this is what a worker runs."""
     job = _job_of_this_process(opener, config)
     (block,) = job.source.blocks(stop - start, start, stop)
-    return job.identity(), job.begun(block)()
+    with in_one_thread():
+        return job.identity(), job.begun(block)()
 
 
 @lru_cache(maxsize=1)

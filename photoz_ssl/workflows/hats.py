@@ -23,6 +23,7 @@ from photoz_ssl.survey.frame_catalog import catalog_of_frame
 from photoz_ssl.survey.headers import TableColumn
 from photoz_ssl.survey.sources import catalog_source
 from photoz_ssl.workflows.dask_blocks import dask_client, from_anywhere
+from photoz_ssl.workflows.linear_algebra import in_one_thread
 from photoz_ssl.workflows.prediction_job import PredictionJob, job_on, load_predictor
 from photoz_ssl.workflows.redshift_table import FLAGS, Layout
 from photoz_ssl.workflows.redshift_tally import Tally, counts_of
@@ -124,7 +125,8 @@ def predicted_frame(frame: Any, config: PredictConfig, none: Any) -> Any:
 
 def _with_redshifts(frame: Any, job: PredictionJob) -> Any:
     """A frame's chosen columns, and ours behind them."""
-    rows = np.concatenate([job.begun(b)().rows for b in job.source.blocks(job.block_size)])
+    with in_one_thread():
+        rows = np.concatenate([job.begun(b)().rows for b in job.source.blocks(job.block_size)])
     own = _own_columns(job.layout)
     kept = [name for name in _kept(frame, job) if name not in own]
     return frame[kept].assign(**{name: rows[name] for name in own})

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator
+from contextlib import nullcontext
 from types import SimpleNamespace
 from typing import Any, cast
 
 import numpy as np
 import pytest
+from threadpoolctl import threadpool_info, threadpool_limits
 
 from photoz_ssl.later import Later
 from photoz_ssl.workflows.block_job import BlockJob, ComputedBlock
 from photoz_ssl.workflows.computed_blocks import ComputedBlocks
+from photoz_ssl.workflows.dask_blocks import compute_rows
 
 N_BLOCKS = 4
 
@@ -78,3 +81,36 @@ def test_what_was_begun_before_an_error_is_not_lost() -> None:
         for block in computed(job):
             found.append(block)
     assert found == [0, 1]
+
+
+def blas_threads() -> set[int]:
+    return {found["num_threads"] for found in threadpool_info() if found["user_api"] == "blas"}
+
+
+class Counting(Noted):
+    """Notes how many threads linear algebra has while a block is finished."""
+
+    def begun(self, block: int) -> Later[ComputedBlock]:
+        def outcome() -> ComputedBlock:
+            self.notes += [str(count) for count in blas_threads()]
+            return ComputedBlock(np.zeros(0, "i4,i4"), None, {"block": block})
+
+        return outcome
+
+    def identity(self) -> dict[str, str | int]:
+        return {}
+
+
+def test_linear_algebra_leaves_the_cores_to_the_network() -> None:
+    job = Counting()
+    with threadpool_limits(2, user_api="blas"):
+        before = blas_threads()
+        list(computed(job))
+        assert (set(job.notes), blas_threads()) == ({"1"}, before)
+
+
+def test_it_does_so_on_a_worker_of_dask() -> None:
+    job = Counting()
+    with threadpool_limits(2, user_api="blas"):
+        compute_rows(cast(Any, lambda _: nullcontext(job)), "this job", 0, 1)
+    assert set(job.notes) == {"1"}
