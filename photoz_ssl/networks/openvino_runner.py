@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import atexit
-import importlib
 import sys
 from contextlib import suppress
 from dataclasses import dataclass
@@ -13,10 +12,12 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from photoz_ssl.extras import import_extra
 from photoz_ssl.later import Later
 from photoz_ssl.networks.engines import Batches
+from photoz_ssl.networks.softening import softened, without_softening
 
 __all__ = ["OpenVinoRunner", "import_openvino"]
 
@@ -46,7 +47,7 @@ class OpenVinoRunner:
 
     def __init__(self, model: Any, output: str | None = None) -> None:
         openvino = import_openvino()
-        _put_in_other_words(model)
+        model, self._scale = without_softening(model)
         n_streams = min(torch.get_num_threads(), MOST_STREAMS)
         settings = {
             "INFERENCE_PRECISION_HINT": "f32",  # a CPU with bfloat16 would use that by itself
@@ -71,8 +72,7 @@ class OpenVinoRunner:
         try:
             for images in batches:
                 batch = _Batch(
-                    images.contiguous().numpy(),  # OpenVINO reads it where it is
-                    np.empty((len(images), self._length), np.float32),
+                    self._taken(images), np.empty((len(images), self._length), np.float32)
                 )
                 work.append(batch)
                 self._queue.start_async([batch.images], batch, share_inputs=True)
@@ -87,6 +87,11 @@ class OpenVinoRunner:
             return np.concatenate([np.empty((0, self._length), np.float32), *outputs])
 
         return outcome
+
+    def _taken(self, images: Tensor) -> NDArray[np.float32]:
+        """Images as the compiled network takes them, in memory that OpenVINO can read."""
+        taken = images.contiguous().numpy()
+        return taken if self._scale is None else softened(taken, self._scale)
 
     def _keep(self, request: Any, batch: _Batch) -> None:
         batch.output[:] = request.get_tensor(self._port).data
@@ -106,19 +111,3 @@ class _Batch:
     images: NDArray[np.float32]
     output: NDArray[np.float32]
     done: bool = False
-
-
-def _put_in_other_words(model: Any) -> None:
-    """Replace what OpenVINO is slow at: arcsinh, a third of a small network's time."""
-    for operation in model.get_ordered_ops():
-        if operation.get_type_name() == "Asinh":
-            operation.output(0).replace(_asinh(operation.input_value(0)))
-
-
-def _asinh(x: Any) -> Any:
-    """sign(x) ln(|x| + sqrt(x^2 + 1)), of which OpenVINO vectorises all but the logarithm."""
-    opset = importlib.import_module("openvino.opset13")
-    one = opset.constant(1.0, x.get_element_type())
-    size = opset.abs(x)
-    root = opset.sqrt(opset.add(opset.multiply(x, x), one))
-    return opset.multiply(opset.sign(x), opset.log(opset.add(size, root))).output(0)

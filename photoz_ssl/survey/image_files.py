@@ -8,6 +8,7 @@ import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -23,8 +24,11 @@ from photoz_ssl.survey.unpacking import (
 
 __all__ = ["MOST_BYTES", "Header", "Image", "open_images"]
 
-Header = dict[str, dict[str, Any]]
-"""The cards of an HDU by their names: each with its ``value`` and its ``card_string``."""
+Card = dict[str, Any]
+"""A card: its ``name``, its ``value`` and its ``card_string``."""
+
+Header = dict[str, Card]
+"""The cards of an HDU by their names."""
 
 MOST_BYTES = 1 << 29
 """That a compressed file may unpack to."""
@@ -198,12 +202,20 @@ def _cards(content: bytes, place: int) -> tuple[Header | None, int]:
         key = USED_WORDS.get(word)
         if key is None and len(word) == 8 and not word.rstrip().translate(None, NAME_LETTERS):
             continue
-        card = content[start : start + CARD]
-        value = _value(card) if key else None
-        if key is None or value is None or key in header or key in LEFT_TO_CFITSIO:
+        card = None if key is None else _card(key, content[start : start + CARD])
+        if key is None or card is None or key in header or key in LEFT_TO_CFITSIO:
             break
-        header[key] = {"name": key, "value": value, "card_string": card.decode("latin-1")}
+        header[key] = card
     return None, place
+
+
+@lru_cache(maxsize=1024)
+def _card(key: str, card: bytes) -> Card | None:
+    """What we know of a card, the same in file after file; None where it is not plain."""
+    value = _value(card)
+    if value is None:
+        return None
+    return {"name": key, "value": value, "card_string": card.decode("latin-1")}
 
 
 def _value(card: bytes) -> str | int | float | bool | None:

@@ -347,7 +347,7 @@ def flux_factor(unit: str, name: str) -> float:
 def _existing(path: Path) -> Path:
     try:
         for suffix in SUFFIXES:
-            candidate = path.with_name(path.name + suffix) if path.name else path
+            candidate = path.with_name(path.name + suffix) if suffix and path.name else path
             if candidate.is_file():
                 return candidate
     except (OSError, ValueError) as error:
