@@ -29,7 +29,7 @@ def images() -> NDArray[np.float32]:
     """Of every size that there is, of both signs."""
     generator = np.random.default_rng(0)
     size = 10 ** generator.uniform(-12, 9, (3, 5, 16, 16))
-    return (size * generator.choice([-1, 1], size.shape)).astype(np.float32)
+    return np.asarray(size * generator.choice([-1, 1], size.shape), np.float32)
 
 
 @pytest.mark.usefixtures("by_arcsinh")
