@@ -8,20 +8,21 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from functools import lru_cache
+from dataclasses import dataclass
+from functools import lru_cache, partial
 
 import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Generator, Tensor
 
+from photoz_ssl.datasets.compiled_views import compiled_fill, has_numba
 from photoz_ssl.datasets.parts import Part, Share, empty_views, fetched, in_parts, whole_batch
 from photoz_ssl.spec import NETWORK_SIZE
 from photoz_ssl.survey.bands import R_SF11
 
 __all__ = [
     "MAD_TO_SIGMA",
-    "add_noise",
     "band_mad",
     "centre_crop",
     "deredden",
@@ -139,10 +140,14 @@ def standard_normal(shape: Sequence[int], generator: Generator) -> Tensor:
     if generator.device.type != "cpu":
         return torch.randn(*shape, generator=generator, device=generator.device)
     count = math.prod(shape)
-    seed = int(torch.randint(2**63 - 1, (), generator=generator))
-    words = np.random.SFC64(seed).random_raw(-(-count // 4))  # torch's own bits cost twice as much
+    words = _random_bits(generator).random_raw(-(-count // 4))
     quarters = torch.from_numpy(words.view(np.uint16)[:count])
     return _normal_quantiles().index_select(0, quarters.to(torch.int32)).reshape(*shape)
+
+
+def _random_bits(generator: Generator) -> np.random.SFC64:
+    """Bits by NumPy, as PyTorch's own cost twice as much; a draw of the generator seeds them."""
+    return np.random.SFC64(int(torch.randint(2**63 - 1, (), generator=generator)))
 
 
 @lru_cache(maxsize=1)
@@ -151,18 +156,6 @@ def _normal_quantiles() -> Tensor:
     parts = torch.arange(2**16, dtype=torch.float64)
     quantiles: Tensor = torch.special.ndtri((parts + 0.5) / 2**16)
     return (quantiles / quantiles.std(correction=0)).to(torch.float32)
-
-
-def add_noise(
-    images: Tensor, sigma: Tensor, generator: Generator, part: Part | None = None
-) -> Tensor:
-    """Add Gaussian noise of standard deviation ``sigma``, shape (n, bands), nanomaggies.
-
-    It is drawn for all images, or for all of the ``part`` of a batch that they belong to.
-    """
-    drawn, kept = (part.drawn, part.kept) if part else (len(images), slice(None))
-    noise = standard_normal((drawn, *images.shape[1:]), generator)[kept]
-    return torch.addcmul(images, noise, sigma[:, :, None, None])
 
 
 def band_mad(images: Tensor) -> Tensor:
@@ -228,21 +221,66 @@ def pretraining_views(
     n, own, stored = share.whole, share.own, images.shape[-1]
     axes = [_random_axes(stored, share, max_shift, mirror, generator) for _ in range(n_views)]
     reddening = _uniform((n_views, n), 0, max_reddening, generator)[:, own] - ebv
-    dust = [_transmission(images, of_view) for of_view in reddening]
-    sigma = _uniform((n_views, n, 1), noise_range[0], noise_range[1], generator)[:, own] * mad
+    drawn = _Drawn(
+        rows=torch.stack([row for row, _ in axes]),
+        columns=torch.stack([column for _, column in axes]),
+        dust=torch.stack([_transmission(images, of_view) for of_view in reddening]),
+        sigma=_uniform((n_views, n, 1), noise_range[0], noise_range[1], generator)[:, own] * mad,
+    )
     size = (n_views, len(images), images.shape[1], NETWORK_SIZE, NETWORK_SIZE)
     views = empty_views(images, size)
+    compiled = images.device.type == "cpu" and images.dtype == torch.float32 and has_numba()
+    fill = drawn.fill_compiled if compiled else drawn.fill
 
-    def fill(part: Part, part_generator: Generator) -> None:
+    in_parts(partial(fill, views, images), images, generator, share)
+    return views
+
+
+@dataclass(frozen=True)
+class _Drawn:
+    """What has been drawn for the views of a batch.
+
+    Parameters
+    ----------
+    rows, columns : Tensor, shape (n_views, n, 64)
+        Where their pixels lie; see `_grid_axes`.
+    dust : Tensor, shape (n_views, n, bands, 1, 1)
+        Share of the light that is let through.
+    sigma : Tensor, shape (n_views, n, bands)
+        Standard deviation of the noise, nanomaggies.
+    """
+
+    rows: Tensor
+    columns: Tensor
+    dust: Tensor
+    sigma: Tensor
+
+    def fill(self, views: Tensor, images: Tensor, part: Part, generator: Generator) -> None:
+        """Fill a part of the views of images, operation by operation."""
         rows = part.rows
         stamps = fetched(images[rows])
-        for number, (row, column) in enumerate(axes):
-            view = _resample(stamps, row[rows], column[rows])
-            view *= dust[number][rows]  # the geometry, being linear, may come first
-            views[number, rows] = add_noise(view, sigma[number, rows], part_generator, part)
+        noise = standard_normal((part.drawn, len(views), *views.shape[2:]), generator)[part.kept]
+        for number, view in enumerate(views):
+            clean = _resample(stamps, self.rows[number, rows], self.columns[number, rows])
+            clean *= self.dust[number, rows]  # the geometry, being linear, may come first
+            sigma = self.sigma[number, rows, :, None, None]
+            torch.addcmul(clean, noise[:, number], sigma, out=view[rows])
 
-    in_parts(fill, images, generator, share)
-    return views
+    def fill_compiled(
+        self, views: Tensor, images: Tensor, part: Part, generator: Generator
+    ) -> None:
+        """The same in one pass on a CPU."""
+        compiled_fill()(
+            views.numpy(),
+            images.numpy(),
+            (part.rows.start, part.rows.stop, part.kept.start),
+            self.rows.numpy(),
+            self.columns.numpy(),
+            self.dust.flatten(2).numpy(),
+            self.sigma.numpy(),
+            _random_bits(generator).state["state"]["state"],
+            _normal_quantiles().numpy(),
+        )
 
 
 def finetuning_view(

@@ -13,12 +13,14 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from photoz_ssl.datasets.lending import Lender
 from photoz_ssl.survey.archive import Archive
 
 __all__ = ["GalaxyBatch", "batch_rows", "consecutive_rows", "gather", "read_ahead"]
 
 Rows = NDArray[np.int64]
 CPU = torch.device("cpu")
+_IMAGES = Lender()
 
 
 @dataclass(frozen=True)
@@ -56,7 +58,7 @@ class GalaxyBatch:
 
 def gather(archive: Archive, rows: Rows) -> GalaxyBatch:
     """Read rows of an archive, in their order."""
-    images = np.empty((len(rows), *archive.images.shape[1:]), np.float32)
+    images = _IMAGES.empty((len(rows), *archive.images.shape[1:]))
     _read(archive, rows, images)
     return _labelled(archive, rows, torch.from_numpy(images))
 

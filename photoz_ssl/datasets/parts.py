@@ -9,14 +9,17 @@ from dataclasses import dataclass
 from functools import lru_cache
 from threading import Barrier
 
-import numpy as np
 import torch
 from torch import Generator, Tensor
+
+from photoz_ssl.datasets.lending import Lender
 
 __all__ = ["Part", "Share", "empty_views", "fetched", "in_parts", "whole_batch"]
 
 IMAGES_A_PART = 8
 """Of 107 pixels and five bands these fill 2 MB; more of them fall out of a core's cache."""
+
+_VIEWS = Lender()
 
 
 @dataclass(frozen=True)
@@ -132,10 +135,7 @@ def fetched(images: Tensor) -> Tensor:
 
 
 def empty_views(images: Tensor, shape: tuple[int, ...]) -> Tensor:
-    """Room for views on the images' device, of their type.
-
-    On a CPU it is numpy's: in large pages, where torch's costs a page fault for every 4 kB.
-    """
+    """Room for views on the images' device, of their type; on a CPU used again and again."""
     if images.device.type != "cpu" or images.dtype != torch.float32:
         return images.new_empty(shape)
-    return torch.from_numpy(np.empty(shape, np.float32))
+    return torch.from_numpy(_VIEWS.empty(shape))

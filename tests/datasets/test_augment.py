@@ -10,8 +10,8 @@ import pytest
 import torch
 from torch import Generator, Tensor
 
+from photoz_ssl.datasets import augment
 from photoz_ssl.datasets.augment import (
-    add_noise,
     band_mad,
     centre_crop,
     deredden,
@@ -23,9 +23,13 @@ from photoz_ssl.datasets.augment import (
     standard_normal,
     transform_and_crop,
 )
+from photoz_ssl.datasets.compiled_views import has_numba
 from photoz_ssl.datasets.parts import Share
 
 SIZES = (64, 107, 108)
+
+THE_NAN = torch.tensor([[0, 0, 2], [1, 0, 2]])
+"""View, galaxy and band of a pixel that is not a number."""
 
 
 def images(size: int = 107, n: int = 3) -> Tensor:
@@ -154,13 +158,6 @@ def test_rotation_never_sees_a_corner_of_a_stored_stamp() -> None:
     torch.testing.assert_close(view, torch.ones_like(view))
 
 
-def test_noise_has_the_stated_deviation() -> None:
-    sigma = torch.tensor([[0.1, 1, 2, 3, 4], [0, 0, 0, 0, 0]])
-    noise = add_noise(torch.zeros(2, 5, 64, 64), sigma, Generator().manual_seed(2))
-    torch.testing.assert_close(noise[0].std(dim=(1, 2)), sigma[0], rtol=0.05, atol=0)
-    assert torch.all(noise[1] == 0)
-
-
 @pytest.mark.parametrize("count", [400_000, 400_003])
 def test_normal_deviates_are_normal(count: int) -> None:
     stats = pytest.importorskip("scipy.stats")
@@ -179,20 +176,51 @@ def test_mad_of_gaussian_pixels() -> None:
 
 
 def pretraining(
-    seed: int, stamps: Tensor, reddening: float = 0.5, share: Share | None = None
+    seed: int, stamps: Tensor, mad: Tensor | None = None, share: Share | None = None
 ) -> Tensor:
     return pretraining_views(
         stamps,
         torch.full((len(stamps),), 0.1),
-        torch.full((5,), 0.01),
+        torch.full((5,), 0.01) if mad is None else mad,
         Generator().manual_seed(seed),
-        max_reddening=reddening,
+        max_reddening=0.5,
         max_shift=7,
         noise_range=(1.0, 3.0),
         share=share,
     )
 
 
+@pytest.fixture(params=[True, False], ids=["numba", "PyTorch"])
+def either_way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    if request.param and not has_numba():
+        pytest.skip("numba (extra [cpu]) is not installed")
+    monkeypatch.setattr(augment, "has_numba", lambda: request.param)
+
+
+@pytest.mark.skipif(not has_numba(), reason="numba (extra [cpu]) is not installed")
+@pytest.mark.parametrize("size", SIZES)
+def test_compiled_views_are_those_of_pytorch(size: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also where a view reaches beyond its stamp, and of a batch that is shared."""
+    stamps, share = images(size, 20)[3:14], Share(20, slice(3, 14))
+    compiled = pretraining(1, stamps, share=share)
+    monkeypatch.setattr(augment, "has_numba", lambda: False)
+    torch.testing.assert_close(compiled, pretraining(1, stamps, share=share), atol=2e-4, rtol=0)
+
+
+@pytest.mark.usefixtures("either_way")
+def test_noise_has_the_stated_deviation_and_what_is_not_a_number_stays_so() -> None:
+    stamps = torch.zeros(20, 5, 107, 107)
+    stamps[0, 2, 53, 53] = torch.nan
+    mad = torch.tensor([0.1, 1.0, 2.0, 3.0, 0.0])
+    views = pretraining(2, stamps, mad=mad)
+    assert torch.equal(views.isnan().flatten(3).any(dim=3).nonzero().unique(dim=0), THE_NAN)
+    spread = views[:, 1:].std(dim=(3, 4))
+    assert torch.all(spread <= 3.1 * mad)
+    assert torch.all(spread >= 0.95 * mad)
+    assert torch.all(views[:, :, 4] == 0)
+
+
+@pytest.mark.usefixtures("either_way")
 def test_the_seed_decides_the_views_and_no_two_are_alike() -> None:
     stamps = images()
     views = pretraining(1, stamps)
@@ -202,6 +230,7 @@ def test_the_seed_decides_the_views_and_no_two_are_alike() -> None:
     assert not torch.equal(views, pretraining(2, stamps))
 
 
+@pytest.mark.usefixtures("either_way")
 def test_the_number_of_threads_does_not_change_a_view() -> None:
     stamps, before = images(n=19), torch.get_num_threads()
     try:
@@ -215,6 +244,7 @@ def test_the_number_of_threads_does_not_change_a_view() -> None:
     assert torch.equal(*views)
 
 
+@pytest.mark.usefixtures("either_way")
 @pytest.mark.parametrize("size", [2, 5])
 def test_views_of_parts_of_a_batch_are_those_of_the_batch(size: int) -> None:
     stamps, n = images(n=20), 20 // size
@@ -228,6 +258,7 @@ def test_views_of_parts_of_a_batch_are_those_of_the_batch(size: int) -> None:
         assert torch.equal(view, seen[own])
 
 
+@pytest.mark.usefixtures("either_way")
 def test_views_are_reddened_within_the_range() -> None:
     flat = torch.ones(100, 5, 107, 107)
     views = pretraining(3, flat).flatten(0, 1)

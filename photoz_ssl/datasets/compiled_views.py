@@ -1,0 +1,145 @@
+"""Pretraining's views on a CPU in one pass over their pixels, compiled by numba (extra ``[cpu]``).
+
+What `photoz_ssl.datasets.augment` does operation by operation, each of which reads and writes all
+pixels, is done here pixel by pixel and from the same draws: the results differ by rounding alone.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import math
+from collections.abc import Callable
+from functools import lru_cache
+
+import numpy as np
+from numpy.typing import NDArray
+
+from photoz_ssl.extras import import_extra
+
+__all__ = ["compiled_fill", "has_numba"]
+
+Floats = NDArray[np.float32]
+
+
+def has_numba() -> bool:
+    """Whether the extra is installed."""
+    return importlib.util.find_spec("numba") is not None
+
+
+@lru_cache(maxsize=1)
+def compiled_fill() -> Callable[..., None]:
+    """What fills views, without Python's lock; the first call compiles it, in two seconds.
+
+    Raises
+    ------
+    MissingExtraError
+        If numba is not installed.
+    """
+    numba = import_extra("numba", extra="cpu", purpose="views in one pass")
+    compiled = numba.njit(nogil=True, fastmath={"contract", "reassoc", "arcp", "nsz"})
+    draw, find_corners, blend = compiled(_draw), compiled(_find_corners), compiled(_blend)
+
+    def fill(
+        views: Floats,
+        stamps: Floats,
+        part: tuple[int, int, int],
+        rows: NDArray[np.complex64],
+        columns: NDArray[np.complex64],
+        dust: Floats,
+        sigma: Floats,
+        state: NDArray[np.uint64],
+        quantiles: Floats,
+    ) -> None:
+        n_views, _, n_bands, size, _ = views.shape
+        start, stop, n_elsewhere = part
+        stored = stamps.shape[3]
+        stamp = np.empty((n_bands, stored * stored), np.float32)
+        corners, weights = np.empty(size * size, np.int64), np.empty((4, size * size), np.float32)
+        words = np.empty(n_bands * size * size // 4, np.uint64)
+        noise = words.view(np.uint16).reshape(n_bands, size * size)
+        for _ in range(n_elsewhere * n_views):
+            draw(state, words)
+        for galaxy in range(start, stop):
+            stamp[:] = stamps[galaxy].reshape(stamp.shape)  # as it lies in memory, into the cache
+            for view in range(n_views):
+                draw(state, words)
+                find_corners(rows[view, galaxy], columns[view, galaxy], stored, corners, weights)
+                for band in range(n_bands):
+                    blend(
+                        stamp[band],
+                        stored,
+                        corners,
+                        weights,
+                        dust[view, galaxy, band],
+                        sigma[view, galaxy, band],
+                        noise[band],
+                        quantiles,
+                        views[view, galaxy, band].reshape(size * size),
+                    )
+
+    return compiled(fill)  # type: ignore[no-any-return]
+
+
+def _draw(state: NDArray[np.uint64], words: NDArray[np.uint64]) -> None:
+    """Fill words with random bits as numpy.random.SFC64 does (Doty-Humphrey 2010)."""
+    one, three, shift, turn = np.uint64(1), np.uint64(3), np.uint64(11), np.uint64(24)
+    back = np.uint64(64) - turn
+    a, b, c, count = state[0], state[1], state[2], state[3]
+    for place in range(len(words)):
+        words[place] = a + b + count
+        count += one
+        a = b ^ (b >> shift)
+        b = c + (c << three)
+        c = ((c << turn) | (c >> back)) + words[place]
+    state[0], state[1], state[2], state[3] = a, b, c, count
+
+
+def _find_corners(
+    row: NDArray[np.complex64],
+    column: NDArray[np.complex64],
+    stored: int,
+    corners: NDArray[np.int64],
+    weights: Floats,
+) -> None:
+    """The first of the four pixels of a stamp that a view's pixel lies between, and their weights.
+
+    A weight falls to nothing at the next pixel, and so do all of them beyond the edges.
+    """
+    zero, half, one = np.float32(0), np.float32(0.5), np.float32(1)
+    middle, last = np.float32(stored / 2), np.float32(stored - 2)
+    for y in range(len(row)):
+        for x in range(len(column)):
+            point, place = row[y] + column[x], y * len(column) + x
+            at_x, at_y = (point.real + one) * middle - half, (point.imag + one) * middle - half
+            left = min(max(np.float32(math.floor(at_x)), zero), last)
+            top = min(max(np.float32(math.floor(at_y)), zero), last)
+            of_left, of_right = one - abs(at_x - left), one - abs(at_x - left - one)
+            of_top, of_bottom = one - abs(at_y - top), one - abs(at_y - top - one)
+            of_left, of_right = max(zero, of_left), max(zero, of_right)
+            of_top, of_bottom = max(zero, of_top), max(zero, of_bottom)
+            corners[place] = np.int64(top) * stored + np.int64(left)
+            weights[0, place], weights[1, place] = of_top * of_left, of_top * of_right
+            weights[2, place], weights[3, place] = of_bottom * of_left, of_bottom * of_right
+
+
+def _blend(
+    stamp: Floats,
+    stored: int,
+    corners: NDArray[np.int64],
+    weights: Floats,
+    dust: np.float32,
+    sigma: np.float32,
+    noise: NDArray[np.uint16],
+    quantiles: Floats,
+    view: Floats,
+) -> None:
+    """A band of a view: light from four pixels, what dust lets through of it, and noise."""
+    for place in range(len(view)):
+        first = corners[place]
+        light = (
+            weights[0, place] * stamp[first]
+            + weights[1, place] * stamp[first + 1]
+            + weights[2, place] * stamp[first + stored]
+            + weights[3, place] * stamp[first + stored + 1]
+        )
+        view[place] = dust * light + sigma * quantiles[noise[place]]
