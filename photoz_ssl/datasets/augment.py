@@ -23,6 +23,7 @@ from photoz_ssl.survey.bands import R_SF11
 
 __all__ = [
     "MAD_TO_SIGMA",
+    "add_noise",
     "band_mad",
     "centre_crop",
     "deredden",
@@ -158,6 +159,12 @@ def _normal_quantiles() -> Tensor:
     return (quantiles / quantiles.std(correction=0)).to(torch.float32)
 
 
+def add_noise(images: Tensor, sigma: Tensor, generator: Generator) -> Tensor:
+    """Add Gaussian noise of standard deviation ``sigma``, shape (n, bands), nanomaggies."""
+    noise = standard_normal(images.shape, generator)
+    return torch.addcmul(images, noise, sigma[:, :, None, None])
+
+
 def band_mad(images: Tensor) -> Tensor:
     """Median absolute deviation of each band's pixels over a sample of images, shape (bands,)."""
     pixels = images.transpose(0, 1).flatten(1)
@@ -230,8 +237,9 @@ def pretraining_views(
     size = (n_views, len(images), images.shape[1], NETWORK_SIZE, NETWORK_SIZE)
     views = empty_views(images, size)
     compiled = images.device.type == "cpu" and images.dtype == torch.float32 and has_numba()
+    if compiled:
+        images = images.contiguous()
     fill = drawn.fill_compiled if compiled else drawn.fill
-
     in_parts(partial(fill, views, images), images, generator, share)
     return views
 

@@ -6,7 +6,7 @@ pixels, is done here pixel by pixel and from the same draws: the results differ 
 
 from __future__ import annotations
 
-import importlib.util
+import importlib
 import math
 from collections.abc import Callable
 from functools import lru_cache
@@ -14,28 +14,25 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import NDArray
 
-from photoz_ssl.extras import import_extra
-
 __all__ = ["compiled_fill", "has_numba"]
 
 Floats = NDArray[np.float32]
 
 
+@lru_cache(maxsize=1)
 def has_numba() -> bool:
-    """Whether the extra is installed."""
-    return importlib.util.find_spec("numba") is not None
+    """Whether numba is installed, and goes with the NumPy that is."""
+    try:
+        importlib.import_module("numba")
+    except ImportError:
+        return False
+    return True
 
 
 @lru_cache(maxsize=1)
 def compiled_fill() -> Callable[..., None]:
-    """What fills views, without Python's lock; the first call compiles it, in two seconds.
-
-    Raises
-    ------
-    MissingExtraError
-        If numba is not installed.
-    """
-    numba = import_extra("numba", extra="cpu", purpose="views in one pass")
+    """What fills views, without Python's lock; the first call compiles it, in two seconds."""
+    numba = importlib.import_module("numba")
     compiled = numba.njit(nogil=True, fastmath={"contract", "reassoc", "arcp", "nsz"})
     draw, find_corners, blend = compiled(_draw), compiled(_find_corners), compiled(_blend)
 
@@ -50,6 +47,26 @@ def compiled_fill() -> Callable[..., None]:
         state: NDArray[np.uint64],
         quantiles: Floats,
     ) -> None:
+        """Fill the views of some galaxies of a batch.
+
+        Parameters
+        ----------
+        views : ndarray, shape (n_views, n, bands, size, size)
+            Those of all galaxies at hand.
+        stamps : ndarray, shape (n, bands, S, S)
+            Nanomaggies.
+        part : (int, int, int)
+            Of the galaxies at hand the first, and the one after the last; how many before the
+            first, at hand elsewhere, are drawn for.
+        rows, columns : ndarray, shape (n_views, n, size)
+            Terms whose sum is where a pixel lies; see `photoz_ssl.datasets.augment`.
+        dust, sigma : ndarray, shape (n_views, n, bands)
+            Share of the light that is let through; the noise's deviation, nanomaggies.
+        state : ndarray, shape (4,)
+            Of numpy.random.SFC64.
+        quantiles : ndarray, shape (65536,)
+            Of the normal distribution; 16 random bits choose one.
+        """
         n_views, _, n_bands, size, _ = views.shape
         start, stop, n_elsewhere = part
         stored = stamps.shape[3]
