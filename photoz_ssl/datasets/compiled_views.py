@@ -14,7 +14,10 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["compiled_fill", "has_numba"]
+__all__ = ["VIEWS_WORTH_COMPILING", "compiled_fill", "has_numba"]
+
+VIEWS_WORTH_COMPILING = 50_000
+"""From here on the seconds that it takes to compile what makes them are won back."""
 
 Floats = NDArray[np.float32]
 

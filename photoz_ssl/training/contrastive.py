@@ -8,6 +8,7 @@ from torch import Generator, Tensor, nn
 
 from photoz_ssl.config import PretrainConfig
 from photoz_ssl.datasets.augment import band_mad, deredden, pretraining_views
+from photoz_ssl.datasets.compiled_views import VIEWS_WORTH_COMPILING
 from photoz_ssl.datasets.galaxies import GalaxyBatch, Rows, gather
 from photoz_ssl.networks.ranks import ALONE, World
 from photoz_ssl.survey.archive import Archive
@@ -30,7 +31,7 @@ def measure_band_mad(archive: Archive, rows: Rows) -> Tensor:
 
 
 def contrastive_step(
-    network: nn.Module, mad: Tensor, config: PretrainConfig, world: World = ALONE
+    network: nn.Module, mad: Tensor, config: PretrainConfig, world: World = ALONE, n_steps: int = 0
 ) -> Step:
     """The step of momentum contrast on batches of galaxies.
 
@@ -44,6 +45,8 @@ def contrastive_step(
         The views.
     world : World
         The processes among which each batch is split.
+    n_steps : int
+        Of the whole run: with many, compiling what makes the views pays.
 
     Returns
     -------
@@ -52,6 +55,7 @@ def contrastive_step(
         deviation of the unit vectors times the square root of their length: 1 for
         directions spread evenly, 0 for a collapse.
     """
+    one_pass = 2 * n_steps * config.batch_size >= VIEWS_WORTH_COMPILING
 
     def step(batch: GalaxyBatch, generator: Generator) -> tuple[Tensor, dict[str, Tensor]]:
         share = share_of(len(batch), world)
@@ -67,6 +71,7 @@ def contrastive_step(
                 noise_range=config.noise_range,
                 mirror=config.mirror,
                 share=share,
+                one_pass=one_pass,
             )
         )
         order = torch.randperm(share.whole, generator=generator, device=generator.device)

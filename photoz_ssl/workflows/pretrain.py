@@ -102,7 +102,8 @@ def pretrain(
         network.one_pass = compile_for_training(
             network.query_network, network.key_network, device=world.device, n_steps=plan.n_steps
         )
-        step = contrastive_step(synchronised(network, world), mad, config, world)
+        trained = synchronised(network, world)
+        step = contrastive_step(trained, mad, config, world, plan.n_steps)
         train(network, optimizer, step, plan, folder, progress=progress, stop=stop)
         last = folder.last_metrics()
         with world.together():

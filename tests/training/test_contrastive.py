@@ -1,0 +1,37 @@
+"""The step of momentum contrast: which way its views are made."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import torch
+from torch import Generator, Tensor, nn
+
+from photoz_ssl.config import PretrainConfig
+from photoz_ssl.datasets.compiled_views import VIEWS_WORTH_COMPILING
+from photoz_ssl.datasets.galaxies import GalaxyBatch
+from photoz_ssl.training import contrastive
+from photoz_ssl.training.contrastive import contrastive_step
+
+N = 8
+
+
+class Asked(Exception):  # noqa: N818 - it is no error
+    """Views were asked for."""
+
+
+@pytest.mark.parametrize(("n_steps", "one_pass"), [(10, False), (VIEWS_WORTH_COMPILING, True)])
+def test_views_are_compiled_where_a_run_is_long(
+    n_steps: int, one_pass: bool, monkeypatch: pytest.MonkeyPatch, tmp_path: Any
+) -> None:
+    def views(*_: Tensor, **options: Any) -> Tensor:
+        raise Asked(options["one_pass"])
+
+    monkeypatch.setattr(contrastive, "pretraining_views", views)
+    config = PretrainConfig(archive=tmp_path, output=tmp_path, batch_size=N)
+    step = contrastive_step(nn.Identity(), torch.ones(5), config, n_steps=n_steps)
+    batch = GalaxyBatch(torch.zeros(N, 5, 64, 64), torch.zeros(N), torch.zeros(N))
+    with pytest.raises(Asked) as asked:
+        step(batch, Generator())
+    assert asked.value.args == (one_pass,)
