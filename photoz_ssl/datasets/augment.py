@@ -200,7 +200,7 @@ def pretraining_views(
     mirror: bool = True,
     n_views: int = 2,
     share: Share | None = None,
-    one_pass: bool = True,
+    compiled: bool = True,
 ) -> Tensor:
     """Random views for MoCo: deredden, redden, rotate, flip, shift, crop, add noise.
 
@@ -220,8 +220,8 @@ def pretraining_views(
         Views of each image.
     share : Share, optional
         The batch of which the images are a part; draws are made for all of it.
-    one_pass : bool
-        Whether they are made by compiled code on a CPU where numba is; `VIEWS_WORTH_COMPILING`.
+    compiled : bool
+        Whether numba compiles what makes them, on a CPU where it is; see `VIEWS_WORTH_COMPILING`.
 
     Returns
     -------
@@ -239,11 +239,9 @@ def pretraining_views(
     )
     size = (n_views, len(images), images.shape[1], NETWORK_SIZE, NETWORK_SIZE)
     views = empty_views(images, size)
-    compiled = one_pass and (images.device.type, images.dtype) == ("cpu", torch.float32)
-    compiled = compiled and has_numba()
-    if compiled:
-        images = images.contiguous()
-    fill = drawn.fill_compiled if compiled else drawn.fill
+    fill = drawn.fill
+    if compiled and (images.device.type, images.dtype) == ("cpu", torch.float32) and has_numba():
+        images, fill = images.contiguous(), drawn.fill_compiled
     in_parts(partial(fill, views, images), images, generator, share)
     return views
 

@@ -20,7 +20,6 @@ __all__ = ["GalaxyBatch", "batch_rows", "consecutive_rows", "gather", "read_ahea
 
 Rows = NDArray[np.int64]
 CPU = torch.device("cpu")
-_IMAGES = Lender()
 
 
 @dataclass(frozen=True)
@@ -58,7 +57,12 @@ class GalaxyBatch:
 
 def gather(archive: Archive, rows: Rows) -> GalaxyBatch:
     """Read rows of an archive, in their order."""
-    images = _IMAGES.empty((len(rows), *archive.images.shape[1:]))
+    return _gather_lent(archive, Lender(), rows)
+
+
+def _gather_lent(archive: Archive, lender: Lender, rows: Rows) -> GalaxyBatch:
+    """Read rows of an archive into memory on loan."""
+    images = lender.empty((len(rows), *archive.images.shape[1:]))
     _read(archive, rows, images)
     return _labelled(archive, rows, torch.from_numpy(images))
 
@@ -140,7 +144,7 @@ def read_ahead(
     device : torch.device
         Where the batches are to be; a GPU has the next one copied to it while it computes.
     """
-    fetch = partial(gather, archive)
+    fetch = partial(_gather_lent, archive, Lender())
     if device.type == "cuda":
         stream = torch.cuda.Stream(device)  # type: ignore[no-untyped-call]
         fetch = partial(_gather_on_gpu, archive, stream)

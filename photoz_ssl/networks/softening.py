@@ -42,6 +42,8 @@ def without_softening(model: Any) -> tuple[Any, NDArray[np.float32] | None]:
     images, scale = (quotient.input_value(place).get_node() for place in range(2))
     if (images.get_type_name(), scale.get_type_name()) != ("Parameter", "Constant"):
         return model, None
+    if [*scale.shape] != [1, scale.data.size, 1, 1]:
+        return model, None
     openvino, opset = (importlib.import_module(f"openvino{name}") for name in ("", ".opset13"))
     soft = opset.parameter(images.get_partial_shape(), np.float32)
     arcsinhs[0].output(0).replace(soft.output(0))
@@ -50,11 +52,11 @@ def without_softening(model: Any) -> tuple[Any, NDArray[np.float32] | None]:
 
 def softened(images: NDArray[np.float32], scale: NDArray[np.float32]) -> NDArray[np.float32]:
     """arcsinh(images / scale), shape (n, bands, y, x), to the last bits of float32."""
-    soft = images / scale
-    if _numpy_vectorises_arcsinh():
-        return np.asarray(np.arcsinh(soft, out=soft))
-    size = np.empty_like(images[0])
-    with np.errstate(over="ignore", invalid="ignore"):
+    with np.errstate(all="ignore"):  # a model may hold any scale
+        soft = images / scale
+        if _numpy_vectorises_arcsinh():
+            return np.asarray(np.arcsinh(soft, out=soft))
+        size = np.empty_like(images[0])
         for image in soft:
             _soften(image, size)
     return soft

@@ -55,7 +55,7 @@ def contrastive_step(
         deviation of the unit vectors times the square root of their length: 1 for
         directions spread evenly, 0 for a collapse.
     """
-    one_pass = 2 * n_steps * config.batch_size >= VIEWS_WORTH_COMPILING
+    compiled = 2 * n_steps * config.batch_size >= VIEWS_WORTH_COMPILING
 
     def step(batch: GalaxyBatch, generator: Generator) -> tuple[Tensor, dict[str, Tensor]]:
         share = share_of(len(batch), world)
@@ -71,7 +71,7 @@ def contrastive_step(
                 noise_range=config.noise_range,
                 mirror=config.mirror,
                 share=share,
-                one_pass=one_pass,
+                compiled=compiled,
             )
         )
         order = torch.randperm(share.whole, generator=generator, device=generator.device)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import warnings
 from dataclasses import replace
 
@@ -68,3 +69,20 @@ def test_a_network_without_it_gives_the_same_for_softened_images(preset: str) ->
     taken = stamps.numpy() if scale is None else softened(stamps.numpy(), scale)
     compiled = openvino.Core().compile_model(left, "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
     np.testing.assert_allclose(compiled([taken])[0], expected, rtol=0, atol=2e-5)
+
+
+@pytest.mark.skipif(not has_openvino(), reason="OpenVINO (extra [cpu]) is not installed")
+@pytest.mark.parametrize(
+    "shape", [(), (1, 5, 64, 64), (1, 1, 5, 1, 1)], ids=["one", "pixels", "an axis more"]
+)
+def test_a_scale_that_is_none_of_ours_stays_in_the_network(shape: tuple[int, ...]) -> None:
+    openvino = import_openvino()
+    opset = importlib.import_module("openvino.opset13")
+    taken = opset.parameter([-1, 5, 64, 64], np.float32)
+    scale = opset.constant(np.full(shape, 2, np.float32))
+    model = openvino.Model([opset.asinh(opset.divide(taken, scale))], [taken])
+    left, found = without_softening(model)
+    assert found is None
+    compiled = openvino.Core().compile_model(left, "CPU")
+    result = compiled([np.full((1, 5, 64, 64), 2, np.float32)])[0]
+    np.testing.assert_allclose(result, np.arcsinh(1), rtol=1e-3)

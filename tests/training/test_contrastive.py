@@ -21,12 +21,12 @@ class Asked(Exception):  # noqa: N818 - it is no error
     """Views were asked for."""
 
 
-@pytest.mark.parametrize(("n_steps", "one_pass"), [(10, False), (VIEWS_WORTH_COMPILING, True)])
+@pytest.mark.parametrize(("n_steps", "compiled"), [(10, False), (VIEWS_WORTH_COMPILING, True)])
 def test_views_are_compiled_where_a_run_is_long(
-    n_steps: int, one_pass: bool, monkeypatch: pytest.MonkeyPatch, tmp_path: Any
+    n_steps: int, compiled: bool, monkeypatch: pytest.MonkeyPatch, tmp_path: Any
 ) -> None:
     def views(*_: Tensor, **options: Any) -> Tensor:
-        raise Asked(options["one_pass"])
+        raise Asked(options["compiled"])
 
     monkeypatch.setattr(contrastive, "pretraining_views", views)
     config = PretrainConfig(archive=tmp_path, output=tmp_path, batch_size=N)
@@ -34,4 +34,4 @@ def test_views_are_compiled_where_a_run_is_long(
     batch = GalaxyBatch(torch.zeros(N, 5, 64, 64), torch.zeros(N), torch.zeros(N))
     with pytest.raises(Asked) as asked:
         step(batch, Generator())
-    assert asked.value.args == (one_pass,)
+    assert asked.value.args == (compiled,)
