@@ -15,7 +15,13 @@ from photoz_ssl.survey.simulation.source_galaxies import (
     SourceGalaxies,
 )
 
-__all__ = ["SimulatedGalaxy", "draw_galaxy", "half_light_radius", "intrinsic_flux"]
+__all__ = [
+    "SimulatedGalaxy",
+    "absolute_magnitude",
+    "draw_galaxy",
+    "half_light_radius",
+    "intrinsic_flux",
+]
 
 Flux = NDArray[np.float64]
 
@@ -39,6 +45,9 @@ BULGE_REDDENING = np.array([-0.30, -0.12, 0.0, 0.05, 0.08])
 
 POSITION_JITTER = 1 / 60
 """Half-width, degrees, of the scatter of positions about the source's."""
+
+SHIFT_OF_BAND = 0.1
+"""Redshift of the band in which Shen et al. (2003) give absolute magnitudes."""
 
 MAX_TRIES = 1000
 
@@ -66,7 +75,8 @@ class SimulatedGalaxy:
     bulge_share : ndarray, shape (n_bands,)
         Of the total flux.
     bulge_radius, disc_radius : float
-        Half-light radii, arcseconds.
+        Half-light radii, arcseconds: of a round profile, which its axis ratio then squeezes in
+        one direction and stretches in the other.
     bulge_axis_ratio, disc_axis_ratio : float
         Minor over major axis.
     angle : float
@@ -121,6 +131,13 @@ def intrinsic_flux(sources: SourceGalaxies, row: int, redshift: float) -> Flux:
     return np.asarray(model * sources.residual[row])
 
 
+def absolute_magnitude(sources: SourceGalaxies, row: int) -> float:
+    """A source galaxy's absolute magnitude in the r band of redshift 0.1 (Blanton et al. 2003)."""
+    flux = intrinsic_flux(sources, row, SHIFT_OF_BAND)[R_BAND]
+    modulus = 5 * np.log10(float(luminosity_distance(SHIFT_OF_BAND))) + 25
+    return float(22.5 - 2.5 * np.log10(flux) - modulus + 2.5 * np.log10(1 + SHIFT_OF_BAND))
+
+
 def half_light_radius(
     absolute_magnitude: float, *, early: bool, generator: np.random.Generator
 ) -> float:
@@ -129,7 +146,7 @@ def half_light_radius(
     Parameters
     ----------
     absolute_magnitude : float
-        In r.
+        In the r band of redshift 0.1.
     early : bool
         Which of the two relations (their equations 14 and 15).
     generator : Generator
@@ -170,9 +187,8 @@ def draw_galaxy(
     ebv = float(sources.ebv[row])
     reddened = intrinsic * 10 ** (-0.4 * extinction_from_ebv(np.asarray(ebv), R_SF11))
     noise_scale = np.sqrt(np.clip(intrinsic / np.maximum(sources.flux[row], 1e-3), 0.3, 10))
-    distance = float(luminosity_distance(redshift))
-    magnitude = 22.5 - 2.5 * np.log10(intrinsic[R_BAND]) - 5 * np.log10(distance) - 25
-    kiloparsec = 206.265 * (1 + redshift) ** 2 / distance  # arcseconds
+    kiloparsec = 206.265 * (1 + redshift) ** 2 / float(luminosity_distance(redshift))  # arcseconds
+    magnitude = absolute_magnitude(sources, row)
     radius = kiloparsec * half_light_radius(magnitude, early=early, generator=generator)
     disc_ratio, bulge_ratio = _axis_ratios(early, generator)
     shift = POSITION_JITTER * generator.uniform(-1, 1, 2)
@@ -188,7 +204,7 @@ def draw_galaxy(
         flux_error=sources.error[row] * noise_scale * reddened / intrinsic,
         bulge_share=share,
         bulge_radius=radius * (0.9 if early else 0.35),
-        disc_radius=radius * (1.3 if early else 1.1) / np.sqrt(disc_ratio),
+        disc_radius=radius * (1.3 if early else 1.1),
         bulge_axis_ratio=bulge_ratio,
         disc_axis_ratio=disc_ratio,
         angle=float(generator.uniform(0, np.pi)),

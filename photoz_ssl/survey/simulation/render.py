@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from photoz_ssl.extras import import_extra
-from photoz_ssl.survey.bands import BANDS, PIXEL_SCALE
+from photoz_ssl.survey.bands import BANDS, PIXEL_SCALE, R_SF11, extinction_from_ebv
 from photoz_ssl.survey.simulation.population import SimulatedGalaxy
 from photoz_ssl.survey.simulation.source_galaxies import SourceGalaxies
 
@@ -130,8 +130,8 @@ def _field(
 ) -> list[Any]:
     """What there is to see: offset from the centre, fluxes and profiles of each object."""
     offset = generator.uniform(-CENTRE_JITTER, CENTRE_JITTER, 2) * PIXEL_SCALE
-    objects = [(offset, galaxy.flux, _galaxy_profiles(galaxy))]
-    return objects + _neighbours(galaxy, sources, size, generator)
+    objects = [(offset, galaxy.flux, galaxy_profiles(galaxy))]
+    return objects + neighbours(galaxy, sources, size, generator)
 
 
 def _observed(
@@ -153,7 +153,7 @@ def _draw_seeing(generator: np.random.Generator) -> NDArray[np.float64]:
     return SEEING * np.exp(scatter)
 
 
-def _galaxy_profiles(galaxy: SimulatedGalaxy) -> list[tuple[NDArray[np.float64], Any]]:
+def galaxy_profiles(galaxy: SimulatedGalaxy) -> list[tuple[NDArray[np.float64], Any]]:
     """Bulge and disc of flux 1, each with its share of the flux in the five bands."""
     galsim, accuracy = _galsim(), _accuracy()
     angle = galaxy.angle * galsim.radians
@@ -185,26 +185,29 @@ def _draw_band(objects: list[Any], band: int, seeing: float, size: int) -> NDArr
     return np.asarray(stamp.array)
 
 
-def _neighbours(
+def neighbours(
     galaxy: SimulatedGalaxy, sources: SourceGalaxies, size: int, generator: np.random.Generator
 ) -> list[Any]:
-    """Field galaxies and stars at random places of the stamp."""
+    """Field galaxies and stars at random places of the stamp, behind the galaxy's own dust."""
     galsim = _galsim()
     area = (size * PIXEL_SCALE / 3600) ** 2
+    transparency = 10 ** (-0.4 * extinction_from_ebv(np.asarray(galaxy.ebv), R_SF11))
+    of_its_side = np.flatnonzero(sources.side == sources.side[galaxy.source])
     found: list[Any] = []
     for _ in range(generator.poisson(GALAXIES_A_SQUARE_DEGREE * area)):
         magnitude = _neighbour_magnitude(GALAXY_SLOPE, generator)
-        row = int(generator.integers(len(sources)))
+        row = of_its_side[generator.integers(len(of_its_side))]
         colours = sources.flux[row] / sources.flux[row, 2]
         radius = float(np.clip(0.35 * 10 ** (0.15 * (FAINT_LIMIT - magnitude)), 0.3, 5))
         shape = galsim.Exponential(half_light_radius=radius, gsparams=_accuracy())
         angle = generator.uniform(0, np.pi) * galsim.radians
         shape = shape.shear(q=generator.uniform(0.3, 1), beta=angle)
-        flux = colours * 10 ** (0.4 * (22.5 - magnitude))
+        flux = transparency * colours * 10 ** (0.4 * (22.5 - magnitude))
         found.append((_place(size, generator), flux, [(np.ones(len(BANDS)), shape)]))
     for _ in range(generator.poisson(STARS_A_SQUARE_DEGREE * area)):
         magnitude = _neighbour_magnitude(STAR_SLOPE, generator)
-        found.append((_place(size, generator), _star_flux(magnitude, generator), None))
+        flux = transparency * _star_flux(magnitude, generator)
+        found.append((_place(size, generator), flux, None))
     return found
 
 

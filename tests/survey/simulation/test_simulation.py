@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -14,11 +15,18 @@ from photoz_ssl.config import SPLITS
 from photoz_ssl.survey.simulation.galaxies import simulate_again, simulate_block, simulate_blocks
 from photoz_ssl.survey.simulation.population import (
     SimulatedGalaxy,
+    absolute_magnitude,
     draw_galaxy,
     half_light_radius,
     intrinsic_flux,
 )
-from photoz_ssl.survey.simulation.render import ELECTRONS, SKY_SIGMA, render
+from photoz_ssl.survey.simulation.render import (
+    ELECTRONS,
+    SKY_SIGMA,
+    galaxy_profiles,
+    neighbours,
+    render,
+)
 from photoz_ssl.survey.simulation.seds import (
     TEMPLATE_SCATTER,
     fit_coefficients,
@@ -31,6 +39,9 @@ from photoz_ssl.survey.simulation.source_galaxies import (
     SourceGalaxies,
     load_source_galaxies,
 )
+
+galsim = pytest.importorskip("galsim")
+POPULATION = "photoz_ssl.survey.simulation.population"
 
 
 @pytest.fixture(scope="module")
@@ -108,6 +119,51 @@ def test_sizes_follow_the_published_relation() -> None:
     assert np.std(np.log(late)) == pytest.approx(0.25 + 0.23 / 2, rel=0.05)
 
 
+def test_absolute_magnitudes_do_not_depend_on_the_distance(sources: SourceGalaxies) -> None:
+    near = int(np.argmin(np.abs(sources.redshift - 0.1)))
+    modulus = 5 * np.log10(luminosity_distance(sources.redshift[near])) + 25
+    as_seen = 22.5 - 2.5 * np.log10(sources.flux[near, 2]) - modulus
+    correction = -2.5 * np.log10(1.1)  # of r at redshift 0.1, whatever the spectrum
+    assert absolute_magnitude(sources, near) == pytest.approx(as_seen - correction, abs=0.03)
+
+
+def test_an_inclined_disc_keeps_its_half_light_radius(sources: SourceGalaxies) -> None:
+    galaxy = replace(alone(sources, 3000.0), angle=0.3)
+    radii = {}
+    for axis_ratio in (0.2, 0.5, 1.0):
+        ((_, _), (_, disc)) = galaxy_profiles(replace(galaxy, disc_axis_ratio=axis_ratio))
+        photons = disc.shoot(20000, galsim.BaseDeviate(1))
+        radii[axis_ratio] = float(np.median(np.hypot(photons.x, photons.y)))
+    assert radii[1.0] == pytest.approx(galaxy.disc_radius, rel=0.02)
+    assert radii[0.5] == pytest.approx(galaxy.disc_radius, rel=0.1)
+    assert radii[0.2] == pytest.approx(
+        galaxy.disc_radius, rel=0.4
+    )  # its long axis is 2.2 times that
+
+
+def test_half_of_the_light_is_within_the_radius_that_was_drawn(
+    sources: SourceGalaxies, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    drawn = []
+
+    def remembered(*args: Any, **kinds: Any) -> float:
+        drawn.append(half_light_radius(*args, **kinds))
+        return drawn[-1]
+
+    monkeypatch.setattr(f"{POPULATION}.half_light_radius", remembered)
+    generator, ratios = np.random.default_rng(6), []
+    for number in range(40):
+        galaxy = draw_galaxy(sources, number, generator)
+        distance = float(luminosity_distance(galaxy.redshift)) / (1 + galaxy.redshift) ** 2
+        photons = galsim.Add(*(share[2] * shape for share, shape in galaxy_profiles(galaxy))).shoot(
+            3000, galsim.BaseDeviate(number + 1)
+        )
+        radius = np.median(np.hypot(photons.x, photons.y))  # in a round aperture, as Shen et al.
+        ratios.append(float(radius * distance / 206.265 / drawn[-1]))
+    assert np.median(ratios) == pytest.approx(1.0, abs=0.1)
+    assert max(ratios) < 1.6
+
+
 def test_drawn_galaxies_respect_the_selection(sources: SourceGalaxies) -> None:
     generator = np.random.default_rng(2)
     for number in range(100):
@@ -149,6 +205,30 @@ def test_the_noise_is_the_skys(sources: SourceGalaxies) -> None:
     ]
     np.testing.assert_allclose(np.std(images, axis=(0, 2, 3)), SKY_SIGMA, rtol=0.1)
     assert np.all(ELECTRONS > 0)
+
+
+def test_neighbours_are_of_the_galaxys_own_side_and_behind_its_dust(
+    sources: SourceGalaxies,
+) -> None:
+    clear = replace(alone(sources, 3000.0), ebv=0.0)
+    elsewhere = replace(
+        sources,
+        flux=np.where(
+            (sources.side == sources.side[clear.source])[:, np.newaxis], sources.flux, np.nan
+        ),
+    )
+    dusty = replace(clear, ebv=0.3)
+    transparency = 10 ** (-0.4 * 0.3 * np.array([4.239, 3.303, 2.285, 1.698, 1.263]))
+    n_seen = 0
+    for seed in range(20):
+        fields = [
+            neighbours(galaxy, elsewhere, 107, np.random.default_rng(seed))
+            for galaxy in (clear, dusty)
+        ]
+        for (_, flux, _), (_, reddened, _) in zip(*fields, strict=True):
+            np.testing.assert_allclose(reddened, flux * transparency, rtol=1e-12)
+            n_seen += 1
+    assert n_seen > 20
 
 
 def test_neighbours_and_stars_are_there(sources: SourceGalaxies) -> None:
