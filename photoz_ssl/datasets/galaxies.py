@@ -16,7 +16,14 @@ from torch import Tensor
 from photoz_ssl.datasets.lending import Lender
 from photoz_ssl.survey.archive import Archive
 
-__all__ = ["GalaxyBatch", "batch_rows", "consecutive_rows", "gather", "read_ahead"]
+__all__ = [
+    "GalaxyBatch",
+    "batch_rows",
+    "consecutive_rows",
+    "evenly_spaced",
+    "gather",
+    "read_ahead",
+]
 
 Rows = NDArray[np.int64]
 CPU = torch.device("cpu")
@@ -128,6 +135,15 @@ def consecutive_rows(rows: Rows, batch_size: int) -> Iterator[Rows]:
     """All rows in order, the last batch being what is left."""
     for start in range(0, len(rows), batch_size):
         yield rows[start : start + batch_size]
+
+
+def evenly_spaced(rows: Rows, most: int) -> Rows:
+    """At most so many of some rows, from the first to the last of them.
+
+    >>> evenly_spaced(np.arange(10, 20), 4)
+    array([10, 13, 16, 19])
+    """
+    return rows[np.linspace(0, len(rows) - 1, min(len(rows), most)).astype(np.int64)]
 
 
 def read_ahead(

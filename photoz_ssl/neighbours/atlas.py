@@ -26,7 +26,7 @@ from photoz_ssl.spec import ImageSpec
 __all__ = ["COLUMNS", "COLUMNS_GROUP", "Atlas", "AtlasHeader", "is_atlas", "read_atlas"]
 
 FORMAT = "photoz-ssl atlas"
-FORMAT_VERSION = 2
+FORMAT_VERSION = 3
 
 COLUMNS = {"ObjID": "<i8", "ra": "<f8", "dec": "<f8", "specz_redshift": "<f4"}
 """Datasets with one number a galaxy, by the archive's names, and their types."""

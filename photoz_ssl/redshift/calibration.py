@@ -119,8 +119,8 @@ def fit_calibration(
 ) -> Calibration:
     """Find the temperature, blur and shift with the smallest negative log-likelihood.
 
-    A blur, alone or with a shift, is kept where it raises the likelihood by more than its
-    parameters are worth (Akaike 1974).
+    Each is kept where it raises the likelihood by more than its parameters are worth (Akaike
+    1974, in the form for few galaxies of Hurvich & Tsai 1989).
 
     Parameters
     ----------
@@ -146,7 +146,7 @@ def fit_calibration(
 
 
 def _likeliest(logits: NDArray[np.float64], true_bin: NDArray[np.int64]) -> Calibration:
-    """The temperature alone, with a blur, or with a blur and a shift: as much as is worth it."""
+    """Nothing, a temperature, a blur, too, and a shift, too: as much as is worth it."""
     limits = np.log([TEMPERATURE_RANGE, BLUR_RANGE])
 
     def surprise(calibration: Calibration) -> float:
@@ -174,9 +174,25 @@ def _likeliest(logits: NDArray[np.float64], true_bin: NDArray[np.int64]) -> Cali
     simple = [0.0, float(np.log(FIRST_BLUR))]
     blurred = likeliest(simple)
     shifted = likeliest([*blurred, 0.0], [*simple, float(off)])
-    candidates = [plain, described(np.array(blurred)), described(np.array(shifted))]
-    information = [len(logits) * surprise(each) + k for k, each in enumerate(candidates)]
+    candidates = [
+        Calibration(),
+        plain,
+        described(np.array(blurred)),
+        described(np.array(shifted)),
+    ]
+    information = [
+        len(logits) * surprise(each) + _worth(n_parameters, len(logits))
+        for n_parameters, each in enumerate(candidates)
+    ]
     return candidates[int(np.argmin(information))]
+
+
+def _worth(n_parameters: int, n_galaxies: int) -> float:
+    """Log-likelihood that parameters gain by chance: their number, and more of few galaxies."""
+    left = n_galaxies - n_parameters - 1
+    if n_parameters and left <= 0:
+        return float("inf")
+    return n_parameters + n_parameters * (n_parameters + 1) / left if n_parameters else 0.0
 
 
 def _best_temperature(logits: NDArray[np.float64], true_bin: NDArray[np.int64]) -> float:

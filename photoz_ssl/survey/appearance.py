@@ -138,8 +138,8 @@ def _growth(light: Floats) -> Floats:
 
 def _whole(signal: Floats) -> Floats:
     """Offset and width of the object, and how little alike the bands are, shape (n, 3)."""
+    y, x = _offsets()
     radius = _radius()
-    y, x = np.indices(radius.shape) - (NETWORK_SIZE - 1) / 2
     bright = np.maximum(signal[:, 1:4].mean(axis=1) - 2, 0) * (radius <= 2 * OBJECT_PIXELS)
     weight = bright.sum(axis=(-2, -1)) + FAINTEST
     middle_y = (bright * y).sum(axis=(-2, -1)) / weight
@@ -161,5 +161,10 @@ def _whole(signal: Floats) -> Floats:
 
 
 def _radius() -> Floats:
-    y, x = np.indices((NETWORK_SIZE, NETWORK_SIZE)) - (NETWORK_SIZE - 1) / 2
-    return np.asarray(np.hypot(y, x))
+    """Of each pixel from the galaxy's, shape (64, 64)."""
+    return np.asarray(np.hypot(*_offsets()))
+
+
+def _offsets() -> Floats:
+    """Of each pixel from the one that the galaxy lies on, along y and x, shape (2, 64, 64)."""
+    return np.asarray(np.indices((NETWORK_SIZE, NETWORK_SIZE)) - NETWORK_SIZE // 2, np.float64)

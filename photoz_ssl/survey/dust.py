@@ -30,8 +30,11 @@ EBV_NAMES = ("EBV", "E_BV", "EBV_SFD", "E_BV_SFD", "SFD_EBV")
 EXTINCTION_PREFIXES = ("EXTINCTION_", "A_")
 SFD_FILES = ("SFD_dust_4096_ngp.fits", "SFD_dust_4096_sgp.fits")
 
-RATIO_TOLERANCE = 0.05
-"""How far A_u / A_r may be from that of a known convention (1.874 and 1.855)."""
+CONVENTIONS = {"SDSS DR12": R_DR12, "Schlafly & Finkbeiner 2011": R_SF11}
+"""A / E(B-V) in ugriz, by the name of who publishes extinctions so; g tells them apart by 5 %."""
+
+RATIO_TOLERANCE = 0.02
+"""How far extinctions may be from those of a known convention, root mean square over bands."""
 
 COARSE_NOTICE = (
     "E(B-V) is from the coarse SFD map (HEALPix nside 64), good to 5-10 % at high Galactic"
@@ -119,7 +122,7 @@ class Reddening:
         found = recognise_extinction(_extinction(sample, self._extinction_columns))
         if found is None:
             self.notices.append(
-                "the extinction columns are in no convention that is known by its ratio A_u/A_r"
+                "the extinction columns are in no convention that is known by its ratios"
                 " and are not used"
             )
         else:
@@ -165,7 +168,7 @@ def spell_sources(sources: Iterable[str]) -> str:
 def recognise_extinction(
     extinction: NDArray[np.floating],
 ) -> tuple[str, NDArray[np.float64]] | None:
-    """Name the convention of extinctions by their ratio A_u / A_r.
+    """Name the convention of extinctions by their ratios from band to band.
 
     Parameters
     ----------
@@ -175,17 +178,22 @@ def recognise_extinction(
     Returns
     -------
     tuple of str and ndarray, or None
-        Its name and its A / E(B-V); None where no row can be used or the ratio is strange.
+        Its name and its A / E(B-V); None where no row can be used or the ratios are strange.
     """
     good = np.isfinite(extinction).all(axis=-1) & (extinction > 0).all(axis=-1)
     if not good.any():
         return None
     total = np.asarray(extinction, np.float64)[good].sum(axis=0)
-    ratio = total[0] / total[2]
-    known = {"SDSS DR12": R_DR12, "Schlafly & Finkbeiner 2011": R_SF11}
-    distance = {name: abs(ratio - R[0] / R[2]) for name, R in known.items()}
-    name = min(distance, key=distance.__getitem__)
-    return (name, known[name]) if distance[name] < RATIO_TOLERANCE else None
+    misfits = {name: _misfit(total, coefficients) for name, coefficients in CONVENTIONS.items()}
+    name = min(misfits, key=misfits.__getitem__)
+    return (name, CONVENTIONS[name]) if misfits[name] < RATIO_TOLERANCE else None
+
+
+def _misfit(extinction: NDArray[np.float64], coefficients: NDArray[np.float64]) -> float:
+    """Relative deviation of extinctions in the bands from what a convention makes of them."""
+    likeliest = extinction @ coefficients / (coefficients @ coefficients) * coefficients
+    deviation = np.linalg.norm(extinction - likeliest) / np.linalg.norm(likeliest)
+    return float(deviation)
 
 
 def find_sfd_folder(dust_dir: Path | None = None) -> Path | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 import json
 import math
 from collections.abc import Iterator
@@ -149,7 +150,11 @@ def label_efficiency(
             "prepare it with --split or --split-column",
         )
     preset = _preset_of(Path(config.encoder))
-    inputs = {**identity_of(archive, test), "encoder_sha256": sha256_of(Path(config.encoder))}
+    inputs = {
+        **identity_of(archive, test),
+        "encoder_sha256": sha256_of(Path(config.encoder)),
+        "photometry_sha256": _photometry_sha256(archive),
+    }
     folder = open_run_folder(config, "label-efficiency", inputs)
     experiment = _Experiment(config, archive, test, preset, folder.fingerprint)
     measurements = tuple(experiment.measurements(progress))
@@ -164,6 +169,13 @@ def label_efficiency(
     )
     _write(report, measurements)
     return report
+
+
+def _photometry_sha256(archive: Archive) -> str:
+    """Of what the trees learn from, none of which is in an archive's own fingerprint."""
+    if not magnitude_systems(archive):
+        return ""
+    return hashlib.sha256(photometric_features(archive).tobytes()).hexdigest()
 
 
 def _preset_of(encoder: Path) -> str:
@@ -255,8 +267,9 @@ class _Experiment:
         return dataclasses.replace(shared, epochs=epochs)
 
     def _by_photometry(self, fraction: float, seed: int) -> tuple[int, NDArray[np.float64]]:
-        labelled = labelled_rows(self.archive, self._finetuning(1.0))[0]
-        learn = some_labels(labelled, fraction, seed=self.config.seed + seed)
+        as_networks = dataclasses.replace(self._finetuning(1.0), seed=self.config.seed + seed)
+        labelled = labelled_rows(self.archive, as_networks)[0]
+        learn = some_labels(labelled, fraction, seed=as_networks.seed)
         redshift = photometric_redshifts(
             photometric_features(self.archive), self.archive.redshift, learn, self.test, seed=seed
         )

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from photoz_ssl.datasets.augment import prediction_view
+from photoz_ssl.datasets.galaxies import evenly_spaced
 from photoz_ssl.errors import ArchiveError
 from photoz_ssl.networks.checkpoint import Checkpoint
 from photoz_ssl.networks.quantised import IMAGES_TO_CALIBRATE_BY, quantise
@@ -53,12 +54,11 @@ def calibrated(checkpoint: Checkpoint, archive: Archive) -> tuple[Checkpoint, st
 
 def _validation_images(checkpoint: Checkpoint, archive: Archive) -> Tensor:
     """Evenly spaced galaxies as the network sees them, shape (n, bands, 64, 64)."""
-    usable = np.isfinite(archive.ebv)
-    rows = np.flatnonzero(usable & (archive.split == "valid"))
-    rows = rows if len(rows) else np.flatnonzero(usable)
-    if not len(rows):
-        raise ArchiveError(f"{archive.path} has no galaxy with a known reddening")
-    rows = rows[:: max(1, len(rows) // IMAGES_TO_CALIBRATE_BY)][:IMAGES_TO_CALIBRATE_BY]
+    valid = archive.rows(split="valid")
+    usable = valid if len(valid) else archive.rows()  # ranges of activations tell no labels
+    if not len(usable):
+        raise ArchiveError(f"{archive.path} has no usable image with a known reddening")
+    rows = evenly_spaced(usable, IMAGES_TO_CALIBRATE_BY)
     stamps = torch.from_numpy(np.array(archive.images[rows], np.float32))
     reddening = torch.from_numpy(checkpoint.spec.reddening(archive.ebv[rows]))
     return prediction_view(stamps, reddening)

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from photoz_ssl.datasets.galaxies import Rows
+from photoz_ssl.datasets.galaxies import Rows, evenly_spaced
 from photoz_ssl.errors import ArchiveError, CheckpointError
 from photoz_ssl.networks.checkpoint import Checkpoint
 from photoz_ssl.networks.ranks import World
@@ -35,7 +35,7 @@ def recalibrated(checkpoint: Checkpoint, archive: Archive) -> tuple[Checkpoint, 
     checkpoint : Checkpoint
         A redshift model.
     archive : Archive
-        Galaxies with redshifts: of its validation split, or of all if it has none there, at most
+        Galaxies with redshifts: its validation split, or all of them if it has no splits, at most
         5,000 evenly spaced.
 
     Returns
@@ -75,16 +75,17 @@ def recalibrated(checkpoint: Checkpoint, archive: Archive) -> tuple[Checkpoint, 
 
 
 def _labelled(archive: Archive) -> Rows:
-    known = np.isfinite(archive.redshift) & np.isfinite(archive.ebv)
-    valid = known & (archive.split == "valid")
-    rows = np.flatnonzero(valid if valid.any() else known)
+    """Labels that the model has not learned from, and that nothing will be measured on."""
+    has_splits = bool(np.any(archive.split != ""))
+    where = " in its validation split" if has_splits else ""
+    rows = archive.rows(split="valid" if has_splits else None, labelled=True)
     if len(rows) < FEWEST_LABELS:
         raise ArchiveError(
-            f"{archive.path} has {len(rows)} galaxies to calibrate PDFs on,"
-            f" fewer than {FEWEST_LABELS}",
-            "prepare it with a column of spectroscopic redshifts (--redshift-column)",
+            f"{archive.path} has {len(rows)} usable galaxies with redshifts{where}, and PDFs are"
+            f" calibrated on {FEWEST_LABELS} or more",
+            "prepare more of them, or an archive without splits: all of it is used then",
         )
-    return rows[np.linspace(0, len(rows) - 1, min(len(rows), MOST_LABELS)).astype(np.int64)]
+    return evenly_spaced(rows, MOST_LABELS)
 
 
 def _told(calibration: Calibration, evaluation: Evaluation, grid: RedshiftGrid) -> str:

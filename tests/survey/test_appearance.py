@@ -52,3 +52,13 @@ def test_a_hot_pixel_is_sharp_and_a_lost_band_has_no_noise() -> None:
     usual = appearance(images)[0]
     assert np.argmax(appearance(hot)[0, sharpness] - usual[sharpness]) == 2
     assert np.argmin(appearance(lost)[0, noise] - usual[noise]) == 3
+
+
+def test_a_galaxy_on_its_pixel_is_at_no_distance_from_the_centre() -> None:
+    y, x = np.indices((64, 64)) - 32
+    galaxy = 50 * np.exp(-np.hypot(y, x) / 3)
+    noise = np.random.default_rng(1).normal(0, 0.01, (3, 5, 64, 64))
+    images = np.broadcast_to(galaxy, (5, 64, 64)) + noise
+    images[1], images[2] = np.roll(images[1], 1, axis=1), np.roll(images[2], -1, axis=2)
+    offset = 10 ** appearance(images.astype(np.float32))[:, 30] - 0.1
+    np.testing.assert_allclose(offset, [0, 1, 1], atol=0.01)

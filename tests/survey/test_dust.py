@@ -133,6 +133,15 @@ def test_the_convention_is_known_by_the_ratio_alone() -> None:
         assert name in found[0]
 
 
+@pytest.mark.parametrize("coefficients", [R_DR12, R_SF11])
+def test_one_row_of_rounded_extinctions_is_enough(coefficients: Array) -> None:
+    generator = np.random.default_rng(3)
+    for ebv in generator.uniform(0.02, 0.1, 200):
+        found = recognise_extinction(np.round(ebv * coefficients, 3)[np.newaxis])
+        assert found is not None
+        np.testing.assert_array_equal(found[1], coefficients)
+
+
 @pytest.mark.parametrize(
     "extinction",
     [extinction_from_ebv(EBV)[:, ::-1], np.full((N, 5), np.nan), np.zeros((N, 5)), np.ones((N, 5))],

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from torch import Generator, Tensor, nn
 
 from photoz_ssl.config import PretrainConfig
 from photoz_ssl.datasets.compiled_views import VIEWS_WORTH_COMPILING
-from photoz_ssl.datasets.galaxies import GalaxyBatch
+from photoz_ssl.datasets.galaxies import GalaxyBatch, Rows
+from photoz_ssl.survey.archive import Archive, open_archive
 from photoz_ssl.training import contrastive
-from photoz_ssl.training.contrastive import contrastive_step
+from photoz_ssl.training.contrastive import contrastive_step, measure_band_mad
 
 N = 8
 
@@ -35,3 +37,23 @@ def test_views_are_compiled_where_a_run_is_long(
     with pytest.raises(Asked) as asked:
         step(batch, Generator())
     assert asked.value.args == (compiled,)
+
+
+@pytest.mark.parametrize("n_galaxies", [24, 25, 39, 40])
+def test_the_noise_is_scaled_by_stamps_from_all_of_an_archive(
+    n_galaxies: int, tiny_archive: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[int] = []
+
+    def remembered(archive: Archive, rows: Rows) -> GalaxyBatch:
+        seen.extend(rows.tolist())
+        return GalaxyBatch(
+            torch.zeros(len(rows), 5, 64, 64), torch.zeros(len(rows)), torch.empty(0)
+        )
+
+    monkeypatch.setattr(contrastive, "MAD_SAMPLE", 20)
+    monkeypatch.setattr(contrastive, "gather", remembered)
+    measure_band_mad(open_archive(tiny_archive), np.arange(n_galaxies))
+    assert len(set(seen)) == 20
+    assert seen[0] == 0
+    assert seen[-1] == n_galaxies - 1

@@ -7,16 +7,18 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import h5py
 import numpy as np
 import pytest
 
-from photoz_ssl.config import LabelEfficiencyConfig, PretrainConfig
+from photoz_ssl.config import FinetuneConfig, LabelEfficiencyConfig, PretrainConfig
 from photoz_ssl.errors import ArchiveError, CheckpointError, ConfigError
 from photoz_ssl.networks.encoder import PRESETS
 from photoz_ssl.spec import ImageSpec
 from photoz_ssl.survey.archive import create_archive, open_archive
 from photoz_ssl.survey.bands import BANDS
 from photoz_ssl.workflows import label_efficiency as module
+from photoz_ssl.workflows.finetune import labelled_rows
 from photoz_ssl.workflows.label_efficiency import METHODS, LabelEfficiencyReport, label_efficiency
 from photoz_ssl.workflows.photometry import photometric_features
 from photoz_ssl.workflows.pretrain import pretrain
@@ -102,6 +104,45 @@ def test_other_options_are_not_mixed_in(config: LabelEfficiencyConfig) -> None:
     label_efficiency(config)
     with pytest.raises(CheckpointError, match="other options"):
         label_efficiency(replace(config, resume=True, learning_rate=0.1))
+
+
+def test_without_a_validation_split_the_trees_have_the_networks_labels(
+    config: LabelEfficiencyConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    archive = open_archive(config.archive)
+    block = archive.block(slice(0, len(archive)))
+    split = np.where(np.arange(len(block)) < 6, "test", "train")
+    table = np.zeros(len(block), [(name, values.dtype) for name, values in archive.columns.items()])
+    for name, values in archive.columns.items():
+        table[name] = values
+    path = tmp_path / "two.h5"
+    with create_archive(path, ImageSpec(), len(block)) as writer:
+        writer.write(replace(block, split=split, table=table), columns=tuple(archive.columns))
+    labels: dict[str, list[tuple[int, ...]]] = {"networks": [], "trees": []}
+    finetune = module.finetune  # type: ignore[attr-defined]
+    photometric_redshifts = module.photometric_redshifts  # type: ignore[attr-defined]
+
+    def by_network(of: FinetuneConfig, **options: Any) -> Any:
+        labels["networks"].append(tuple(labelled_rows(open_archive(path), of)[0]))
+        return finetune(of, **options)
+
+    def by_trees(*arguments: Any, **options: Any) -> Any:
+        labels["trees"].append(tuple(arguments[2]))
+        return photometric_redshifts(*arguments, **options)
+
+    monkeypatch.setattr(module, "finetune", by_network)
+    monkeypatch.setattr(module, "photometric_redshifts", by_trees)
+    label_efficiency(replace(config, archive=path, fractions=(0.5,)))
+    assert set(labels["networks"]) == set(labels["trees"])
+    assert len(set(labels["trees"])) == 2
+
+
+def test_other_magnitudes_are_not_mixed_in(config: LabelEfficiencyConfig) -> None:
+    label_efficiency(config)
+    with h5py.File(config.archive, "r+") as file:
+        file["columns/MODEL_MAG_r"][...] += 1
+    with pytest.raises(CheckpointError, match="archive"):
+        label_efficiency(replace(config, resume=True))
 
 
 def test_few_labels_are_seen_more_often(config: LabelEfficiencyConfig) -> None:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import fitsio
 import numpy as np
 import pytest
+from torch import Tensor
 
 from photoz_ssl.config import ConvertConfig, FinetuneConfig, PredictConfig
 from photoz_ssl.errors import CheckpointError, SpecMismatchError
@@ -15,9 +17,11 @@ from photoz_ssl.networks.checkpoint import load_checkpoint, shipped_model_path
 from photoz_ssl.networks.encoder import PRESETS
 from photoz_ssl.spec import ImageSpec
 from photoz_ssl.survey.archive import create_archive, open_archive
+from photoz_ssl.survey.flags import RowFlag
 from photoz_ssl.workflows.convert import convert
 from photoz_ssl.workflows.finetune import finetune
 from photoz_ssl.workflows.predict import predict
+from photoz_ssl.workflows.quantisation import calibrated
 
 pytest.importorskip("nncf", reason="NNCF (extra [cpu]) is not installed")
 if not openvino_engine.has_openvino():
@@ -42,6 +46,27 @@ def test_a_model_is_calibrated_and_predicts_nearly_the_same(
         )
         means.append(fitsio.read(str(output), ext="PHOTOZ")["Z_PHOT_MEAN"])
     assert np.median(np.abs(means[0] - means[1])) < 0.005
+
+
+def test_images_that_cannot_be_used_tell_no_ranges(
+    tiny_archive: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    block = open_archive(tiny_archive).block(slice(0, 24))
+    flags, images = np.zeros(24, np.int32), block.images.copy()
+    flags[:10], images[:10] = int(RowFlag.IMAGE_MISSING), 0
+    path, seen = tmp_path / "some.h5", []
+    with create_archive(path, ImageSpec(), 24) as writer:
+        writer.write(replace(block, flags=flags, images=images, split=np.full(24, "")))
+
+    def remembered(network: object, views: Tensor) -> None:
+        seen.append(views)
+        raise CheckpointError("enough")
+
+    monkeypatch.setattr("photoz_ssl.workflows.quantisation.quantise", remembered)
+    with pytest.raises(CheckpointError, match="enough"):
+        calibrated(load_checkpoint(shipped_model_path("photoz")), open_archive(path))
+    assert len(seen[0]) == 14
+    assert bool(seen[0].abs().amax(dim=(1, 2, 3)).min() > 0)
 
 
 def test_fine_tuning_ends_with_it_where_asked_to(

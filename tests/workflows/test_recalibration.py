@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from pathlib import Path
+from typing import Any
 
 import fitsio
 import numpy as np
@@ -16,6 +17,7 @@ from photoz_ssl.errors import ArchiveError, CheckpointError, SpecMismatchError
 from photoz_ssl.networks.checkpoint import load_checkpoint, shipped_model_path
 from photoz_ssl.spec import ImageSpec
 from photoz_ssl.survey.archive import create_archive, open_archive
+from photoz_ssl.survey.flags import RowFlag
 from photoz_ssl.workflows.convert import convert
 from photoz_ssl.workflows.predict import predict
 
@@ -77,6 +79,34 @@ def test_a_file_that_is_called_shipped_is_itself(
         convert(ConvertConfig(checkpoint=Path("shipped"), output=output, labels=labelled))
 
 
+def rewritten(archive: Path, path: Path, **fields: Any) -> Path:
+    block = open_archive(archive).block(slice(0, N))
+    with create_archive(path, ImageSpec(), N) as writer:
+        writer.write(dataclasses.replace(block, **fields))
+    return path
+
+
+def test_images_that_cannot_be_used_do_not_count(labelled: Path, tmp_path: Path) -> None:
+    flags, images = np.zeros(N, np.int32), open_archive(labelled).images.copy()
+    flags[:20], images[:20] = int(RowFlag.IMAGE_MISSING), 0
+    archive = rewritten(labelled, tmp_path / "some.h5", flags=flags, images=images)
+    report = convert(
+        ConvertConfig(checkpoint=Path("shipped"), output=tmp_path / "m.safetensors", labels=archive)
+    )
+    assert report.notices[-1].startswith(f"on the {N - 20} labels")
+
+
+def test_galaxies_of_another_split_are_left_alone(labelled: Path, tmp_path: Path) -> None:
+    split = np.where(np.arange(N) % 5 == 0, "test", "train")
+    archive = rewritten(labelled, tmp_path / "split.h5", split=split)
+    with pytest.raises(ArchiveError, match="0 usable galaxies with redshifts in its validation"):
+        convert(
+            ConvertConfig(
+                checkpoint=Path("shipped"), output=tmp_path / "m.safetensors", labels=archive
+            )
+        )
+
+
 def test_what_cannot_be_calibrated_is_refused(
     labelled: Path, tiny_archive: Path, tmp_path: Path
 ) -> None:
@@ -85,7 +115,7 @@ def test_what_cannot_be_calibrated_is_refused(
         convert(
             ConvertConfig(checkpoint=shipped_model_path("encoder"), output=output, labels=labelled)
         )
-    with pytest.raises(ArchiveError, match="galaxies to calibrate PDFs on"):
+    with pytest.raises(ArchiveError, match="PDFs are calibrated on 100 or more"):
         convert(ConvertConfig(checkpoint=Path("shipped"), output=output, labels=tiny_archive))
     other = tmp_path / "other.h5"
     with create_archive(other, ImageSpec(pixel_scale=0.2), N) as archive:

@@ -17,6 +17,9 @@ Stamps = NDArray[np.float32]
 Case = Callable[[Stamps, np.random.Generator], Stamps]
 
 NETWORK_SIZE = 64
+SEEING_PIXELS = 1.5
+"""Half of the width to which the seeing smears the middle of a galaxy."""
+
 STELLAR_COLOURS = np.array([[0.9, 0.3, 0.1, 0.05], [2.6, 1.35, 0.9, 0.5]])
 """u-g, g-r, r-i and i-z of a star like the Sun or hotter, and of a cool one."""
 
@@ -28,7 +31,7 @@ def noise_of(stamps: Stamps) -> NDArray[np.float64]:
 
 def star_light(side: int, y: float, x: float, fwhm: float) -> NDArray[np.float64]:
     """A Moffat profile of flux 1 at (y, x) from the stamp's centre, pixels."""
-    down, across = np.indices((side, side)) - (side - 1) / 2
+    down, across = np.indices((side, side)) - side // 2
     width = fwhm / (2 * np.sqrt(2 ** (1 / 3.5) - 1))
     profile = (1 + ((down - y) ** 2 + (across - x) ** 2) / width**2) ** -3.5
     return np.asarray(profile / profile.sum())
@@ -53,16 +56,33 @@ def stars(stamps: Stamps, generator: np.random.Generator) -> Stamps:
     return made
 
 
+def galaxy_light(
+    side: int, y: float, x: float, generator: np.random.Generator
+) -> NDArray[np.float64]:
+    """A tilted exponential disc of flux 1 at (y, x) from the stamp's centre, pixels, as seen."""
+    radius, axis_ratio = generator.uniform(2, 5), generator.uniform(0.3, 1)
+    angle = generator.uniform(0, np.pi)
+    down, across = np.indices((side, side)) - side // 2
+    along = (down - y) * np.sin(angle) + (across - x) * np.cos(angle)
+    beside = ((across - x) * np.sin(angle) - (down - y) * np.cos(angle)) / axis_ratio
+    profile = np.exp(-np.sqrt(along**2 + beside**2 + SEEING_PIXELS**2) / radius)
+    return np.asarray(profile / profile.sum())
+
+
 def brighter_neighbour(stamps: Stamps, generator: np.random.Generator) -> Stamps:
-    """Another galaxy, twice to five times as bright, 5 to 12 pixels away."""
-    made = stamps.copy()
-    flux = stamps[:, 2, 40:67, 40:67].sum(axis=(1, 2))
-    for image, other, own in zip(made, generator.permutation(len(stamps)), flux, strict=True):
+    """Another galaxy, twice to five times as bright, 5 to 12 pixels away, with no noise added.
+
+    It has the colours of one of the others; noise of its own would give it away.
+    """
+    made, middle = stamps.copy(), stamps.shape[-1] // 2
+    near = slice(middle - 13, middle + 14)
+    fluxes = np.maximum(stamps[:, :, near, near].sum(axis=(2, 3)), 0)
+    for image, other, own in zip(made, generator.permutation(len(stamps)), fluxes, strict=True):
         angle, distance = generator.uniform(0, 2 * np.pi), generator.uniform(5, 12)
-        shift = np.rint(distance * np.array([np.sin(angle), np.cos(angle)])).astype(int)
-        factor = generator.uniform(2, 5) * max(own, 1) / max(float(flux[other]), 1)
-        factor = min(factor, 4.0)
-        image += np.float32(factor) * np.roll(stamps[other], tuple(shift), axis=(1, 2))
+        y, x = distance * np.sin(angle), distance * np.cos(angle)
+        brightness = generator.uniform(2, 5) * max(own[2], 1) / max(fluxes[other, 2], 1)
+        light = galaxy_light(stamps.shape[-1], y, x, generator)
+        image += (brightness * fluxes[other][:, None, None] * light).astype(np.float32)
     return made
 
 

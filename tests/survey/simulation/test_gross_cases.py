@@ -5,7 +5,13 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from photoz_ssl.survey.simulation.gross_cases import GROSS_CASES, double_scale, half_scale
+from photoz_ssl.survey.simulation.gross_cases import (
+    GROSS_CASES,
+    brighter_neighbour,
+    double_scale,
+    half_scale,
+    noise_of,
+)
 from tests.conftest import toy_block
 
 
@@ -30,3 +36,14 @@ def test_other_pixels_keep_the_flux_of_the_galaxy() -> None:
     coarser = double_scale(images, generator)[:, 2, 48:59, 48:59].sum(axis=(1, 2))
     np.testing.assert_allclose(finer, centre, rtol=0.15)
     np.testing.assert_allclose(coarser, centre, rtol=0.15)
+
+
+def test_a_brighter_neighbour_is_as_much_brighter_as_said_and_adds_no_noise() -> None:
+    images = toy_block(40).images
+    added = brighter_neighbour(images, np.random.default_rng(1)) - images
+    own = images[:, 2, 40:67, 40:67].sum(axis=(1, 2)).clip(1)
+    brightness = added[:, 2].sum(axis=(1, 2)) / own
+    assert brightness.min() > 1.9
+    assert brightness.max() < 5.1
+    noise = noise_of(images)
+    assert np.all(noise_of(images + added) < 1.5 * noise)
