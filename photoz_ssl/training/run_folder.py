@@ -6,7 +6,7 @@ import dataclasses
 import io
 import json
 import os
-import shutil
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -18,13 +18,27 @@ from numpy.typing import NDArray
 
 from photoz_ssl.config import TrainingConfig
 from photoz_ssl.errors import CheckpointError, ConfigError, OutputError
-from photoz_ssl.files import atomic_output, is_leftover, output_errors, remove_leftovers
+from photoz_ssl.files import (
+    atomic_output,
+    is_leftover,
+    output_errors,
+    remove_leftovers,
+    remove_own,
+    require_own,
+)
 from photoz_ssl.survey.archive import Archive
 
 __all__ = ["RunFolder", "check_run_folder", "identity_of", "open_run_folder"]
 
 FREE_TO_CHANGE = ("archive", "output", "device", "resume", "overwrite")
 """Fields that a resumed run may have otherwise than the run it resumes."""
+
+OWN_FILES = re.compile(
+    r"((fine-tuned|from-scratch)-[\d.e+-]+/)?"  # trainings of the label-efficiency experiment
+    r"(config\.toml|state\.pt|metrics\.jsonl|(encoder|photoz)\.safetensors)"
+    r"|label_efficiency\.(json|png|pdf)|measured/[\w.+-]+\.json"
+)
+"""What trainings and experiments write into their folders; nothing else is ever removed."""
 
 OF_THE_ARCHIVE = ("contents", "galaxies", "rows")
 """What `identity_of` tells an archive by."""
@@ -107,7 +121,10 @@ class RunFolder:
         """Append a line to the metrics, on the disk before any state that follows."""
         if not self.writes:
             return
-        with output_errors(self.metrics_path), self.metrics_path.open("a") as stream:
+        with (
+            output_errors(self.metrics_path),
+            self.metrics_path.open("a", encoding="utf-8") as stream,
+        ):
             stream.write(json.dumps(figures) + "\n")
             stream.flush()
             os.fsync(stream.fileno())
@@ -116,7 +133,7 @@ class RunFolder:
         """The last line of the metrics; empty where there is none."""
         if not self.metrics_path.exists():
             return {}
-        lines = self.metrics_path.read_text().splitlines()
+        lines = self.metrics_path.read_text(encoding="utf-8").splitlines()
         return dict(json.loads(lines[-1])) if lines else {}
 
     def options(self) -> dict[str, Any]:
@@ -130,11 +147,11 @@ class RunFolder:
         """Drop the lines of steps that a resumed run will do again."""
         if not self.writes or not self.metrics_path.exists():
             return
-        text = self.metrics_path.read_text()
+        text = self.metrics_path.read_text(encoding="utf-8")
         kept = "".join(f"{line}\n" for line in text.splitlines() if _step_of(line) <= step)
         if kept != text:
             with atomic_output(self.metrics_path, overwrite=True) as temporary:
-                temporary.write_text(kept)
+                temporary.write_text(kept, encoding="utf-8")
 
 
 def _step_of(line: str) -> float:
@@ -172,19 +189,20 @@ def open_run_folder(
     Raises
     ------
     photoz_ssl.errors.OutputError
-        If the folder exists and neither ``resume`` nor ``overwrite`` is set.
+        If the folder exists and neither ``resume`` nor ``overwrite`` is set, or if it holds
+        what no training writes and ``overwrite`` is set.
     """
     if not writes:
         return dataclasses.replace(_run_folder(config, command, inputs), writes=False)
     folder = check_run_folder(config, command, inputs)
     path = folder.path
-    if config.overwrite and (path / "config.toml").exists():
-        shutil.rmtree(path)
     with output_errors(path):
+        if config.overwrite and (path / "config.toml").exists():
+            remove_own(path, OWN_FILES)
         path.mkdir(parents=True, exist_ok=True)
         remove_leftovers(path)
     with atomic_output(path / "config.toml", overwrite=True) as temporary:
-        temporary.write_text(tomli_w.dumps({command: _essential(config)}))
+        temporary.write_text(tomli_w.dumps({command: _essential(config)}), encoding="utf-8")
     return folder
 
 
@@ -200,8 +218,10 @@ def check_run_folder(config: TrainingConfig, command: str, inputs: Mapping[str, 
         raise OutputError(
             f"the run folder {path} exists already", "add --resume to go on, or --overwrite"
         )
-    if occupied and config.overwrite and not (path / "config.toml").exists():
-        raise ConfigError(f"{path} is not a run folder", "name another --output")
+    if occupied and config.overwrite:
+        if not (path / "config.toml").exists():
+            raise ConfigError(f"{path} is not a run folder", "name another --output")
+        require_own(path, OWN_FILES, "a run")
     folder = _run_folder(config, command, inputs)
     if not config.overwrite:
         folder.load_state()

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import shutil
+import re
 import threading
 from collections.abc import Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -16,7 +16,7 @@ from photoz_ssl import __version__
 from photoz_ssl.config import PredictConfig
 from photoz_ssl.errors import CatalogError, ConfigError, OutputError, PhotozError
 from photoz_ssl.extras import import_extra
-from photoz_ssl.files import output_errors
+from photoz_ssl.files import output_errors, remove_own, require_own
 from photoz_ssl.progress import Stop, Stopped, never
 from photoz_ssl.spec import NETWORK_SIZE, ImageSpec
 from photoz_ssl.survey.frame_catalog import catalog_of_frame
@@ -100,7 +100,7 @@ def predict_hats(
             _describe(table, job.layout)
         tally = _counted(_main_table(tables, output), job)
     if not tally.n_redshifts:
-        shutil.rmtree(output)
+        _remove(output)
         tally.require_a_redshift(config.catalog)
     return output, job, tally
 
@@ -172,22 +172,41 @@ def _claimed(config: PredictConfig) -> Path:
             "leave out --pdf and --format, and name a folder with -o",
         )
     folder = Path(config.catalog)
-    output = Path(config.output or folder.with_name(f"{folder.name}.photoz"))
+    output = Path(config.output or _named_like(folder))
+    if output.name in ("", ".."):  # a collection is named like its folder
+        output = output.resolve()
     if output.resolve() == folder.resolve():
         raise OutputError(f"{output} is the input", "name another folder with -o")
     if output.exists() and not (config.overwrite or config.resume):
         raise OutputError(f"{output} exists", "replace it with --overwrite, or name another")
-    if output.exists() and not _is_our_output(output):
-        raise OutputError(f"{output} holds other files", "name a folder that does not exist yet")
+    if output.exists():
+        if not output.is_dir():
+            raise OutputError(f"{output} is a file", "name a folder with -o")
+        require_own(output, _own_files(output), "a HATS catalogue of its name")
     return output
 
 
-def _is_our_output(output: Path) -> bool:
-    """Whether a folder holds a collection of its own name, whole or not, and nothing else."""
-    if not output.is_dir():
-        return False
-    names = (entry.name for entry in output.iterdir())
-    return all(name == MARKS[0] or name.startswith(output.name) for name in names)
+def _named_like(catalog: Path) -> Path:
+    """Where the redshifts of a catalogue go: ``NAME.photoz`` beside it."""
+    folder = catalog if catalog.name not in ("", "..") else catalog.resolve()
+    return folder.with_name(f"{folder.name}.photoz")
+
+
+def _own_files(output: Path) -> re.Pattern[str]:
+    """What a collection, whole or not, is made of: its table, and a margin, by its own name."""
+    return re.compile(
+        rf"collection\.properties|{re.escape(output.name)}(_\d+arcs)?/"
+        r"((hats\.)?properties|partition_info\.csv|(skymap(\.\d+)?|point_map)\.fits"
+        r"|per_partition_statistics\.parquet|dataset/(_metadata|_common_metadata|Norder=\d+/.+)"
+        r"|(done|hists)/\d+_\d+_(done|histogram\.npz))"
+    )
+
+
+def _remove(output: Path) -> None:
+    """Take a catalogue away, and its folder if that is empty then."""
+    remove_own(output, _own_files(output))
+    with suppress(OSError):
+        output.rmdir()
 
 
 def _arranged_workers(config: PredictConfig, stack: ExitStack) -> Any:

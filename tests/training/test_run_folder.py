@@ -110,3 +110,38 @@ def test_what_a_killed_process_left_is_removed(tiny_archive: Path, tmp_path: Pat
     finetune(replace(config, resume=True))
     assert not any(is_leftover(path) for path in config.output.iterdir())
     assert kept.exists()
+
+
+def test_overwriting_removes_what_trainings_write_and_nothing_else(
+    tiny_archive: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = finetuning(tiny_archive, tmp_path / "run", epochs=1)
+    finetune(config)
+    before = (config.output / "photoz.safetensors").read_bytes()
+    for name in ("thesis.tex", "fine-tuned-0.1-0/thesis.tex", "measured/thesis.tex"):
+        mine = config.output / name
+        mine.parent.mkdir(exist_ok=True)
+        mine.write_text("years of work")
+        with pytest.raises(OutputError, match=rf"holds other files .*{name}"):
+            finetune(replace(config, overwrite=True))
+        assert mine.read_text() == "years of work"
+        mine.unlink()
+    monkeypatch.chdir(config.output)
+    for output in (Path(), config.output):
+        with pytest.raises(OutputError, match="is the working directory"):
+            finetune(replace(config, output=output, overwrite=True))
+    assert (config.output / "photoz.safetensors").read_bytes() == before
+
+
+def test_a_run_folder_behind_a_link_is_overwritten(tiny_archive: Path, tmp_path: Path) -> None:
+    config = finetuning(tiny_archive, tmp_path / "link", epochs=1)
+    (tmp_path / "run").mkdir()
+    config.output.symlink_to(tmp_path / "run")
+    finetune(config)
+    old = tmp_path / "run/measured/photometry-0.1-0.json"
+    old.parent.mkdir()
+    old.write_text("{}")
+    finetune(replace(config, overwrite=True))
+    assert config.output.is_symlink()
+    assert not old.parent.exists()
+    assert (tmp_path / "run/photoz.safetensors").exists()

@@ -213,6 +213,22 @@ def test_a_folder_of_other_files_is_left_alone(
     assert (tmp_path / "thesis.tex").read_text() == "years"
 
 
+@pytest.mark.parametrize("place", [".", "..", "papers", "papers/../papers"])
+def test_files_are_not_taken_for_its_own_by_the_start_of_their_names(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, place: str
+) -> None:
+    kept = [tmp_path / name for name in ("papers/papers.tex", "papers/papers_10arcs/a.tex")]
+    for path in kept:
+        path.parent.mkdir(exist_ok=True)
+        path.write_text("years")
+    monkeypatch.chdir(tmp_path / "papers" if place == ".." else tmp_path)
+    asked: tuple[dict[str, Any], ...] = ({"overwrite": True}, {"resume": True})
+    for options in asked:
+        with pytest.raises(OutputError, match=r"holds other files|working directory"):
+            predict(config(folder, output=place, **options))
+    assert all(path.read_text() == "years" for path in kept)
+
+
 def test_an_older_output_is_replaced(folder: Path, output: Path, tmp_path: Path) -> None:
     shutil.copytree(output, tmp_path / "z")
     predict(config(folder, output=str(tmp_path / "z"), overwrite=True))
