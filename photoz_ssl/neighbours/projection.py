@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from photoz_ssl.errors import ConfigError
 
-__all__ = ["Projection", "fit_projection", "normalised"]
+__all__ = ["Projection", "fit_projection", "normalised", "require_components"]
 
 SMALLEST_VARIANCE = 1e-6
 """Relative to the largest, below which whitening would blow up what is only rounding."""
@@ -72,12 +72,7 @@ def fit_projection(
         n_vectors += len(known)
         total = total + known.sum(axis=0)
         moments = moments + known.T @ known
-    if n_components > min(moments.shape[0], n_vectors):
-        raise ConfigError(
-            f"--dim {n_components} is more than the {min(moments.shape[0], n_vectors)} that the"
-            " vectors have",
-            "choose fewer",
-        )
+    require_components(n_components, min(moments.shape[0], n_vectors))
     mean = total / n_vectors
     variance, axes = np.linalg.eigh(moments / n_vectors - np.outer(mean, mean))
     variance, axes = variance[::-1][:n_components], axes[:, ::-1][:, :n_components]
@@ -85,6 +80,20 @@ def fit_projection(
     if whiten:
         axes = axes / np.sqrt(np.maximum(variance, SMALLEST_VARIANCE * variance[0]))
     return Projection(mean.astype(np.float32), axes.astype(np.float32))
+
+
+def require_components(n_components: int, most: int) -> None:
+    """Refuse more components than vectors, or than numbers in a vector.
+
+    Raises
+    ------
+    ConfigError
+        That names the most there are.
+    """
+    if n_components > most:
+        raise ConfigError(
+            f"--dim {n_components} is more than the {most} that the vectors have", "choose fewer"
+        )
 
 
 def normalised(vectors: NDArray[np.floating]) -> NDArray[np.float32]:

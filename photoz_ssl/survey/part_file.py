@@ -20,11 +20,20 @@ from typing import IO, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from photoz_ssl.errors import OutputError, PartError
+from photoz_ssl.errors import PartError
 from photoz_ssl.files import output_errors
 from photoz_ssl.survey.manifest import Manifest, PdfRows
 
-__all__ = ["Block", "Part", "PartWriter", "create_part", "read_part", "require_same_job"]
+__all__ = [
+    "Block",
+    "Part",
+    "PartWriter",
+    "begun_part",
+    "create_part",
+    "locked_part",
+    "read_part",
+    "require_same_job",
+]
 
 MAGIC = b"photoz-ssl part 1\n"
 LONGEST_LINE = 1 << 24
@@ -122,12 +131,31 @@ def read_part(path: Path) -> Part:
     return Part(path, manifest, start - manifest.start, ended and start == manifest.stop, size)
 
 
+def begun_part(path: Path) -> Part | None:
+    """The part that a process has begun; None where there is none, or not yet its description.
+
+    Raises
+    ------
+    PartError
+        If what is there is no part file.
+    """
+    try:
+        with path.open("rb") as file:
+            first = file.read(len(MAGIC))
+            described = first == MAGIC and file.readline(LONGEST_LINE).endswith(b"\n")
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        raise PartError(f"{path} cannot be read: {error.strerror}", "check the path") from error
+    return read_part(path) if described or not MAGIC.startswith(first) else None
+
+
 def _read_manifest(file: IO[bytes], path: Path) -> Manifest:
     if file.readline(len(MAGIC)) != MAGIC:
         raise PartError(f"{path} is not a part of a table", "name files made by predict --shard")
     try:
         return Manifest.from_json(file.readline(LONGEST_LINE))
-    except (KeyError, RecursionError, TypeError, ValueError) as error:
+    except (KeyError, OverflowError, RecursionError, TypeError, ValueError) as error:
         raise PartError(f"the description inside {path} is damaged", "make it again") from error
 
 
@@ -140,7 +168,7 @@ def _next_block(file: IO[bytes], manifest: Manifest, start: int) -> Block | None
     try:
         fields = json.loads(file.readline(LONGEST_LINE))
         n_rows, checksum, facts = int(fields["n"]), fields["crc32"], fields["facts"]
-    except (KeyError, RecursionError, TypeError, ValueError):
+    except (KeyError, OverflowError, RecursionError, TypeError, ValueError):
         return None
     kinds = [manifest.dtype] + ([manifest.pdf_dtype] if manifest.pdf_dtype else [])
     length = n_rows * sum(kind.itemsize for kind in kinds)
@@ -209,7 +237,8 @@ def create_part(
 ) -> Iterator[PartWriter]:
     """Write a part file, from its first row or from where an interrupted one ends.
 
-    What has been written stays when the block is left by an error.
+    What has been written stays when the block is left by an error, unless it is not one row.
+    No other process can write the file, or take it away, until then.
 
     Parameters
     ----------
@@ -225,25 +254,48 @@ def create_part(
     Raises
     ------
     PartError
-        If what is there is of another job, or is being written by another process.
+        If what is there is of another job, or is being written by another process: it is
+        not touched then.
     OutputError
         If it cannot be written.
     """
-    before = read_part(path) if resume and path.exists() else None
-    if before is not None:
-        require_same_job(before, manifest)
-        for block in before.blocks():
-            found(block.facts)
-    with output_errors(path), path.open("r+b" if before else "ab", buffering=0) as file:
-        _lock(file, path)
-        file.truncate(before.size if before else 0)
-        file.seek(0, os.SEEK_END)
+    with locked_part(path) as file:
+        before = begun_part(path) if resume else None
+        if before is not None:
+            require_same_job(before, manifest)
+            for block in before.blocks():
+                found(block.facts)
+        with output_errors(path):
+            file.truncate(before.size if before else 0)
         writer = PartWriter(
             file, path, before.manifest if before else manifest, before.n_done if before else 0
         )
-        if before is None:
-            writer.write(MAGIC + manifest.to_json())
-        yield writer
+        try:
+            if before is None:
+                writer.write(MAGIC + manifest.to_json())
+            yield writer
+        except BaseException:
+            if writer.n_done == 0:
+                path.unlink(missing_ok=True)
+            raise
+
+
+@contextmanager
+def locked_part(path: Path) -> Iterator[IO[bytes]]:
+    """A part file, made if it is not there, that no other process writes meanwhile.
+
+    Raises
+    ------
+    PartError
+        If another process is writing it.
+    OutputError
+        If it cannot be written.
+    """
+    with output_errors(path):
+        file = path.open("a+b", buffering=0)
+    with file:
+        _lock(file, path)
+        yield file
 
 
 def require_same_job(part: Part, manifest: Manifest) -> None:
@@ -274,9 +326,20 @@ def _lock(file: IO[bytes], path: Path) -> None:
     try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError as error:
-        raise OutputError(
-            f"another process is writing {path}", "wait for it, or choose another --output"
-        ) from error
+        raise _being_written(path) from error
     except OSError:
         with suppress(OSError):
             os.utime(path)
+        return
+    try:
+        same = os.path.samestat(os.fstat(file.fileno()), path.stat())
+    except FileNotFoundError:
+        same = False
+    if not same:  # who held the lock has finished, and taken the file away
+        raise _being_written(path)
+
+
+def _being_written(path: Path) -> PartError:
+    return PartError(
+        f"another process is writing {path}", "wait for it, or choose another --output"
+    )

@@ -18,6 +18,7 @@ from photoz_ssl.neighbours.index import KINDS, index_path, read_index
 from photoz_ssl.neighbours.index_builder import build_index, plan_index
 from photoz_ssl.neighbours.index_tuning import Recall, measure_recall
 from photoz_ssl.neighbours.map import build_map, map_path, require_mapper
+from photoz_ssl.neighbours.projection import require_components
 from photoz_ssl.progress import Progress, Stop, never, silent, stopping
 from photoz_ssl.survey.part_file import Part
 from photoz_ssl.workflows.atlas_encoder import no_image
@@ -261,14 +262,19 @@ def write_atlas(
     rows = (shard or WHOLE).rows(source.n_rows, job.block_size)
     if rows[0] == rows[1]:
         return _report(job, path, Tally())
-    with kept_if_interrupted(path):
-        part, tally, pace = computed_part(job, path, rows, "", progress, stop)
+    if config.dim is not None:
+        require_components(config.dim, min(job.predictor.feature_size, source.n_rows))
+    with (
+        kept_if_interrupted(path),
+        computed_part(job, path, rows, "", progress, stop) as (part, tally, pace),
+    ):
         if shard is not None:
             return _report(job, path, tally, pace.rate)
         if not tally.n_redshifts:
+            path.unlink(missing_ok=True)  # there is nothing to go on with
             raise no_image(config.catalog, tally.first_problem)
         _finish([part], output, config, stopping(progress, stop))
-    path.unlink()
+        path.unlink(missing_ok=True)
     report = _report(job, output, tally, pace.rate)
     return report if config.dim is None else replace(report, n_features=config.dim)
 

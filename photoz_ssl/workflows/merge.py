@@ -8,7 +8,7 @@ from pathlib import Path
 
 from photoz_ssl.config import MergeConfig
 from photoz_ssl.errors import ConfigError, PartError
-from photoz_ssl.survey.exchange.formats import format_of
+from photoz_ssl.survey.exchange.formats import format_of, require_writer
 from photoz_ssl.survey.part_file import Part, read_part
 from photoz_ssl.survey.tables import STDOUT, claim_table
 from photoz_ssl.workflows.embedding_job import ATLAS, write_atlas_of
@@ -74,6 +74,7 @@ def merge(config: MergeConfig) -> MergeReport:
     if parts[0].manifest.extname == ATLAS:
         return _merged_atlas(parts, config)
     kind = format_of(config.output, config.format)
+    require_writer(kind)
     if kind == "qp" and parts[0].manifest.pdf_form is None:
         raise PartError(
             "the parts hold no PDFs, which a qp file is made of", "make them with predict --pdf"

@@ -6,9 +6,16 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from photoz_ssl.errors import OutputError, PartError, PhotozError
+from photoz_ssl.errors import PartError, PhotozError
 from photoz_ssl.progress import Progress, Stop, Stopped
-from photoz_ssl.survey.part_file import Part, PartWriter, create_part, read_part, require_same_job
+from photoz_ssl.survey.part_file import (
+    Part,
+    PartWriter,
+    begun_part,
+    create_part,
+    locked_part,
+    require_same_job,
+)
 from photoz_ssl.workflows.block_job import BlockConfig, BlockJob
 from photoz_ssl.workflows.computed_blocks import ComputedBlocks, Pace
 from photoz_ssl.workflows.redshift_tally import Tally
@@ -38,6 +45,7 @@ def shard_of(config: BlockConfig) -> Shard | None:
     return None if config.shard is None else shard_named(config.shard)
 
 
+@contextmanager
 def computed_part(
     job: BlockJob,
     path: Path,
@@ -45,8 +53,10 @@ def computed_part(
     command_line: str,
     progress: Progress,
     stop: Stop,
-) -> tuple[Part, Tally, Pace]:
+) -> Iterator[tuple[Part, Tally, Pace]]:
     """The finished part of some rows, made or found; its tally, and how fast it was made.
+
+    Until the block ends no other process can write the part, or take it away.
 
     Parameters
     ----------
@@ -74,21 +84,17 @@ def computed_part(
     resume, tally = job.config.resume or job.config.shard is not None, Tally()
     if job.config.overwrite and not job.config.resume:
         resume = False
-    if resume and (finished := _finished_part(path)) is not None:
-        require_same_job(finished, manifest)
-        for block in finished.blocks():
-            tally.add(block.facts)
-        return finished, tally, Pace()
+    part = begun_part(path) if resume else None
+    if part is not None and part.complete:
+        require_same_job(part, manifest)
+        with locked_part(path):
+            for block in part.blocks():
+                tally.add(block.facts)
+            yield part, tally, Pace()
+        return
     with create_part(path, manifest, resume=resume, found=tally.add) as writer:
         pace = _append_blocks(job, writer, tally, progress, stop)
-        return writer.finish(), tally, pace
-
-
-def _finished_part(path: Path) -> Part | None:
-    if not path.exists():
-        return None
-    part = read_part(path)
-    return part if part.complete else None
+        yield writer.finish(), tally, pace
 
 
 def _append_blocks(
@@ -108,28 +114,25 @@ def _append_blocks(
 
 @contextmanager
 def kept_if_interrupted(path: Path) -> Iterator[None]:
-    """Leave a part file behind where it is of use: not after an error in the input."""
+    """Say after an error that what is finished is kept, if anything is, and how to go on.
+
+    The file itself is left alone: it may be another process's.
+    """
     try:
         yield
-    except PartError:  # another job's
+    except PartError:  # another job's, or another process's
         raise
-    except OutputError as error:
-        if not _has_blocks(path):
-            path.unlink(missing_ok=True)
-            raise
-        hint = f"{error.hint}; then the same command with --resume goes on"
-        raise OutputError(error.message, hint) from error
-    except PhotozError:
-        path.unlink(missing_ok=True)
-        raise
-    except KeyboardInterrupt:
-        if not _has_blocks(path):
-            path.unlink(missing_ok=True)
+    except PhotozError as error:
+        if _has_blocks(path):
+            error.hint = "; then ".join(
+                filter(None, (error.hint, "the same command with --resume goes on"))
+            )
         raise
 
 
 def _has_blocks(path: Path) -> bool:
     """Whether a part file holds anything that can be gone on from."""
     with suppress(PhotozError):
-        return path.exists() and read_part(path).n_done > 0
+        part = begun_part(path)
+        return part is not None and part.n_done > 0
     return False

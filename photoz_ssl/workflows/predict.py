@@ -10,7 +10,7 @@ from photoz_ssl.config import PredictConfig
 from photoz_ssl.errors import PhotozError
 from photoz_ssl.files import claim_output
 from photoz_ssl.progress import Progress, Stop, never, silent
-from photoz_ssl.survey.exchange.formats import format_of
+from photoz_ssl.survey.exchange.formats import format_of, require_writer
 from photoz_ssl.survey.tables import STDOUT, claim_table
 from photoz_ssl.workflows.computed_blocks import ComputedBlocks, Pace
 from photoz_ssl.workflows.hats import is_hats, predict_hats
@@ -121,9 +121,10 @@ def predict(
     if is_hats(config.catalog):
         return _hats_report(config, show_progress=progress is not silent, stop=stop)
     output = config.output or default_output(config.catalog)
-    shard = shard_of(config)
+    shard, kind = shard_of(config), format_of(output, config.format)
     if shard is None:
         claim_table(output, overwrite=config.overwrite)
+        require_writer(kind)
     else:
         claim_output(part_path(output, shard), overwrite=True)
     with open_job(config) as job:
@@ -133,15 +134,19 @@ def predict(
         rows = (shard or WHOLE).rows(job.source.n_rows, job.block_size)
         if rows[0] == rows[1] and job.source.n_rows:
             return _report(job, str(path), Tally())
-        with kept_if_interrupted(path):
-            part, tally, pace = computed_part(job, path, rows, command_line, progress, stop)
+        with (
+            kept_if_interrupted(path),
+            computed_part(job, path, rows, command_line, progress, stop) as (part, tally, pace),
+        ):
             if shard is not None:
                 return _report(job, str(path), tally, pace)
-            kind = format_of(output, config.format)
+            if not tally.n_redshifts:
+                path.unlink(missing_ok=True)  # there is nothing to go on with
+                tally.require_a_redshift(config.catalog)
             tally = write_redshifts(
                 [part], output, config.catalog, kind=kind, overwrite=config.overwrite
             )
-        path.unlink(missing_ok=True)
+            path.unlink(missing_ok=True)
         notices = (_sent(Path(output), kind),) if config.samp else ()
         return _report(job, output, tally, pace, notices)
 

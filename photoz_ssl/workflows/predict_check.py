@@ -10,6 +10,7 @@ from pathlib import Path
 from photoz_ssl.config import PredictConfig
 from photoz_ssl.errors import ConfigError, OutputError
 from photoz_ssl.files import claim_output
+from photoz_ssl.survey.exchange.formats import format_of, require_writer
 from photoz_ssl.survey.tables import STDOUT, claim_table
 from photoz_ssl.workflows.hats import is_hats
 from photoz_ssl.workflows.part_work import part_path, shard_of
@@ -88,6 +89,7 @@ def check_prediction(config: PredictConfig) -> PredictionCheck:
     shard = shard_of(config)
     if shard is None:
         claim_table(output, overwrite=config.overwrite or output == STDOUT)
+        require_writer(format_of(output, config.format))
     else:
         claim_output(part_path(output, shard), overwrite=True)
     with open_job(config) as job:

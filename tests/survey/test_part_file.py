@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from photoz_ssl.errors import OutputError, PartError
+from photoz_ssl.errors import PartError
 from photoz_ssl.survey.headers import TableColumn
 from photoz_ssl.survey.manifest import Manifest, PdfRows, pdf_rows
-from photoz_ssl.survey.part_file import Part, create_part, read_part
+from photoz_ssl.survey.part_file import Part, begun_part, create_part, locked_part, read_part
 from photoz_ssl.survey.pdf_form import PdfForm
 
 DTYPE = np.dtype([("NAME", "S3"), ("Z", "<f4")])
@@ -130,7 +130,7 @@ def test_another_job_does_not_go_on_with_it(
 def test_two_processes_do_not_write_one_part(tmp_path: Path) -> None:
     with (
         create_part(tmp_path / "a.part", MANIFEST) as writer,
-        pytest.raises(OutputError, match="another process is writing"),
+        pytest.raises(PartError, match="another process is writing"),
     ):
         writer.append(*rows(5, 2))
         with create_part(tmp_path / "a.part", MANIFEST, resume=True):
@@ -148,6 +148,7 @@ def test_two_processes_do_not_write_one_part(tmp_path: Path) -> None:
         b'photoz-ssl part 1\n{"dtype": [["A", "|O8", []]]}\n',
         b"photoz-ssl part 1\n" + MANIFEST.to_json().replace(b'"<f4"', b'"|O8"'),
         b"photoz-ssl part 1\n" + MANIFEST.to_json().replace(b'"stop": 15', b'"stop": 99'),
+        b"photoz-ssl part 1\n" + MANIFEST.to_json().replace(b'"stop": 15', b'"stop": Infinity'),
         b"photoz-ssl part 1\n" + b"[" * 100_000 + b"\n",
     ],
 )
@@ -157,12 +158,57 @@ def test_a_strange_file_is_refused_in_one_sentence(content: bytes, tmp_path: Pat
         read_part(tmp_path / "a.part")
 
 
-@pytest.mark.parametrize("n", [0, -1, 10**6, 10**18])
-def test_a_block_that_lies_about_its_length_is_none(n: int, tmp_path: Path) -> None:
+@pytest.mark.parametrize("n", ["0", "-1", "1000000", "1" + 18 * "0", "Infinity", "NaN"])
+def test_a_block_that_lies_about_its_length_is_none(n: str, tmp_path: Path) -> None:
     path = tmp_path / "a.part"
     write(path, 2, finish=False)
-    path.write_bytes(path.read_bytes().replace(b'"n": 2', b'"n": %d' % n))
+    path.write_bytes(path.read_bytes().replace(b'"n": 2', b'"n": ' + n.encode()))
     assert read_part(path).n_done == 0
+
+
+@pytest.mark.parametrize("n_bytes", [0, 5, 18, 300])
+def test_a_part_cut_before_its_first_block_is_begun_anew(n_bytes: int, tmp_path: Path) -> None:
+    path = tmp_path / "a.part"
+    write(path)
+    whole = path.read_bytes()
+    assert b"\n" not in whole[18:300]
+    path.write_bytes(whole[:n_bytes])
+    assert begun_part(path) is None
+    with create_part(path, MANIFEST, resume=True) as writer:
+        for start in range(5, 15, 2):
+            writer.append(*rows(start, 2))
+        writer.finish()
+    assert path.read_bytes() == whole
+
+
+def test_what_is_no_part_is_not_begun_anew(tmp_path: Path) -> None:
+    path = tmp_path / "a.part"
+    path.write_bytes(b"SIMPLE  =                    T")
+    with pytest.raises(PartError, match="not a part"), create_part(path, MANIFEST, resume=True):
+        pass
+    assert path.read_bytes() == b"SIMPLE  =                    T"
+
+
+def test_a_part_without_a_row_is_taken_away_after_an_error(tmp_path: Path) -> None:
+    path = tmp_path / "a.part"
+    with pytest.raises(KeyboardInterrupt), create_part(path, MANIFEST):
+        raise KeyboardInterrupt
+    assert not path.exists()
+
+
+def test_a_part_that_its_writer_took_away_is_not_written_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fcntl, path = pytest.importorskip("fcntl"), tmp_path / "a.part"
+    lock = fcntl.flock
+
+    def late(file: object, how: int) -> None:
+        path.unlink()  # by a process that has finished between our opening it and our lock
+        lock(file, how)
+
+    monkeypatch.setattr(fcntl, "flock", late)
+    with pytest.raises(PartError, match="another process is writing"), locked_part(path):
+        pass
 
 
 def test_a_missing_part_is_told(tmp_path: Path) -> None:

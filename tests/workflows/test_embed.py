@@ -383,6 +383,17 @@ def test_dask_workers_give_the_single_run(
     assert (tmp_path / "a.h5").read_bytes() == whole
 
 
+def test_too_many_components_are_told_before_the_first_block(
+    tiny_archive: Path, tmp_path: Path, make_model: MakeModel
+) -> None:
+    def stop() -> bool:
+        raise AssertionError("a block was computed")
+
+    with pytest.raises(ConfigError, match="--dim 25 is more than the 24 that the vectors have"):
+        embed(embedding(tiny_archive, make_model(), tmp_path / "a.h5", dim=25), stop=stop)
+    assert not list(tmp_path.glob("a.h5*"))
+
+
 def test_what_is_of_all_rows_does_not_go_with_a_shard(tiny_archive: Path, tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="of all rows"):
         EmbedConfig(catalog=str(tiny_archive), output=tmp_path / "a.h5", shard="1/2", dim=4)

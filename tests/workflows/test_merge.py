@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import shutil
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -15,12 +16,20 @@ import pytest
 from astropy.table import Table
 
 from photoz_ssl.config import MergeConfig, PredictConfig
-from photoz_ssl.errors import CutoutError, OutputError, PartError
+from photoz_ssl.errors import (
+    ConfigError,
+    CutoutError,
+    MissingExtraError,
+    OutputError,
+    PartError,
+    PhotozError,
+)
 from photoz_ssl.progress import Stopped
-from photoz_ssl.survey.part_file import PartWriter, read_part
+from photoz_ssl.survey.part_file import PartWriter, locked_part, read_part
 from photoz_ssl.workflows import prediction_job
 from photoz_ssl.workflows.merge import merge
 from photoz_ssl.workflows.predict import predict
+from photoz_ssl.workflows.redshift_files import write_redshifts
 from photoz_ssl.workflows.shards import EMPTY_SHARD
 
 N_SHARDS = 3
@@ -99,6 +108,73 @@ def test_a_full_disk_keeps_what_is_done(
         patch.setattr(PartWriter, "write", fill)
         run()
     assert read_part(tmp_path / "z.fits.part").n_done == 6
+    assert run(resume=True).read_bytes() == whole
+
+
+@pytest.mark.parametrize("resume", [True, False])
+def test_a_process_that_is_refused_leaves_the_other_s_work_alone(
+    resume: bool, run: Callable[..., Path], tmp_path: Path
+) -> None:
+    part = tmp_path / "z.fits.part"
+    with (
+        locked_part(part),  # of a process that is still at its first block
+        pytest.raises(PartError, match="another process is writing"),
+    ):
+        run(resume=resume)
+    assert part.exists()
+
+
+def test_the_part_is_locked_until_the_table_is_there(
+    run: Callable[..., Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    refused: list[int] = []
+
+    def write_meanwhile(*given: Any, **options: Any) -> Any:
+        with pytest.raises(PartError, match="another process is writing"):
+            run()
+        refused.append(1)
+        return write_redshifts(*given, **options)
+
+    monkeypatch.setattr("photoz_ssl.workflows.predict.write_redshifts", write_meanwhile)
+    assert run().exists()
+    assert refused
+    assert not (tmp_path / "z.fits.part").exists()
+
+
+@pytest.mark.parametrize("error", [ConfigError, CutoutError, OutputError])
+def test_no_error_takes_finished_blocks_away(
+    error: type[PhotozError], run: Callable[..., Path], whole: bytes, tmp_path: Path
+) -> None:
+    def fail() -> bool:
+        raise error("the sky is cloudy", "wait")
+
+    with pytest.raises(error, match="cloudy; wait; then the same command with --resume goes on"):
+        run(stop=fail)
+    assert read_part(tmp_path / "z.fits.part").n_done == 3
+    assert run(resume=True).read_bytes() == whole
+
+
+def test_a_format_that_cannot_be_written_is_told_before_the_first_block(
+    run: Callable[..., Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "pyarrow", None)
+
+    def stop() -> bool:
+        raise AssertionError("a block was computed")
+
+    with pytest.raises(MissingExtraError, match="pyarrow"):
+        run("z.parquet", stop=stop)
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("n_bytes", [0, 7, 18, 200])
+def test_a_part_without_its_description_is_begun_anew(
+    n_bytes: int, run: Callable[..., Path], whole: bytes, tmp_path: Path
+) -> None:
+    with pytest.raises(Stopped):
+        run(stop=after(1))
+    part = tmp_path / "z.fits.part"
+    part.write_bytes(part.read_bytes()[:n_bytes])
     assert run(resume=True).read_bytes() == whole
 
 

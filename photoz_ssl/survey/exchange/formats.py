@@ -14,14 +14,14 @@ from numpy.typing import NDArray
 from photoz_ssl.fields import TABLE_FORMATS
 from photoz_ssl.files import atomic_output
 from photoz_ssl.survey.exchange.ecsv import EcsvWriter
-from photoz_ssl.survey.exchange.parquet import ParquetWriter
+from photoz_ssl.survey.exchange.parquet import ParquetWriter, require_pyarrow
 from photoz_ssl.survey.exchange.qp_file import QpWriter
 from photoz_ssl.survey.exchange.votable import VotableWriter
 from photoz_ssl.survey.headers import Card, TableColumn
 from photoz_ssl.survey.manifest import PdfRows
 from photoz_ssl.survey.pdf_form import PdfForm
 
-__all__ = ["ExchangeWriter", "TableLayout", "exchange_file", "format_of"]
+__all__ = ["ExchangeWriter", "TableLayout", "exchange_file", "format_of", "require_writer"]
 
 SUFFIXES = {
     **dict.fromkeys((".vot", ".votable", ".xml"), "votable"),
@@ -93,6 +93,18 @@ def format_of(output: str, chosen: str) -> str:
     if chosen != "auto":
         return chosen
     return SUFFIXES.get(PurePath(output).suffix.lower(), "fits")
+
+
+def require_writer(kind: str) -> None:
+    """Refuse a format whose package is not installed, before any work is done for it.
+
+    Raises
+    ------
+    MissingExtraError
+        That names the package.
+    """
+    if kind == "parquet":
+        require_pyarrow()
 
 
 @contextmanager

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -16,18 +17,23 @@ from photoz_ssl.survey.manifest import PdfRows
 if TYPE_CHECKING:
     from photoz_ssl.survey.exchange.formats import TableLayout
 
-__all__ = ["ParquetWriter"]
+__all__ = ["ParquetWriter", "require_pyarrow"]
 
 VERSION_KEY, CONTENT_KEY = b"IVOA.VOTable-Parquet.version", b"IVOA.VOTable-Parquet.content"
 ROWS_A_GROUP = 1 << 16
+
+
+def require_pyarrow() -> tuple[ModuleType, ModuleType]:
+    """``pyarrow`` and ``pyarrow.parquet``, or what installs them."""
+    arrow = import_extra("pyarrow", extra="parquet", purpose="writing Parquet")
+    return arrow, import_extra("pyarrow.parquet", extra="parquet", purpose="writing Parquet")
 
 
 class ParquetWriter:
     """Writes row groups, which are gathered from blocks."""
 
     def __init__(self, path: Path, layout: TableLayout) -> None:
-        self._arrow = import_extra("pyarrow", extra="parquet", purpose="writing Parquet")
-        parquet = import_extra("pyarrow.parquet", extra="parquet", purpose="writing Parquet")
+        self._arrow, parquet = require_pyarrow()
         self._layout = layout
         before, behind = votable_frame(layout)
         fields = [self._field(column) for column in layout.scalar_columns]
