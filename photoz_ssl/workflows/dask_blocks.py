@@ -52,8 +52,9 @@ def computed_by_dask(job: BlockJob, start: int, stop: int) -> Generator[Computed
     MissingExtraError
         If Dask is not installed.
     """
-    config, expected = from_anywhere(job.config), job.identity()
-    opener = job.opener
+    config, opener = from_anywhere(job.config), job.opener
+    there: Any = job  # a dataclass, of whichever command
+    expected = dataclasses.replace(there, config=config).identity()
     with ExitStack() as stack:
         client = dask_client(str(job.config.dask), stack)
         window = BLOCKS_A_WORKER * max(1, len(client.scheduler_info()["workers"]))
@@ -74,16 +75,17 @@ def compute_rows(
     opener: Opener, config: Any, start: int, stop: int
 ) -> tuple[dict[str, str | int], ComputedBlock]:
     """Compute a block in this process, and say of what it is; this is what a worker runs."""
-    job = _job_of_this_process(opener, config)
+    job, _ = _job_of_this_process(opener, config)
     (block,) = job.source.blocks(stop - start, start, stop)
     with in_one_thread():
         return job.identity(), job.begun(block)()
 
 
 @lru_cache(maxsize=1)
-def _job_of_this_process(opener: Opener, config: Any) -> BlockJob:
-    """The job of a worker, open for as long as it lives."""
-    return ExitStack().enter_context(opener(config))
+def _job_of_this_process(opener: Opener, config: Any) -> tuple[BlockJob, ExitStack]:
+    """The job of a worker, and what keeps it open: it is closed when that is forgotten."""
+    stack = ExitStack()
+    return stack.enter_context(opener(config)), stack
 
 
 def from_anywhere(config: Any) -> Any:

@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import signal
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
+import fitsio
+import numpy as np
 import pytest
 
 from photoz_ssl.config import PredictConfig
 from photoz_ssl.errors import ConfigError
 from photoz_ssl.progress import Stopped, silent
+from photoz_ssl.survey.dust import SFD_FILES
 from photoz_ssl.workflows import dask_blocks
 from photoz_ssl.workflows.predict import predict
 from photoz_ssl.workflows.prediction_job import PredictionJob
@@ -81,6 +87,50 @@ def test_workers_that_see_something_else_are_refused(
     monkeypatch.setattr(PredictionJob, "identity", lambda job: {"model": "another"})
     with pytest.raises(ConfigError, match="a Dask worker differs in"):
         predict(config(tiny_archive, tmp_path / "z.fits", dask=cluster.scheduler_address))
+
+
+class WorkersHere:
+    """What stands for a client: each block is computed at once, in this process."""
+
+    def scheduler_info(self) -> dict[str, Any]:
+        return {"workers": {}}
+
+    def submit(self, compute: Callable[..., Any], *arguments: Any, pure: bool) -> Future[Any]:
+        gc.collect()  # what nobody holds is closed in a worker, too
+        done: Future[Any] = Future()
+        done.set_result(compute(*arguments))
+        return done
+
+
+def test_a_catalogue_with_relative_paths_is_the_same_for_workers(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    generator = np.random.default_rng(0)
+    rows = np.zeros(4, [("OBJID", "i8"), ("RA", "f8"), ("DEC", "f8"), ("EBV", "f4")])
+    rows["OBJID"], rows["RA"], rows["EBV"] = np.arange(4), np.linspace(10, 20, 4), 0.05
+    fitsio.write(str(tmp_path / "cat.fits"), rows)
+    (tmp_path / "stamps").mkdir()
+    (tmp_path / "dust").mkdir()
+    for name in SFD_FILES:  # not read, as there is a column EBV
+        (tmp_path / "dust" / name).touch()
+    for number in range(4):
+        image = generator.normal(0.2, 0.05, (5, 64, 64)).astype(np.float32)
+        fitsio.write(str(tmp_path / f"stamps/{number}.fits"), image, header={"BUNIT": "nanomaggy"})
+
+    def client(address: str, stack: ExitStack) -> WorkersHere:
+        stack.callback(dask_blocks._job_of_this_process.cache_clear)
+        return WorkersHere()
+
+    monkeypatch.setattr(dask_blocks, "dask_client", client)
+    monkeypatch.chdir(tmp_path)
+    options: dict[str, Any] = {
+        "cutouts": "stamps/{OBJID}.fits",
+        "dust_dir": Path("dust"),
+        "batch_size": 2,
+    }
+    for output, dask in (("alone.fits", None), ("many.fits", "local:2")):
+        predict(PredictConfig(catalog="cat.fits", output=output, dask=dask, **options))
+    assert (tmp_path / "many.fits").read_bytes() == (tmp_path / "alone.fits").read_bytes()
 
 
 @pytest.mark.parametrize("address", ["tcp://127.0.0.1:1", "local:0", "nonsense"])
