@@ -101,3 +101,8 @@ class MissingExtraError(PhotozError):
             f"{purpose} needs the package {package!r}, which is not installed",
             f"install it with: pip install 'photoz-ssl[{extra}]'",
         )
+        self._made_of = (package, extra, purpose)
+
+    def __reduce__(self) -> tuple[type[MissingExtraError], tuple[str, str, str]]:
+        """How it comes over from another process."""
+        return MissingExtraError, self._made_of

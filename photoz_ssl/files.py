@@ -27,6 +27,7 @@ __all__ = [
     "output_errors",
     "remove_leftovers",
     "remove_own",
+    "require_other",
     "require_own",
     "scratch_folder",
     "sha256_of",
@@ -36,13 +37,22 @@ __all__ = [
 SAMPLES, SAMPLE = 64, 1 << 16
 """How many pieces `fingerprint_of` looks at, and bytes in each."""
 
+DEVICES = Path("/dev")
+"""``/dev/stdout`` is a file where it is redirected to one, and no file to replace."""
+
+LONGEST_STEM, LONGEST_SUFFIX = 50, 30
+"""Characters of an output's name that its temporary name has: it is longer by others."""
+
 NO_SPACE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 def cache_folder() -> Path:
     """Where what can be made again is kept: ``$XDG_CACHE_HOME/photoz-ssl``, or in ``~/.cache``."""
-    root = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    return Path(root) / "photoz-ssl"
+    root = os.environ.get("XDG_CACHE_HOME")
+    try:
+        return Path(root or Path.home() / ".cache") / "photoz-ssl"
+    except RuntimeError:  # a user without a name and without HOME, as in a container
+        return Path(tempfile.gettempdir()) / f"photoz-ssl-{os.getuid()}"
 
 
 def claim_output(path: Path, *, overwrite: bool) -> None:
@@ -51,15 +61,39 @@ def claim_output(path: Path, *, overwrite: bool) -> None:
     Raises
     ------
     OutputError
-        If the path exists and ``overwrite`` is false, if it is a folder, or if its
-        parent folder does not exist.
+        If the path exists and ``overwrite`` is false, if it is a folder, a device or a pipe,
+        or if its parent folder does not exist.
     """
-    if path.is_dir():
-        raise OutputError(f"the output {path} is a folder", "name a file")
-    if path.exists() and not overwrite:
-        raise OutputError(f"the output {path} exists already", "add --overwrite to replace it")
-    if not path.parent.is_dir():
-        raise OutputError(f"the folder {path.parent} does not exist", "create it first")
+    with output_errors(path):
+        if path.is_dir():
+            raise OutputError(f"the output {path} is a folder", "name a file")
+        if path.exists() and not (path.is_file() and path.absolute().parent != DEVICES):
+            raise OutputError(f"the output {path} is a device or a pipe", "name a file")
+        if path.exists() and not overwrite:
+            raise OutputError(f"the output {path} exists already", "add --overwrite to replace it")
+        if not path.parent.is_dir():
+            raise OutputError(f"the folder {path.parent} does not exist", "create it first")
+
+
+def require_other(output: str | Path, *inputs: str | Path) -> None:
+    """Refuse an output that is one of the inputs, which it would replace.
+
+    Parameters
+    ----------
+    output : str or Path
+        A file, or ``-``.
+    inputs : str or Path
+        Files, or what stands for one in CFITSIO's syntax.
+
+    Raises
+    ------
+    OutputError
+        That names the output.
+    """
+    for name in (name for one in inputs for name in {str(one), str(one).partition("[")[0]}):
+        with suppress(OSError, ValueError):  # not there, or no name of a file
+            if Path(output).samefile(name) and Path(name).is_file():
+                raise OutputError(f"the output {output} is the input", "name another --output")
 
 
 @contextmanager
@@ -80,7 +114,9 @@ def atomic_output(path: Path, *, overwrite: bool = False) -> Iterator[Path]:
         As `claim_output`, and where the disk is full or refuses the file.
     """
     claim_output(path, overwrite=overwrite)
-    temporary = path.with_name(f".{path.stem}.{secrets.token_hex(4)}.part{path.suffix}")
+    suffix = path.suffix if len(path.suffix) <= LONGEST_SUFFIX else ""
+    stem = path.stem[:LONGEST_STEM]
+    temporary = path.with_name(f".{stem}.{secrets.token_hex(4)}.part{suffix}")
     try:
         with output_errors(path):
             mode = _mode_of_new_files(temporary)
@@ -107,6 +143,10 @@ def output_errors(path: Path) -> Iterator[None]:
         if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
             raise OutputError(
                 f"no permission to write {path}", "choose another --output"
+            ) from error
+        if error.errno == errno.ENAMETOOLONG:
+            raise OutputError(
+                f"the name {path} is too long for the disk", "choose a shorter one"
             ) from error
         raise
 

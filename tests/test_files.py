@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import errno
+import os
+import pickle
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from pathlib import Path
@@ -11,8 +13,17 @@ import h5py
 import numpy as np
 import pytest
 
-from photoz_ssl.errors import OutputError
-from photoz_ssl.files import DeferredWrites, atomic_output, sha256_of, temporary_errors
+from photoz_ssl.errors import MissingExtraError, OutputError
+from photoz_ssl.files import (
+    DeferredWrites,
+    atomic_output,
+    cache_folder,
+    claim_output,
+    is_leftover,
+    require_other,
+    sha256_of,
+    temporary_errors,
+)
 
 
 def test_a_finished_output_appears_under_its_name(tmp_path: Path) -> None:
@@ -61,6 +72,50 @@ def test_a_folder_and_a_missing_parent_are_refused(tmp_path: Path) -> None:
     missing = tmp_path / "nowhere" / "out.fits"
     with pytest.raises(OutputError, match="does not exist"), atomic_output(missing):
         pytest.fail("must not get here")
+
+
+def test_neither_a_pipe_nor_a_device_is_replaced(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    for path in (tmp_path / "pipe", Path(os.devnull), Path("/dev/stdout")):
+        with pytest.raises(OutputError, match="is a device or a pipe"):
+            claim_output(path, overwrite=True)
+
+
+def test_a_long_name_has_a_temporary_file_and_a_longer_one_a_sentence(tmp_path: Path) -> None:
+    path = tmp_path / f"{'ä' * 120}.fits"
+    with atomic_output(path) as temporary:
+        temporary.touch()
+        assert is_leftover(temporary)
+        assert temporary.suffix == ".fits"
+    assert path.exists()
+    with pytest.raises(OutputError, match="too long for the disk"):
+        claim_output(tmp_path / f"{'a' * 300}.fits", overwrite=False)
+
+
+def test_an_input_is_not_replaced_by_the_output(tmp_path: Path) -> None:
+    path, link = tmp_path / "cat.fits", tmp_path / "link.fits"
+    path.touch()
+    link.symlink_to(path)
+    for name in (str(path), f"{path}[1][R < 17.8]", str(link), f"{tmp_path}/./cat.fits"):
+        with pytest.raises(OutputError, match="is the input"):
+            require_other(path, "other.fits", name)
+    require_other(path, "-", "", "other.fits", str(tmp_path), "https://example.org/cat.fits")
+    require_other("-", str(path))
+
+
+def test_a_user_without_a_home_has_a_cache(monkeypatch: pytest.MonkeyPatch) -> None:
+    def homeless() -> Path:
+        raise RuntimeError("Could not determine home directory.")
+
+    monkeypatch.setattr(Path, "home", homeless)
+    monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
+    assert cache_folder().name == f"photoz-ssl-{os.getuid()}"
+
+
+def test_a_missing_extra_comes_over_from_another_process() -> None:
+    error = MissingExtraError("galsim", "sim", "simulating")
+    again = pickle.loads(pickle.dumps(error))
+    assert (type(again), str(again)) == (MissingExtraError, str(error))
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ from pathlib import Path
 from photoz_ssl import __version__
 from photoz_ssl.config import ConvertConfig
 from photoz_ssl.errors import CheckpointError
-from photoz_ssl.files import claim_output
+from photoz_ssl.files import claim_output, require_other
 from photoz_ssl.networks.checkpoint import (
     Checkpoint,
     load_checkpoint,
@@ -79,6 +79,7 @@ def convert(config: ConvertConfig) -> ConvertReport:
     path = config.checkpoint
     if path == SHIPPED and not path.exists():
         path = shipped_model_path("photoz")
+    require_other(config.output, path)
     suffix, changed = path.suffix.lower(), config.labels or config.calibrate
     if suffix in DATA_SUFFIXES and not (suffix == OWN_SUFFIX and changed):
         raise CheckpointError(f"{config.checkpoint} is no checkpoint", DATA_SUFFIXES[suffix])

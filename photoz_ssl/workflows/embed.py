@@ -12,7 +12,7 @@ import numpy as np
 
 from photoz_ssl.config import EmbedConfig
 from photoz_ssl.errors import CatalogError, ConfigError
-from photoz_ssl.files import claim_output, output_errors
+from photoz_ssl.files import claim_output, output_errors, require_other
 from photoz_ssl.neighbours.atlas import Atlas, read_atlas
 from photoz_ssl.neighbours.index import KINDS, index_path, read_index
 from photoz_ssl.neighbours.index_builder import build_index, plan_index
@@ -162,6 +162,7 @@ def embed(config: EmbedConfig, *, progress: Progress = silent, stop: Stop = neve
     if config.shard is not None:
         return _written(atlases, config.output, config, progress, stop)
     claim_output(config.output, overwrite=config.overwrite)
+    require_other(config.output, config.catalog, *(atlas.path for atlas in atlases))
     if config.index != "none":
         claim_output(index_path(config.output), overwrite=config.overwrite)
     if config.map:

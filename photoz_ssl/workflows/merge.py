@@ -8,6 +8,7 @@ from pathlib import Path
 
 from photoz_ssl.config import MergeConfig
 from photoz_ssl.errors import ConfigError, PartError
+from photoz_ssl.files import require_other
 from photoz_ssl.survey.exchange.formats import format_of, require_writer
 from photoz_ssl.survey.part_file import Part, read_part
 from photoz_ssl.survey.tables import STDOUT, claim_table
@@ -65,6 +66,7 @@ def merge(config: MergeConfig) -> MergeReport:
         others, or the output exists or cannot be written. Nothing is written then.
     """
     claim_table(config.output, overwrite=config.overwrite)
+    require_other(config.output, *config.parts)
     parts = sorted(
         (read_part(Path(path)) for path in dict.fromkeys(config.parts)),
         key=lambda part: (part.manifest.start, part.manifest.stop),

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path, PurePath
 
 from photoz_ssl.config import PredictConfig
-from photoz_ssl.errors import PhotozError
-from photoz_ssl.files import claim_output
+from photoz_ssl.errors import CatalogError, PhotozError
+from photoz_ssl.files import claim_output, require_other
 from photoz_ssl.progress import Progress, Stop, never, silent
 from photoz_ssl.survey.exchange.formats import format_of, require_writer
 from photoz_ssl.survey.tables import STDOUT, claim_table
@@ -124,6 +124,7 @@ def predict(
     shard, kind = shard_of(config), format_of(output, config.format)
     if shard is None:
         claim_table(output, overwrite=config.overwrite)
+        require_other(output, config.catalog)
         require_writer(kind)
     else:
         claim_output(part_path(output, shard), overwrite=True)
@@ -174,6 +175,13 @@ def default_output(catalog: str) -> str:
     CFITSIO's brackets, and the suffixes of compression and format, are left off the name; a
     catalogue from standard input or from the network gives standard output or a file here.
 
+    Raises
+    ------
+    CatalogError
+        If there is no name that it could be like.
+
+    Examples
+    --------
     >>> default_output("survey/cat.fits.gz[1][R < 17.8]")
     'survey/cat.photoz.fits'
     """
@@ -184,6 +192,11 @@ def default_output(catalog: str) -> str:
         path = PurePath(path.name)
     if path.suffix.lower() in PACKED_SUFFIXES:
         path = path.with_suffix("")
+    if path.name in ("", ".."):
+        raise CatalogError(
+            "no catalogue is named" if not catalog else f"{catalog} is no name of a catalogue",
+            "name a FITS table, or - for standard input",
+        )
     return str(path.with_name(f"{path.stem or 'catalog'}.photoz.fits"))
 
 

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from photoz_ssl.config import SPLITS, PrepareConfig
 from photoz_ssl.errors import CutoutError, OutputError
-from photoz_ssl.files import claim_output
+from photoz_ssl.files import claim_output, require_other
 from photoz_ssl.progress import Progress, silent
 from photoz_ssl.survey.archive import create_archive, is_archive, spectrum_id_column
 from photoz_ssl.survey.blocks import GalaxyBlock, RowProblem
@@ -84,6 +84,7 @@ def prepare(config: PrepareConfig, *, progress: Progress = silent) -> PrepareRep
             "name it so",
         )
     claim_output(config.output, overwrite=config.overwrite)
+    require_other(config.output, config.catalog)
     with open_source(
         config.catalog,
         config,

@@ -14,6 +14,7 @@ import numpy as np
 from photoz_ssl import __version__
 from photoz_ssl.config import EmbedConfig, SimilarConfig
 from photoz_ssl.errors import ArchiveError, CatalogError, OutputError
+from photoz_ssl.files import require_other
 from photoz_ssl.neighbours.atlas import Atlas, is_atlas, read_atlas
 from photoz_ssl.neighbours.expressions import parse_condition
 from photoz_ssl.neighbours.index import Index, read_index
@@ -135,6 +136,8 @@ def similar(
         within=[parse_tolerance(text) for text in config.within],
     )
     claim_table(config.output, overwrite=config.overwrite)
+    asked = [one for one in (config.queries, config.image) if one is not None]
+    require_other(config.output, config.among, *asked)
     claim_galleries(config)
     with open_question(config) as question, _open_atlas(config, question, progress) as opened:
         atlas, encoder = opened

@@ -13,7 +13,7 @@ from pathlib import Path
 from photoz_ssl import __version__
 from photoz_ssl.config import SimulateConfig
 from photoz_ssl.errors import OutputError
-from photoz_ssl.files import output_errors
+from photoz_ssl.files import LONGEST_STEM, output_errors
 from photoz_ssl.progress import Progress, silent
 from photoz_ssl.spec import ImageSpec
 from photoz_ssl.survey.archive import create_archive, is_archive
@@ -114,7 +114,7 @@ def _new_folder(path: Path, *, overwrite: bool) -> Iterator[Path]:
             )
     if not path.absolute().parent.is_dir():
         raise OutputError(f"the folder {path.absolute().parent} does not exist", "create it first")
-    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.part")
+    temporary = path.with_name(f".{path.name[:LONGEST_STEM]}.{secrets.token_hex(4)}.part")
     try:
         with output_errors(path):
             temporary.mkdir()

@@ -375,6 +375,12 @@ def test_the_table_goes_beside_the_catalogue(catalog: str, expected: str) -> Non
     assert default_output(catalog) == expected
 
 
+@pytest.mark.parametrize("catalog", ["", "[1]", ".", "..", "/"])
+def test_a_catalogue_without_a_name_is_told(catalog: str) -> None:
+    with pytest.raises(CatalogError, match=r"no catalogue is named|no name of a cat"):
+        default_output(catalog)
+
+
 def test_the_report_is_frozen(stage: Stage) -> None:
     stage.run()
     with pytest.raises(dataclasses.FrozenInstanceError):
