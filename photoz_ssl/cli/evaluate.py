@@ -57,9 +57,11 @@ def _print_tables(report: EvaluateReport) -> None:
     console = Console(highlight=False)
     if not console.is_terminal:
         console = Console(highlight=False, width=WIDTH_OF_A_FILE)
-    console.print(_table_of_all(report))
-    if report.in_bins:
-        console.print(_table_of_bins(report))
+    with console.capture() as tables:  # rich has ways of its own with a closed pipe
+        console.print(_table_of_all(report))
+        if report.in_bins:
+            console.print(_table_of_bins(report))
+    click.echo(tables.get(), nl=False, color=console.is_terminal)
 
 
 def _table_of_all(report: EvaluateReport) -> Table:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib
-import os
 import sys
 from collections.abc import Sequence
 from typing import Any, NoReturn
@@ -12,6 +11,8 @@ import click
 
 from photoz_ssl import __version__
 from photoz_ssl.cli.console import EXIT_ERROR, EXIT_INTERRUPTED
+from photoz_ssl.cli.signals import ended_by_signals
+from photoz_ssl.cli.streams import abandon_stdout, usable_streams
 from photoz_ssl.errors import PeerFailedError, PhotozError
 
 __all__ = ["COMMANDS", "main"]
@@ -49,39 +50,45 @@ class PhotozGroup(click.Group):
         self, args: Sequence[str] | None = None, prog_name: str | None = None, **extra: Any
     ) -> NoReturn:
         """Run the command line and exit: 0 done, 1 an error, 2 usage, 130 interrupted."""
+        with usable_streams(), ended_by_signals():
+            sys.exit(self._exit_code(args, prog_name, **extra))
+
+    def _exit_code(self, args: Sequence[str] | None, prog_name: str | None, **extra: Any) -> int:
         try:
             code = super().main(args, prog_name, standalone_mode=False, **extra)
             sys.stdout.flush()
-            sys.exit(code if isinstance(code, int) else 0)
+            return code if isinstance(code, int) else 0
         except PeerFailedError:
-            sys.exit(EXIT_ERROR)
+            return EXIT_ERROR
         except PhotozError as error:
             _tell(f"Error: {error.message}.", f"Hint: {error.hint}." if error.hint else "")
-            sys.exit(EXIT_ERROR)
+            return EXIT_ERROR
         except click.ClickException as error:
             error.show()
-            sys.exit(error.exit_code)
+            return error.exit_code
         except (KeyboardInterrupt, click.Abort):
             _tell("Interrupted; nothing is left half-written.")
-            sys.exit(EXIT_INTERRUPTED)
-        except BrokenPipeError:
-            _forget_stdout()
-            sys.exit(0)
+            return EXIT_INTERRUPTED
+        except OSError as error:
+            return _exit_code_of(error)
 
     def invoke(self, ctx: click.Context) -> Any:
-        """Run a command; a reader that closes the pipe has had what it wanted.
-
-        Caught here, as click would turn it into exit code 1.
-        """
+        """Run a command; a closed pipe is caught here, as click would exit with code 1."""
         try:
             return super().invoke(ctx)
-        except BrokenPipeError:
-            _forget_stdout()
-            return 0
+        except BrokenPipeError as error:
+            return _exit_code_of(error)
 
 
-def _forget_stdout() -> None:
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+def _exit_code_of(error: OSError) -> int:
+    """Tell what the system refused, unless it is that a reader of stdout has had what it wanted."""
+    if abandon_stdout() and isinstance(error, BrokenPipeError):
+        return 0
+    names = [str(name) for name in (error.filename, error.filename2) if name is not None]
+    reason = " ".join((error.strerror or str(error) or type(error).__name__).split())
+    _tell(f"Error: {' and '.join(names)}{': ' if names else ''}{reason}.")
+    _tell("Hint: check the file, its folder, the space there and who may use them.")
+    return EXIT_ERROR
 
 
 def _tell(*lines: str) -> None:

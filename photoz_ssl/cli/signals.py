@@ -1,17 +1,53 @@
-"""Work that can be taken up again stops when a batch system asks for it."""
+"""What becomes of the work when a batch system, or a terminal that closes, asks for its end."""
 
 from __future__ import annotations
 
+import os
 import signal
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 from photoz_ssl.progress import Stop
 
-__all__ = ["stop_on_signals"]
+__all__ = ["ended_by_signals", "stop_on_signals"]
 
 SIGNALS = ("SIGTERM", "SIGUSR1")
 """What batch systems send before they end a job."""
+
+ENDING = ("SIGTERM", "SIGHUP")
+"""What ends a program that takes no note of it."""
+
+
+@contextmanager
+def ended_by_signals() -> Iterator[None]:
+    """Let SIGTERM and SIGHUP end the work as Ctrl-C does, which takes temporary files away.
+
+    One that somebody ignores, as ``nohup`` does, stays ignored; so does a second one, which
+    would cut the tidying short.
+    """
+    process = os.getpid()
+
+    def end(number: int, frame: object) -> None:
+        if os.getpid() != process:  # a copy of this process has nothing to tidy up
+            signal.signal(number, signal.SIG_DFL)
+            os.kill(os.getpid(), number)
+            return
+        for other in numbers:
+            signal.signal(other, signal.SIG_IGN)
+        raise KeyboardInterrupt
+
+    numbers = [getattr(signal, name) for name in ENDING if hasattr(signal, name)]
+    if threading.current_thread() is not threading.main_thread():
+        numbers = []  # Python lets no other thread set them
+    numbers = [number for number in numbers if signal.getsignal(number) is signal.SIG_DFL]
+    for number in numbers:
+        signal.signal(number, end)
+    try:
+        yield
+    finally:
+        for number in numbers:
+            signal.signal(number, signal.SIG_DFL)
 
 
 @contextmanager

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import errno
+import os
+import signal
 import subprocess
 import sys
+from pathlib import Path
 from typing import NoReturn
 
 import click
@@ -85,6 +89,13 @@ def group_that(raises: BaseException) -> PhotozGroup:
         (PhotozError("the sky is cloudy", "wait"), 1, "Error: the sky is cloudy.\nHint: wait.\n"),
         (PhotozError("the sky is cloudy"), 1, "Error: the sky is cloudy.\n"),
         (KeyboardInterrupt(), 130, "Interrupted"),
+        (
+            PermissionError(errno.EACCES, "Permission denied", "a.fits"),
+            1,
+            "a.fits: Permission denied",
+        ),
+        (OSError("FITSIO status = 104\ncould not open"), 1, "FITSIO status = 104 could not open."),
+        (BrokenPipeError(errno.EPIPE, "Broken pipe"), 1, "Error: Broken pipe."),  # no pipe of ours
     ],
 )
 def test_errors_become_text_and_an_exit_code(
@@ -119,3 +130,71 @@ def test_a_closed_pipe_ends_quietly() -> None:
     errors = talking.stderr.read()
     talking.stderr.close()
     assert (talking.wait(), errors) == (0, b"")
+
+
+def program_that(works: str) -> list[str]:
+    """A command line of one command, which does this."""
+    program = (
+        "from photoz_ssl.cli.console import say\n"
+        "from photoz_ssl.cli.main import PhotozGroup\n"
+        "import click, os, sys, time\n"
+        "@click.command\n"
+        "def work():\n"
+        f"    {works}\n"
+        "class Group(PhotozGroup):\n"
+        "    def get_command(self, ctx, name): return work\n"
+        "Group(name='x').main(['work'])\n"
+    )
+    return [sys.executable, "-c", program]
+
+
+def test_notices_that_nobody_reads_do_not_end_the_work(tmp_path: Path) -> None:
+    reading, writing = os.pipe()
+    os.close(reading)
+    works = "[say('a notice') for _ in range(3)]; print('done', file=sys.stderr); print('done')"
+    with os.fdopen(writing, "wb") as nobody:
+        done = subprocess.run(program_that(works), stdout=subprocess.PIPE, stderr=nobody)
+    assert (done.returncode, done.stdout) == (0, b"done\n")
+
+
+@pytest.mark.parametrize("closed", [">&-", "2>&-", "<&-", "<&- >&- 2>&-"])
+def test_streams_that_the_shell_has_closed_are_done_without(closed: str, tmp_path: Path) -> None:
+    works = "say('told'); print('done'); file = open('out', 'w'); print(file.fileno(), file=file)"
+    shell = ["sh", "-c", f'"$@" {closed}', "sh"]
+    done = subprocess.run([*shell, *program_that(works)], cwd=tmp_path, capture_output=True)
+    assert done.returncode == 0, done.stderr
+    assert int((tmp_path / "out").read_text()) > 2
+
+
+def test_a_full_disk_behind_standard_output_is_told() -> None:
+    if not Path("/dev/full").exists():
+        pytest.skip("this system has no /dev/full")
+    with Path("/dev/full").open("wb") as full:
+        done = subprocess.run(program_that("print('done')"), stdout=full, stderr=subprocess.PIPE)
+    assert done.returncode == 1
+    assert b"Error: No space left on device.\nHint: " in done.stderr
+    assert b"Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+def test_signals_end_the_work_as_ctrl_c_does(number: signal.Signals, tmp_path: Path) -> None:
+    works = (
+        "from photoz_ssl.files import atomic_output; from pathlib import Path\n"
+        "    with atomic_output(Path('out.h5')) as path: path.touch(); print('begun', flush=True);"
+        " time.sleep(60)"
+    )
+    working = subprocess.Popen(
+        program_that(works),
+        cwd=tmp_path,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        preexec_fn=lambda: signal.signal(number, signal.SIG_DFL),
+    )
+    assert working.stdout is not None
+    working.stdout.readline()
+    assert list(tmp_path.iterdir())
+    working.send_signal(number)
+    _, told = working.communicate(timeout=30)
+    assert working.returncode == 130
+    assert told.strip() == b"Interrupted; nothing is left half-written."
+    assert not list(tmp_path.iterdir())
