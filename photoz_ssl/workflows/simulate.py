@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import secrets
 import shutil
 import time
@@ -13,7 +14,7 @@ from pathlib import Path
 from photoz_ssl import __version__
 from photoz_ssl.config import SimulateConfig
 from photoz_ssl.errors import OutputError
-from photoz_ssl.files import LONGEST_STEM, output_errors
+from photoz_ssl.files import LONGEST_STEM, output_errors, remove_own, require_own
 from photoz_ssl.progress import Progress, silent
 from photoz_ssl.spec import ImageSpec
 from photoz_ssl.survey.archive import create_archive, is_archive
@@ -22,6 +23,10 @@ from photoz_ssl.survey.simulation.galaxies import MAGNITUDE_COLUMNS, simulate_bl
 from photoz_ssl.survey.simulation.output import write_survey
 
 __all__ = ["SimulateReport", "simulate"]
+
+OWN_CUTOUTS = re.compile(r"\d+/\d+\.fits")
+OWN_SURVEY = re.compile(rf"catalog\.fits|cutouts/{OWN_CUTOUTS.pattern}")
+"""The files of a simulated survey's folder of cutouts, and of all of it: they are replaced."""
 
 
 @dataclass(frozen=True)
@@ -108,20 +113,25 @@ def _new_folder(path: Path, *, overwrite: bool) -> Iterator[Path]:
     if path.exists() and any(path.iterdir()):
         if not overwrite:
             raise OutputError(f"the folder {path} is not empty", "add --overwrite to replace it")
-        if not (path / "catalog.fits").exists():
+        if not ((path / "catalog.fits").is_file() and (path / "cutouts").is_dir()):
             raise OutputError(
                 f"the folder {path} does not hold a simulated survey", "name another --output"
             )
+        require_own(path / "cutouts", OWN_CUTOUTS, "a simulated survey")
     if not path.absolute().parent.is_dir():
         raise OutputError(f"the folder {path.absolute().parent} does not exist", "create it first")
-    temporary = path.with_name(f".{path.name[:LONGEST_STEM]}.{secrets.token_hex(4)}.part")
+    place = path.resolve()
+    temporary = place.with_name(f".{place.name[:LONGEST_STEM]}.{secrets.token_hex(4)}.part")
     try:
         with output_errors(path):
             temporary.mkdir()
             yield temporary
-            if path.exists():
-                shutil.rmtree(path)
-            temporary.replace(path)
+            if not path.exists():
+                temporary.replace(place)
+                return
+            remove_own(path, OWN_SURVEY)  # other files, such as redshifts of it, are kept
+            for made in temporary.iterdir():
+                made.replace(path / made.name)
     except OutputError as error:
         named = error.message.replace(str(temporary), str(path))
         raise OutputError(named, error.hint) from error

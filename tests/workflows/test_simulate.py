@@ -18,7 +18,7 @@ pytest.importorskip("kcorrect", reason="needs the extra [sim]")
 from photoz_ssl.config import SimulateConfig
 from photoz_ssl.errors import OutputError
 from photoz_ssl.survey.archive import open_archive
-from photoz_ssl.workflows.simulate import simulate
+from photoz_ssl.workflows.simulate import _new_folder, simulate
 
 
 def simulated(output: Path, *, compress: bool = False, seed: int = 3) -> Path:
@@ -84,6 +84,27 @@ def test_a_full_folder_and_a_strangers_folder_are_kept(survey: Path, tmp_path: P
     with pytest.raises(OutputError, match="does not hold a simulated survey"):
         simulate(SimulateConfig(output=tmp_path, n_galaxies=1, overwrite=True))
     assert (tmp_path / "thesis.tex").exists()
+
+
+def test_what_others_put_into_the_folder_is_kept(tmp_path: Path) -> None:
+    folder = tmp_path / "survey"
+
+    def write(name: str) -> None:
+        with _new_folder(folder, overwrite=True) as new:
+            (new / "cutouts/0000").mkdir(parents=True)
+            for path in (new / "catalog.fits", new / f"cutouts/0000/{name}.fits"):
+                path.write_text(name)
+
+    write("1")
+    (folder / "thesis.tex").write_text("years of work")
+    write("2")
+    found = {path.name: path.read_text() for path in folder.rglob("*.*")}
+    assert found == {"catalog.fits": "2", "2.fits": "2", "thesis.tex": "years of work"}
+    (folder / "cutouts/thesis.tex").write_text("years of work")
+    with pytest.raises(OutputError, match="holds other files"):
+        write("3")
+    assert (folder / "catalog.fits").read_text() == "2"
+    assert [path.name for path in tmp_path.iterdir()] == ["survey"]
 
 
 def test_an_interruption_leaves_nothing(tmp_path: Path) -> None:
