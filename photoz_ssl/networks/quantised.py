@@ -15,18 +15,17 @@ from contextlib import contextmanager, redirect_stdout
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
-from xml.etree import ElementTree
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from photoz_ssl.errors import CheckpointError
 from photoz_ssl.extras import import_extra
 from photoz_ssl.later import Later
 from photoz_ssl.networks.encoder import Encoder
 from photoz_ssl.networks.engines import Batches
+from photoz_ssl.networks.openvino_description import damaged, require_plain
 from photoz_ssl.networks.openvino_runner import OpenVinoRunner, import_openvino
 from photoz_ssl.networks.redshift_head import RedshiftNetwork
 
@@ -35,16 +34,6 @@ __all__ = ["IMAGES_TO_CALIBRATE_BY", "Quantised", "QuantisedEngine", "quantise"]
 IMAGES_TO_CALIBRATE_BY = 300
 DESCRIPTION, WEIGHTS = "int8.xml", "int8.bin"
 OUTPUTS = ("features", "logits")
-
-MOST_BYTES_OF_XML = 1 << 24
-LAYERS = frozenset(
-    (
-        *("Add", "Asinh", "AvgPool", "Const", "Convert", "Convolution", "Divide", "FakeQuantize"),
-        *("MatMul", "MaxPool", "Multiply", "Parameter", "ReLU", "ReduceMean", "Reshape", "Result"),
-        "Subtract",
-    )
-)
-"""What our networks are made of; nothing among them reads files or runs code."""
 
 
 @dataclass(frozen=True)
@@ -86,7 +75,7 @@ class Quantised:
         if not parts:
             return None
         if len(parts) != 2 or any(part.dtype != torch.uint8 or part.ndim != 1 for part in parts):
-            raise _damaged("it is not two runs of bytes")
+            raise damaged("it is not two runs of bytes")
         quantised = cls(*(part.numpy().tobytes() for part in parts))
         quantised.require_plain()
         return quantised
@@ -99,35 +88,7 @@ class Quantised:
         CheckpointError
             That says what is wrong.
         """
-        entities = b"<!" in self.description or b"\0" in self.description
-        if entities or len(self.description) > MOST_BYTES_OF_XML:
-            raise _damaged("its description is no plain XML")
-        try:
-            tree = ElementTree.fromstring(self.description)  # noqa: S314 - it has no entities
-            layers = list(tree.iter("layer"))
-        except ElementTree.ParseError as error:
-            raise _damaged("its description is no plain XML") from error
-        strange = {layer.get("type", "") for layer in layers} - LAYERS
-        if strange:
-            raise _damaged(f"it has a layer {min(strange)!r:.40}")
-        for data in (layer.find("data") for layer in layers if layer.get("type") == "Const"):
-            offset, size = (_whole(data, name) for name in ("offset", "size"))
-            if offset + size > len(self.weights):
-                raise _damaged("its weights are cut")
-
-
-def _whole(data: ElementTree.Element | None, name: str) -> int:
-    text = "" if data is None else data.get(name, "")
-    if not (text.isascii() and text.isdigit() and len(text) < 16):
-        raise _damaged("its weights are not where it says")
-    return int(text)
-
-
-def _damaged(reason: str) -> CheckpointError:
-    return CheckpointError(
-        f"the 8-bit network in the model file cannot be used: {reason}",
-        "make it again with photoz-ssl convert MODEL --calibrate ARCHIVE",
-    )
+        require_plain(self.description, len(self.weights))
 
 
 class QuantisedEngine:
@@ -170,7 +131,7 @@ class QuantisedEngine:
             self._require_shapes(model)
             return OpenVinoRunner(model, self._output)
         except RuntimeError as error:
-            raise _damaged("OpenVINO refuses it") from error
+            raise damaged("OpenVINO refuses it") from error
 
     def _require_shapes(self, model: Any) -> None:
         """Refuse a network that takes other images, or gives something else than it should."""
@@ -178,9 +139,9 @@ class QuantisedEngine:
         taken = [list(port.get_partial_shape()) for port in model.inputs]
         given = {name: port.get_partial_shape() for port in model.outputs for name in port.names}
         if [shape[1:] for shape in taken] != [list(image)]:
-            raise _damaged(f"it does not take images of {' x '.join(map(str, image))}")
+            raise damaged(f"it does not take images of {' x '.join(map(str, image))}")
         if self._output not in given or list(given[self._output])[1:] != [length]:
-            raise _damaged(f"it does not give {length} {self._output}")
+            raise damaged(f"it does not give {length} {self._output}")
 
 
 class _BothOutputs(nn.Module):
