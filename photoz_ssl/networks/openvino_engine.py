@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import hashlib
 import importlib.util
 import logging
 import tempfile
 import warnings
-from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -16,7 +17,8 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from photoz_ssl.files import cache_folder
+from photoz_ssl.errors import OutputError
+from photoz_ssl.files import atomic_output, cache_folder
 from photoz_ssl.later import Later
 from photoz_ssl.networks.engines import Batches
 from photoz_ssl.networks.openvino_runner import OpenVinoRunner, import_openvino
@@ -26,6 +28,8 @@ __all__ = ["OpenVinoEngine", "has_openvino"]
 log = logging.getLogger(__name__)
 
 EXAMPLE_SHAPE = (2, 5, 64, 64)
+DIGEST_BYTES = hashlib.sha256().digest_size
+LENGTH_BYTES = 8
 
 
 def has_openvino() -> bool:
@@ -59,45 +63,79 @@ class OpenVinoEngine:
 
     def _opened(self) -> OpenVinoRunner:
         openvino = import_openvino()
-        core = openvino.Core()
         version = "".join(c if c.isalnum() or c in ".-" else "_" for c in openvino.__version__)
-        path = cache_folder() / "openvino" / f"{self._key}-{version}.xml"
-        model = _read(core, path) or _converted(openvino, core, self._network, path)
+        path = cache_folder() / "openvino" / f"{self._key}-{version}.network"
+        model = _read(openvino, path) or _converted(openvino, self._network, path)
         return OpenVinoRunner(model)
 
 
-def _converted(openvino: ModuleType, core: Any, network: nn.Module, path: Path) -> Any:
+def _converted(openvino: ModuleType, network: nn.Module, path: Path) -> Any:
     """Convert a network, and put it into the cache if the disk lets us.
 
-    It is read back in any case: what comes from a file differs from what was written to it
-    in the last bits, and a model's results are not to depend on the cache.
+    It is read back wherever there is a disk: what comes from a file may differ from what was
+    written to it in the last bits, and a model's results are not to depend on the cache.
     """
     with warnings.catch_warnings(), torch.inference_mode():
         warnings.simplefilter("ignore")  # of PyTorch's tracing, about itself
         made = openvino.convert_model(network, example_input=torch.zeros(EXAMPLE_SHAPE))
     made.reshape([-1, *EXAMPLE_SHAPE[1:]])
-    with _folder_beside(path) as folder:
-        written = Path(folder) / path.name
-        openvino.save_model(made, written, compress_to_fp16=False)
-        model = core.read_model(written)
-        with suppress(OSError):
-            for suffix in (".bin", ".xml"):  # the one that is looked for comes last
-                written.with_suffix(suffix).replace(path.with_suffix(suffix))
-    return model
-
-
-def _folder_beside(path: Path) -> tempfile.TemporaryDirectory[str]:
-    """A temporary folder, on the disk of the cache where that can be written."""
-    with suppress(OSError):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        return tempfile.TemporaryDirectory(dir=path.parent)
-    return tempfile.TemporaryDirectory()
-
-
-def _read(core: Any, path: Path) -> Any:
-    """A model of the cache; None where there is none that can be read."""
     try:
-        return core.read_model(path) if path.exists() else None
-    except RuntimeError as error:
+        kept = _Kept.of(openvino, made)
+    except (OSError, RuntimeError) as error:  # OpenVINO tells of a full disk by the latter
+        log.info("no temporary file for a network: %s", error)
+        return made
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with atomic_output(path, overwrite=True) as temporary:
+            temporary.write_bytes(kept.to_bytes())
+    except (OSError, OutputError) as error:
+        log.info("%s is not kept: %s", path, error)
+    return kept.model(openvino)
+
+
+def _read(openvino: ModuleType, path: Path) -> Any:
+    """A model of the cache; None where there is none, or it is not what was written."""
+    try:
+        return _Kept.from_bytes(path.read_bytes()).model(openvino)
+    except FileNotFoundError:
+        return None
+    except (OSError, RuntimeError, ValueError) as error:
         log.info("passed over %s: %s", path, error)
         return None
+
+
+@dataclass(frozen=True)
+class _Kept:
+    """A network as OpenVINO writes it to files: its XML, and the weights that this refers to.
+
+    In the cache both are one file, so that of two processes that write at a time, one's weights
+    never stand beside the other's XML.
+    """
+
+    description: bytes
+    weights: bytes
+
+    @classmethod
+    def of(cls, openvino: ModuleType, model: Any) -> _Kept:
+        with tempfile.TemporaryDirectory(prefix="photoz-ssl-") as folder:
+            path = Path(folder) / "network.xml"
+            openvino.save_model(model, path, compress_to_fp16=False)
+            return cls(path.read_bytes(), path.with_suffix(".bin").read_bytes())
+
+    @classmethod
+    def from_bytes(cls, content: bytes) -> _Kept:
+        digest, rest = content[:DIGEST_BYTES], content[DIGEST_BYTES:]
+        if hashlib.sha256(rest).digest() != digest:
+            raise ValueError("it is damaged")
+        start = LENGTH_BYTES + int.from_bytes(rest[:LENGTH_BYTES], "little")
+        return cls(rest[LENGTH_BYTES:start], rest[start:])
+
+    def to_bytes(self) -> bytes:
+        """The SHA-256 of what follows, the length of the XML, the XML, and the weights."""
+        length = len(self.description).to_bytes(LENGTH_BYTES, "little")
+        rest = length + self.description + self.weights
+        return hashlib.sha256(rest).digest() + rest
+
+    def model(self, openvino: ModuleType) -> Any:
+        weights = openvino.Tensor(np.frombuffer(self.weights, np.uint8))
+        return openvino.Core().read_model(self.description, weights)

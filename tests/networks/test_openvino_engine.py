@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from dataclasses import replace
 from pathlib import Path
 
@@ -110,19 +112,36 @@ class Untraceable(nn.Module):
 def test_a_network_is_converted_once(cache: Path) -> None:
     encoder = build_encoder(TINY).eval()
     first = OpenVinoEngine(encoder, "one")([stamps(2)])()
-    assert {path.suffix for path in cache.iterdir()} == {".xml", ".bin"}
+    assert [path.suffix for path in cache.iterdir()] == [".network"]
     np.testing.assert_array_equal(OpenVinoEngine(Untraceable(), "one")([stamps(2)])(), first)
 
 
-@pytest.mark.parametrize("suffix", [".xml", ".bin"])
-@pytest.mark.parametrize("left", [0, 100])
-def test_a_damaged_cache_is_passed_over(cache: Path, suffix: str, left: int) -> None:
+def with_zeros(content: bytes) -> bytes:
+    return content[:-4000] + bytes(4000)
+
+
+@pytest.mark.parametrize(
+    "damage", [lambda content: b"", lambda content: content[:100], with_zeros, lambda _: b"x" * 999]
+)
+def test_a_damaged_cache_is_passed_over(cache: Path, damage: Callable[[bytes], bytes]) -> None:
     encoder = build_encoder(TINY).eval()
     first = OpenVinoEngine(encoder, "one")([stamps(2)])()
-    (file,) = cache.glob(f"*{suffix}")
-    file.write_bytes(file.read_bytes()[:left])
+    (file,) = cache.iterdir()
+    file.write_bytes(damage(file.read_bytes()))
     np.testing.assert_array_equal(OpenVinoEngine(encoder, "one")([stamps(2)])(), first)
     np.testing.assert_array_equal(OpenVinoEngine(Untraceable(), "one")([stamps(2)])(), first)
+
+
+@pytest.mark.parametrize("most_bytes", [0, 1000, 400_000])
+def test_a_full_disk_is_done_without(
+    most_bytes: int, cache: Path, full_disk: Callable[[int], AbstractContextManager[None]]
+) -> None:
+    encoder = build_encoder(TINY).eval()
+    expected = OpenVinoEngine(encoder, "other")([stamps(2)])()
+    with full_disk(most_bytes):
+        found = OpenVinoEngine(encoder, "one")([stamps(2)])()
+    np.testing.assert_allclose(found, expected, rtol=0, atol=1e-6)
+    assert [path.name.partition("-")[0] for path in cache.iterdir()] == ["other"]
 
 
 def test_a_cache_that_cannot_be_written_is_done_without(tmp_path: Path) -> None:
