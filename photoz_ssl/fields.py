@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import field
 from typing import Any
 
@@ -13,6 +14,7 @@ __all__ = [
     "DEVICES",
     "INFERENCE_PRECISIONS",
     "PRECISIONS",
+    "SLURM",
     "TABLE_FORMATS",
     "argument",
     "arguments",
@@ -20,10 +22,13 @@ __all__ = [
     "device_option",
     "format_option",
     "number_or_auto",
+    "numbers_of_shard",
     "option",
     "optional_argument",
     "output_option",
     "overwrite_option",
+    "refuse_seed",
+    "refuse_shard",
     "refuse_unless",
     "required_option",
     "resume_option",
@@ -34,6 +39,9 @@ __all__ = [
 
 AUTO = 0
 """A number that is to be chosen, spelled ``auto``."""
+
+SLURM = "slurm"
+"""The share of a task of an array job."""
 
 DEVICES = ("auto", "cpu", "cuda")
 COLUMN_STYLES = ("legacy", "sdss", "rail", "lsst")
@@ -156,3 +164,30 @@ def refuse_unless(condition: bool, message: str) -> None:
     """Raise `ConfigError` with a message unless a condition holds."""
     if not condition:
         raise ConfigError(message)
+
+
+def refuse_seed(seed: int) -> None:
+    """Raise `ConfigError` unless every generator of random numbers takes a seed."""
+    refuse_unless(0 <= seed < 1 << 63, "--seed must lie between 0 and 2^63 - 1")
+
+
+def refuse_shard(shard: str | None) -> None:
+    """Raise `ConfigError` for a ``--shard`` that is no share; a task of SLURM is known later."""
+    if shard is not None and shard != SLURM:
+        numbers_of_shard(shard)
+
+
+def numbers_of_shard(text: str) -> tuple[int, int]:
+    """The number of a share of the rows, from 1, and how many there are: of ``2/8`` 2 and 8.
+
+    Raises
+    ------
+    ConfigError
+        If it is no share.
+    """
+    match = re.fullmatch(r"(\d{1,9})/(\d{1,9})", text)
+    if match is None or not 1 <= int(match[1]) <= int(match[2]):
+        raise ConfigError(
+            f"--shard {text} is no share of the rows", "say 1/8 to 8/8, or slurm in an array job"
+        )
+    return int(match[1]), int(match[2])

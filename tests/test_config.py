@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from photoz_ssl import config
-from photoz_ssl.config import PrepareConfig, PretrainConfig
+from photoz_ssl.config import EmbedConfig, PredictConfig, PrepareConfig, PretrainConfig
 from photoz_ssl.errors import ConfigError
 
 CONFIGS = [getattr(config, name) for name in config.__all__ if name.endswith("Config")]
@@ -51,3 +51,27 @@ def test_pretrain_refuses_what_cannot_be_used(change: dict[str, Any]) -> None:
 def test_split_fractions_must_sum_to_one(split: tuple[float, ...]) -> None:
     with pytest.raises(ConfigError, match="sum to 1"):
         PrepareConfig(catalog="c.fits", output=Path("a.h5"), split=split)
+
+
+@pytest.mark.parametrize("seed", [-1, 1 << 63])
+@pytest.mark.parametrize(
+    "config_class", [each for each in CONFIGS if "seed" in each.__dataclass_fields__]
+)
+def test_a_seed_that_not_every_generator_takes_is_refused(config_class: type, seed: int) -> None:
+    required = {
+        field.name: Path("a") if field.name in ("archive", "output") else "a"
+        for field in dataclasses.fields(config_class)
+        if field.default is dataclasses.MISSING
+    }
+    config_class(**required, seed=0)
+    with pytest.raises(ConfigError, match="--seed must lie between 0"):
+        config_class(**required, seed=seed)
+
+
+@pytest.mark.parametrize("shard", ["", "0/3", "4/3", "1", "-1/3", "1/3/5", "1/0", "SLURM"])
+@pytest.mark.parametrize("config_class", [PredictConfig, EmbedConfig])
+def test_a_shard_is_a_share_of_the_rows_or_slurms(config_class: type, shard: str) -> None:
+    for fine in (None, "1/3", "3/3", "slurm"):
+        config_class(catalog="a.fits", output="b.h5", shard=fine)
+    with pytest.raises(ConfigError, match="is no share of the rows"):
+        config_class(catalog="a.fits", output="b.h5", shard=shard)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from photoz_ssl.cli.console import say
+from photoz_ssl.cli.console import note, say
 from photoz_ssl.cli.options import command, config_from
 from photoz_ssl.config import BrowseConfig
 
@@ -31,8 +31,7 @@ def browse(quiet: bool, verbose: bool, **options: Any) -> None:
     from photoz_ssl.workflows.browse import browse as run
 
     def announce(report: BrowseReport) -> None:
-        for notice in report.notices:
-            say(f"Note: {notice}.", quiet=quiet)
+        note(report.notices, quiet=quiet)
         say(report.summary())
 
     run(config_from(BrowseConfig, options), announce=announce)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from rich.progress import Progress as RichProgress
     from rich.progress import TaskID
 
-__all__ = ["EXIT_ERROR", "EXIT_INTERRUPTED", "say", "show_progress"]
+__all__ = ["EXIT_ERROR", "EXIT_INTERRUPTED", "note", "say", "show_progress"]
 
 EXIT_ERROR = 1
 EXIT_INTERRUPTED = 130
@@ -28,6 +28,12 @@ def say(line: str, *, quiet: bool = False) -> None:
     """Print one line on stderr, unless asked to be quiet."""
     if line and not quiet:
         click.echo(line, err=True)
+
+
+def note(notices: Iterable[str], *, quiet: bool = False) -> None:
+    """Print what else there is to know on stderr, a line each, unless asked to be quiet."""
+    for notice in notices:
+        say(f"Note: {notice}.", quiet=quiet)
 
 
 @contextmanager

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from photoz_ssl.cli.console import say
+from photoz_ssl.cli.console import note, say
 from photoz_ssl.cli.options import command, config_from
 from photoz_ssl.config import ConvertConfig
 
@@ -33,6 +33,5 @@ def convert(quiet: bool, verbose: bool, **options: Any) -> None:
     from photoz_ssl.workflows.convert import convert as run
 
     report = run(config_from(ConvertConfig, options))
-    for notice in report.notices:
-        say(f"Note: {notice}.", quiet=quiet)
+    note(report.notices, quiet=quiet)
     say(report.summary(), quiet=quiet)

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from photoz_ssl.cli.console import say
+from photoz_ssl.cli.console import note, say
 
 if TYPE_CHECKING:
     from photoz_ssl.config import FinetuneConfig, PretrainConfig
@@ -29,7 +29,7 @@ def note_departures(config: PretrainConfig | FinetuneConfig, command: str, *, qu
         return
     from photoz_ssl.workflows.dry_run import recipe_departures
 
-    _say_departures(recipe_departures(config, command), quiet=quiet)
+    note(recipe_departures(config, command), quiet=quiet)
 
 
 def show_dry_run(report: DryRunReport, *, quiet: bool) -> None:
@@ -48,10 +48,5 @@ def show_dry_run(report: DryRunReport, *, quiet: bool) -> None:
     for constant in report.constants:
         table.add_row(constant.name, escape(constant.value), escape(constant.source))
     console.print(table)
-    _say_departures(report.departures, quiet=quiet)
+    note(report.departures, quiet=quiet)
     say(report.summary(), quiet=quiet)
-
-
-def _say_departures(departures: tuple[str, ...], *, quiet: bool) -> None:
-    for departure in departures:
-        say(f"Note: {departure}.", quiet=quiet)

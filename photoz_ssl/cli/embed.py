@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from photoz_ssl.cli.console import say
+from photoz_ssl.cli.console import note, say
 from photoz_ssl.cli.options import command, config_from
 from photoz_ssl.cli.resumable import resumable
 from photoz_ssl.config import EmbedConfig
@@ -38,6 +38,5 @@ def embed(quiet: bool, verbose: bool, **options: Any) -> None:
     output = str(config.output)
     with resumable(lambda: unfinished_part(output, config), quiet=quiet) as (progress, stop):
         report = run(config, progress=progress, stop=stop)
-    for notice in report.notices:
-        say(f"Note: {notice}.", quiet=quiet)
+    note(report.notices, quiet=quiet)
     say(report.summary(), quiet=quiet)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from photoz_ssl.cli.console import say
+from photoz_ssl.cli.console import note, say
 from photoz_ssl.cli.options import command, config_from
 from photoz_ssl.config import EvaluateConfig
 
@@ -41,8 +41,7 @@ def evaluate(quiet: bool, verbose: bool, **options: Any) -> None:
 
     config = config_from(EvaluateConfig, options)
     report = run(config)
-    for notice in report.notices:
-        say(f"Note: {notice}.", quiet=quiet)
+    note(report.notices, quiet=quiet)
     if config.json == Path("-"):
         click.echo(report.to_json(), nl=False)
     else:

@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from photoz_ssl.cli.console import say, show_progress
+from photoz_ssl.cli.console import note, say, show_progress
 from photoz_ssl.cli.options import command, config_from
 from photoz_ssl.config import LabelEfficiencyConfig
 
@@ -38,8 +38,7 @@ def label_efficiency(quiet: bool, verbose: bool, **options: Any) -> None:
 
     with show_progress(quiet=quiet) as progress:
         report = run(config_from(LabelEfficiencyConfig, options), progress=progress)
-    for notice in report.notices:
-        say(f"Note: {notice}.", quiet=quiet)
+    note(report.notices, quiet=quiet)
     say(report.summary(), quiet=quiet)
 
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
+from photoz_ssl.cli.defaults import given_values
 from photoz_ssl.cli.dry_run import DRY_RUN, note_departures, show_dry_run
-from photoz_ssl.cli.options import command, config_from, given_values
+from photoz_ssl.cli.options import command, config_from
 from photoz_ssl.cli.signals import stop_on_signals
 from photoz_ssl.cli.training import leads, run_training
 from photoz_ssl.config import FinetuneConfig

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from photoz_ssl.cli.console import say
+from photoz_ssl.cli.console import note, say
 from photoz_ssl.cli.options import command, config_from
 from photoz_ssl.config import MergeConfig
 
@@ -27,6 +27,5 @@ def merge(quiet: bool, verbose: bool, **options: Any) -> None:
     from photoz_ssl.workflows.merge import merge as run
 
     report = run(config_from(MergeConfig, options))
-    for notice in report.notices:
-        say(f"Note: {notice}.", quiet=quiet)
+    note(report.notices, quiet=quiet)
     say(report.summary(), quiet=quiet)

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import logging
-import re
-import sys
 import typing
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -13,62 +11,28 @@ from types import NoneType, UnionType
 from typing import Any, TypeVar
 
 import click
-from click.core import ParameterSource
 
-from photoz_ssl.fields import AUTO
-from photoz_ssl.recipes import recipe_values
+from photoz_ssl.cli.defaults import apply_recipe, config_option
+from photoz_ssl.cli.types import NumberList, NumberOrAuto, Spelled
+from photoz_ssl.errors import ConfigError
 
-__all__ = ["command", "config_from", "given_values"]
+__all__ = ["command", "config_from"]
 
 Config = TypeVar("Config")
 Command = Callable[..., None]
 
-CONFIG_FILE = "photoz_ssl.config_file"
-"""Where a command's context remembers which values a config file set."""
 
+class ConfiguredCommand(click.Command):
+    """A command whose errors about options name it."""
 
-class NumberList(click.ParamType[tuple[float, ...]]):
-    """Numbers separated by commas, such as ``0.8,0.1,0.1``."""
-
-    name = "a,b,..."
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
-        if isinstance(value, (tuple, list)):
-            return tuple(float(number) for number in value)
+    def invoke(self, ctx: click.Context) -> Any:
         try:
-            return tuple(float(number) for number in str(value).split(","))
-        except ValueError:
-            self.fail(f"{value!r} is not a list of numbers such as 0.8,0.1,0.1", param, ctx)
-
-
-class NumberOrAuto(click.ParamType[int]):
-    """A positive whole number, or ``auto``."""
-
-    name = "n|auto"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
-        if value == "auto":
-            return AUTO
-        try:
-            number = int(value)
-        except (TypeError, ValueError):
-            number = 0
-        if number < 1:
-            self.fail(f"{value!r} is neither a positive whole number nor auto", param, ctx)
-        return number
-
-
-class Spelled(click.ParamType[str]):
-    """Text that has to match a pattern."""
-
-    def __init__(self, pattern: str, spelled: str) -> None:
-        self.name = "text"
-        self._pattern, self._spelled = pattern, spelled
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
-        if not re.fullmatch(self._pattern, str(value)):
-            self.fail(f"{value!r} is not {self._spelled}", param, ctx)
-        return str(value)
+            return super().invoke(ctx)
+        except ConfigError as error:
+            if error.hint != ConfigError.usual_hint:
+                raise
+            hint = f"{ctx.command_path} --help tells what each option takes"
+            raise ConfigError(error.message, hint) from error
 
 
 def command(
@@ -91,6 +55,7 @@ def command(
         parameters = [_parameter(field, types[field.name]) for field in _own_first(config_class)]
         settings = {"help_option_names": ["-h", "--help"]}
         return click.command(
+            cls=ConfiguredCommand,
             context_settings=settings,
             params=[*sorted(parameters, key=_help_order), *extra, *_common_options()],
             epilog="\b\nExamples:\n" + "\n".join(f"  {line}" for line in examples.split("\n")),
@@ -111,11 +76,16 @@ def config_from(config_class: type[Config], values: Mapping[str, Any]) -> Config
 
     Raises
     ------
-    photoz_ssl.errors.ConfigError
+    click.UsageError
         If the config refuses a value.
     """
     names = {field.name for field in dataclasses.fields(config_class)}  # type: ignore[arg-type]
-    return config_class(**{name: value for name, value in values.items() if name in names})
+    try:
+        return config_class(**{name: value for name, value in values.items() if name in names})
+    except ConfigError as error:
+        usual = error.hint == ConfigError.usual_hint  # click says the same
+        message = error.message if usual else str(error)
+        raise click.UsageError(message, click.get_current_context(silent=True)) from error
 
 
 def _own_first(config_class: Any) -> list[dataclasses.Field[Any]]:
@@ -151,7 +121,7 @@ def _parameter(field: dataclasses.Field[Any], annotation: Any) -> click.Paramete
     if "pattern" in field.metadata:
         return click.Option(
             declarations,
-            type=Spelled(field.metadata["pattern"], field.metadata["spelled"]),
+            type=Spelled(*(field.metadata[name] for name in ("pattern", "spelled", "bare"))),
             is_flag=False,
             flag_value=field.metadata["bare"],
             default=field.default,
@@ -164,7 +134,7 @@ def _parameter(field: dataclasses.Field[Any], annotation: Any) -> click.Paramete
         "multiple": _is_list_of_text(annotation),
     }
     if field.name == "recipe":
-        settings |= {"is_eager": True, "callback": _apply_recipe}
+        settings |= {"is_eager": True, "callback": apply_recipe}
     if field.metadata.get("required"):
         return click.Option(declarations, required=True, **settings)
     says_default = field.default in (None, ()) or "[default:" in field.metadata["help"]
@@ -203,14 +173,7 @@ def _help_order(parameter: click.Parameter) -> tuple[bool, bool]:
 
 def _common_options() -> list[click.Parameter]:
     return [
-        click.Option(
-            ["--config"],
-            type=click.Path(path_type=Path),
-            help="TOML file with a table per command; flags win.",
-            is_eager=True,
-            expose_value=False,
-            callback=_apply_config_file,
-        ),
+        config_option(),
         click.Option(["-q", "--quiet"], is_flag=True, help="Say nothing but errors."),
         click.Option(
             ["-v", "--verbose"],
@@ -230,47 +193,3 @@ def _log_on_stderr(ctx: click.Context, param: click.Parameter, verbose: bool) ->
         logger.handlers = [handler]
         logger.setLevel(logging.INFO)
     return verbose
-
-
-def _apply_config_file(ctx: click.Context, param: click.Parameter, path: Path | None) -> None:
-    """Let a TOML file's table of this command's name set the defaults."""
-    if path is None:
-        return
-    if sys.version_info >= (3, 11):
-        import tomllib
-    else:
-        import tomli as tomllib
-    try:
-        tables = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise click.BadParameter(f"{path} is not a readable TOML file: {error}") from error
-    table = tables.get(ctx.info_name or "", {})
-    if not isinstance(table, dict):
-        raise click.BadParameter(f"[{ctx.info_name}] in {path} is not a table")
-    values = {name.replace("-", "_"): value for name, value in table.items()}
-    known = {parameter.name for parameter in ctx.command.params}
-    unknown = sorted(set(values) - known)
-    if unknown:
-        raise click.BadParameter(f"{path} sets {unknown[0]!r}, which {ctx.info_name} does not have")
-    ctx.default_map = {**(ctx.default_map or {}), **values}
-    ctx.meta[CONFIG_FILE] = dict.fromkeys(values, str(path))
-
-
-def _apply_recipe(ctx: click.Context, param: click.Parameter, recipe: str | None) -> str | None:
-    """Let a recipe set the defaults, below what a config file sets."""
-    if recipe is not None:
-        values = recipe_values(recipe, ctx.info_name or "")
-        ctx.default_map = {**values, **(ctx.default_map or {})}
-    return recipe
-
-
-def given_values() -> dict[str, str]:
-    """Where each value of the running command is from, if it was given: a flag, or a file."""
-    ctx = click.get_current_context()
-    from_file: dict[str, str] = ctx.meta.get(CONFIG_FILE, {})
-    flags = {
-        name: "flag"
-        for name in ctx.params
-        if ctx.get_parameter_source(name) is ParameterSource.COMMANDLINE
-    }
-    return {**from_file, **flags}

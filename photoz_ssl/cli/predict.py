@@ -9,7 +9,7 @@ from typing import Any
 
 import click
 
-from photoz_ssl.cli.console import say
+from photoz_ssl.cli.console import note, say
 from photoz_ssl.cli.options import command, config_from
 from photoz_ssl.cli.resumable import resumable
 from photoz_ssl.config import PredictConfig
@@ -57,8 +57,7 @@ def predict(quiet: bool, verbose: bool, dry_run: bool, **options: Any) -> None:
         report = run(
             config, progress=progress, stop=stop, command_line=_recorded_command(sys.argv[1:])
         )
-    for notice in report.notices:
-        say(f"Note: {notice}.", quiet=quiet)
+    note(report.notices, quiet=quiet)
     say(report.summary(), quiet=quiet)
 
 
@@ -70,8 +69,7 @@ def _show_check(config: PredictConfig, *, quiet: bool) -> None:
     width = max(len(finding.what) for finding in check.findings)
     for finding in check.findings:
         say(f"{finding.what:<{width}}  {finding.found}", quiet=quiet)
-    for notice in check.notices:
-        say(f"Note: {notice}.", quiet=quiet)
+    note(check.notices, quiet=quiet)
     say(check.summary(), quiet=quiet)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from photoz_ssl.cli.console import say, show_progress
+from photoz_ssl.cli.console import note, say, show_progress
 from photoz_ssl.cli.options import command, config_from
 from photoz_ssl.config import PrepareConfig
 
@@ -35,8 +35,7 @@ def prepare(quiet: bool, verbose: bool, **options: Any) -> None:
 
     with show_progress(quiet=quiet) as progress:
         report = run(config_from(PrepareConfig, options), progress=progress)
-    for notice in report.notices:
-        say(f"Note: {notice}.", quiet=quiet)
+    note(report.notices, quiet=quiet)
     if report.problems and not quiet:
         _show_problems(report)
     say(report.summary(), quiet=quiet)

@@ -6,7 +6,7 @@ import shlex
 import sys
 from typing import Any
 
-from photoz_ssl.cli.console import say, show_progress
+from photoz_ssl.cli.console import note, say, show_progress
 from photoz_ssl.cli.options import command, config_from
 from photoz_ssl.config import SimilarConfig
 
@@ -39,6 +39,5 @@ def similar(quiet: bool, verbose: bool, **options: Any) -> None:
         report = run(
             config_from(SimilarConfig, options), progress=progress, command_line=command_line
         )
-    for notice in report.notices:
-        say(f"Note: {notice}.", quiet=quiet)
+    note(report.notices, quiet=quiet)
     say(report.summary(), quiet=quiet)

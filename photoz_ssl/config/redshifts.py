@@ -16,6 +16,8 @@ from photoz_ssl.fields import (
     format_option,
     option,
     overwrite_option,
+    refuse_seed,
+    refuse_shard,
     refuse_unless,
     required_option,
     resume_option,
@@ -63,6 +65,7 @@ class PredictConfig(Inference):
     def __post_init__(self) -> None:
         super().__post_init__()
         refuse_unless(self.views in (1, 8), "--views is 1 or 8")
+        refuse_shard(self.shard)
         refuse_unless(
             re.fullmatch(PDF_FORMS, self.pdf) is not None,
             f"--pdf is hist, quantiles:20 (from 2 to 999) or none, not {self.pdf!r}",
@@ -109,3 +112,6 @@ class EvaluateConfig:
     split: str | None = option(None, "Only rows whose SPLIT is this, e.g. test.", choices=SPLITS)
     seed: int = option(0, "Seed of the bootstrap errors.")
     overwrite: bool = overwrite_option()
+
+    def __post_init__(self) -> None:
+        refuse_seed(self.seed)

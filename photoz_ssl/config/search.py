@@ -12,6 +12,7 @@ from photoz_ssl.fields import (
     device_option,
     option,
     optional_argument,
+    refuse_shard,
     refuse_unless,
     required_option,
     resume_option,
@@ -54,6 +55,7 @@ class EmbedConfig(Inference):
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        refuse_shard(self.shard)
         refuse_unless(self.dim is None or self.dim > 0, "--dim must be positive")
         refuse_unless(self.dim is not None or not self.whiten, "--whiten goes with --dim")
         of_whole = self.dim is not None or self.index != "none" or self.recall or self.map

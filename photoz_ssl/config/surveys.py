@@ -11,6 +11,7 @@ from photoz_ssl.fields import (
     option,
     output_option,
     overwrite_option,
+    refuse_seed,
     refuse_unless,
     workers_option,
 )
@@ -37,7 +38,7 @@ class SimulateConfig:
         refuse_unless(self.n_galaxies > 0, "--n-galaxies must be positive")
         refuse_unless(self.size >= NETWORK_SIZE, f"--size must be at least {NETWORK_SIZE}")
         refuse_unless(self.workers >= 0, "--workers cannot be negative")
-        refuse_unless(self.seed >= 0, "--seed cannot be negative")
+        refuse_seed(self.seed)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -67,6 +68,7 @@ class PrepareConfig(CatalogImages):
     def __post_init__(self) -> None:
         refuse_unless(self.size >= NETWORK_SIZE, f"--size must be at least {NETWORK_SIZE}")
         refuse_unless(self.workers >= 0, "--workers cannot be negative")
+        refuse_seed(self.seed)
         if self.split is not None:
             refuse_unless(
                 len(self.split) == len(SPLITS)

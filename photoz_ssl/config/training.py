@@ -12,6 +12,7 @@ from photoz_ssl.fields import (
     option,
     output_option,
     overwrite_option,
+    refuse_seed,
     refuse_unless,
     required_option,
 )
@@ -53,6 +54,7 @@ class TrainingConfig:
     def __post_init__(self) -> None:
         refuse_unless(self.epochs > 0, "--epochs must be positive")
         refuse_unless(self.batch_size > 1, "--batch-size must be at least 2")
+        refuse_seed(self.seed)
         refuse_unless(0 <= self.momentum < 1, "--momentum must lie in [0, 1)")
         refuse_unless(not (self.resume and self.overwrite), "--resume and --overwrite conflict")
 

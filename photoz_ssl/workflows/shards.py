@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import os
-import re
 from dataclasses import dataclass
 
 from photoz_ssl.errors import ConfigError
+from photoz_ssl.fields import SLURM, numbers_of_shard
 
 __all__ = ["EMPTY_SHARD", "WHOLE", "Shard", "shard_named"]
 
 EMPTY_SHARD = "photoz-ssl: this shard has no rows and needs no part: merge the others"
 """What a report says of a share of too few rows."""
-
-SLURM = "slurm"
 
 
 @dataclass(frozen=True)
@@ -55,12 +53,7 @@ def shard_named(text: str) -> Shard:
     """
     if text == SLURM:
         return _of_slurm()
-    match = re.fullmatch(r"(\d{1,9})/(\d{1,9})", text)
-    if match is None or not 1 <= int(match[1]) <= int(match[2]):
-        raise ConfigError(
-            f"--shard {text} is no share of the rows", "say 1/8 to 8/8, or slurm in an array job"
-        )
-    return Shard(int(match[1]), int(match[2]))
+    return Shard(*numbers_of_shard(text))
 
 
 def _of_slurm() -> Shard:

@@ -208,7 +208,6 @@ def test_cutouts_of_which_none_can_be_used(
         (["predict", "INPUT", "--model", "nowhere"], "no model file nowhere"),
         (["predict", "INPUT", "-o", "nowhere/x.fits"], "the folder nowhere does not exist"),
         (["prepare", "INPUT", "-o", "x.fits"], "x.fits is not named *.h5"),
-        (["prepare", "INPUT", "-o", "x.h5", "--split", "1,2"], "--split takes three fractions"),
         (["prepare", "INPUT", "-o", "x.h5", "--split-column", "RA"], "RA of catalog.fits is not"),
         (
             ["prepare", "INPUT", "-o", "x.h5", "--redshift-column", "CUTOUT"],
@@ -217,13 +216,53 @@ def test_cutouts_of_which_none_can_be_used(
         (["embed", "INPUT", "-o", "x.h5", "--model", "1.fits"], "1.fits is not a readable"),
         (["evaluate", "INPUT"], "no column Z_PHOT_MEAN"),
         (["evaluate", "redshifts.fits", "--redshift-column", "TRUTH"], "no column TRUTH"),
-        (["simulate", "-n", "0", "-o", "x"], "--n-galaxies must be positive"),
         (["simulate", "-n", "2", "-o", "nowhere/x"], "nowhere does not exist"),
         (["simulate", "-n", "2", "-o", "catalog.fits"], "catalog.fits is a file"),
     ],
 )
 def test_options_that_cannot_be_used(arguments: list[str], words: str, run: Run) -> None:
     run(arguments).assert_one_sentence(words)
+
+
+EMBED = ["embed", "INPUT", "-o", "x.h5"]
+SIMILAR = ["similar", "--among", "x.h5", "-o", "x.fits"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["predict", "INPUT", "--views", "3"], "Error: --views is 1 or 8\n"),
+        (["predict", "INPUT", "--workers", "-1"], "--workers cannot be negative"),
+        (["predict", "INPUT", "--shard", "0/3"], "--shard 0/3 is no share of the rows; say 1/8"),
+        (["predict", "INPUT", "--pdf", "foo"], "'foo' is not hist"),
+        (["predict", "--pdf", "INPUT"], "CATALOG goes before --pdf, or write --pdf=hist"),
+        (["prepare", "INPUT", "-o", "x.h5", "--split", "1,2"], "--split takes three fractions"),
+        (["prepare", "INPUT", "-o", "x.h5", "--seed", "-1"], "--seed must lie between 0 and"),
+        (["evaluate", "redshifts.fits", "--seed", "-1"], "--seed must lie between 0 and"),
+        (["simulate", "-n", "0", "-o", "x"], "--n-galaxies must be positive"),
+        ([*EMBED, "--whiten"], "--whiten goes with --dim"),
+        ([*EMBED, "--shard", "4/3"], "--shard 4/3 is no share"),
+        ([*SIMILAR, "INPUT", "-k", "0"], "-k must be positive"),
+        ([*SIMILAR, "INPUT", "--near", "1,2"], "are questions of their own"),
+    ],
+)
+def test_options_that_are_never_right_are_usage_errors(
+    arguments: list[str], words: str, run: Run
+) -> None:
+    outcome = run(arguments)
+    assert (outcome.code, outcome.stdout, outcome.new) == (2, "", set())
+    usage, advice, blank, error = outcome.stderr.splitlines()
+    assert usage.startswith("Usage: ")
+    assert f" {arguments[0]} [OPTIONS]" in usage
+    assert f" {arguments[0]} --help' for help." in advice
+    assert not blank
+    assert words in error + "\n"
+
+
+def test_what_is_found_later_names_the_command_whose_help_tells_more(run: Run) -> None:
+    outcome = run(["similar", "INPUT", "--among", "INPUT", "-o", "x.fits", "--where", "1 +"])
+    assert outcome.code == 1
+    assert "COMMAND" not in outcome.stderr
 
 
 def test_a_mosaic_under_the_name_of_the_table_is_refused(run: Run) -> None:

@@ -6,11 +6,20 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import click
 import pytest
 from click.testing import CliRunner
 
 from photoz_ssl.cli.options import command, config_from
-from photoz_ssl.fields import argument, option, optional_argument, required_option
+from photoz_ssl.errors import ConfigError
+from photoz_ssl.fields import (
+    argument,
+    number_or_auto,
+    option,
+    optional_argument,
+    refuse_unless,
+    required_option,
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -24,6 +33,11 @@ class PaintConfig:
     helpers: tuple[str, ...] = option((), "A helper.", flags=("--helper",))
     dry: bool = option(True, "Let it dry.")
     style: str = option("flat", "Style.", choices=("flat", "gloss"))
+    thinner: float = option(0.5, "Thinner.")
+    buckets: int = number_or_auto("Buckets.")
+
+    def __post_init__(self) -> None:
+        refuse_unless(self.coats > 0, "--coats must be positive")
 
 
 @command(PaintConfig, examples="photoz-ssl paint north -c red")
@@ -84,3 +98,92 @@ def test_a_bad_config_file_is_a_usage_error(tmp_path: Path, text: str) -> None:
     result = CliRunner().invoke(paint, ["north", "-c", "red", "--config", str(path)])
     assert result.exit_code == 2
     assert "c.toml" in result.output
+
+
+STUDIO = click.Group(
+    "studio",
+    commands=[paint, click.Group("experiment", commands=[click.Command("dry-fast")])],
+)
+
+
+def refused(text: str, tmp_path: Path) -> str:
+    path = tmp_path / "c.toml"
+    path.write_text(text)
+    arguments = ["paint", "north", "-c", "red", "--config", str(path)]
+    error = CliRunner().invoke(STUDIO, arguments, standalone_mode=False).exception
+    assert isinstance(error, click.BadParameter), error
+    assert str(path) in error.message
+    return error.message
+
+
+def test_every_type_of_toml_that_fits_is_taken(tmp_path: Path) -> None:
+    path = tmp_path / "c.toml"
+    path.write_text(
+        "[paint]\ncoats = 3\nthinner = 1\nhelpers = ['a', 'b']\nshares = [1, 0.5]\n"
+        "buckets = 4\nbrush = 'b'\ndry = false\nverbose = false\n"
+    )
+    wanted = PaintConfig(
+        wall="north",
+        colour="red",
+        coats=3,
+        thinner=1.0,
+        helpers=("a", "b"),
+        shares=(1.0, 0.5),
+        buckets=4,
+        brush=Path("b"),
+        dry=False,
+    )
+    assert painted("north", "-c", "red", "--config", str(path)) == repr(wanted)
+
+
+@pytest.mark.parametrize(
+    ("value", "wanted"),
+    [
+        ("coats = [1, 2]", "coats in [paint] is [1, 2], but takes a whole number"),
+        ("coats = 1.9", "coats in [paint] is 1.9, but takes a whole number"),
+        ("coats = true", "coats in [paint] is True, but takes a whole number"),
+        ("coats = '2'", "coats in [paint] is '2', but takes a whole number"),
+        ("thinner = true", "thinner in [paint] is True, but takes a number"),
+        ("shares = ['a', 'b']", "shares in [paint] is ['a', 'b'], but takes a list of numbers"),
+        ("shares = 3", "shares in [paint] is 3, but takes a list of numbers"),
+        ("helpers = 'ab'", "helpers in [paint] is 'ab', but takes a list of texts"),
+        ("helpers = [1]", "helpers in [paint] is [1], but takes a list of texts"),
+        ("buckets = 2.5", 'buckets in [paint] is 2.5, but takes a whole number or "auto"'),
+        ("dry = [1]", "dry in [paint] is [1], but takes true or false"),
+        ("brush = ['a', 'b']", "brush in [paint] is ['a', 'b'], but takes a text"),
+        ("ceiling = []", "ceiling in [paint] is [], but takes a text"),
+        ("style = 1", "style in [paint] is 1, but takes a text"),
+        ("config = 'd.toml'", "'config', which paint does not have"),
+    ],
+)
+def test_a_value_of_another_type_is_told_by_name(value: str, wanted: str, tmp_path: Path) -> None:
+    assert refused(f"[paint]\n{value}\n", tmp_path).endswith(wanted)
+
+
+def test_a_table_of_no_command_is_refused_and_those_of_others_are_not(tmp_path: Path) -> None:
+    others = "[dry-fast]\nno_such = 1\n"
+    told = refused(others + "[piant]\ncoats = 8\n", tmp_path)
+    assert told.endswith("[piant] is no command; did you mean [paint]?")
+    told = refused(others + "[xyz]\n", tmp_path)
+    assert told.endswith("[xyz] is no command; those are dry-fast, paint")
+    assert refused("coats = 8\n", tmp_path).endswith("'coats' stands in no table of a command")
+    told = refused(others + "[paint]\ncoats = 8.5\n", tmp_path)
+    assert told.endswith("coats in [paint] is 8.5, but takes a whole number")
+
+
+def test_what_a_config_refuses_is_a_usage_error() -> None:
+    result = CliRunner().invoke(paint, ["north", "-c", "red", "--coats", "0"])
+    assert result.exit_code == 2
+    assert result.stderr.startswith("Usage: paint [OPTIONS] WALL")
+    assert result.stderr.endswith("\n\nError: --coats must be positive\n")
+
+
+@pytest.mark.parametrize("hint", ["", "use a brush"])
+def test_what_is_refused_later_has_the_name_of_the_command(hint: str) -> None:
+    @command(PaintConfig, examples="photoz-ssl fail north -c red")
+    def fail(**options: Any) -> None:
+        raise ConfigError("the wall is wet", hint)
+
+    error = CliRunner().invoke(fail, ["north", "-c", "red"], standalone_mode=False).exception
+    assert isinstance(error, ConfigError)
+    assert error.hint == (hint or "fail --help tells what each option takes")
