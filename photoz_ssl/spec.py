@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING
 
 from photoz_ssl.errors import SpecMismatchError
+from photoz_ssl.scalars import require_types
 
 if TYPE_CHECKING:
     import numpy as np
@@ -75,9 +76,10 @@ class ImageSpec:
         """
         try:
             fields = json.loads(text)
-            fields["bands"] = tuple(fields["bands"])
+            require_types(fields, cls)
+            fields["bands"] = _texts(fields["bands"])
             return cls(**fields)
-        except (ValueError, KeyError, TypeError) as error:
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise SpecMismatchError(f"not an image specification: {text[:80]!r}") from error
 
     def require_usable_by(self, network: ImageSpec, *, here: str, there: str) -> None:
@@ -110,3 +112,9 @@ class ImageSpec:
                 f" {network.network_size}",
                 "prepare larger cutouts",
             )
+
+
+def _texts(value: object) -> tuple[str, ...]:
+    if not isinstance(value, list) or not all(isinstance(entry, str) for entry in value):
+        raise TypeError("not a list of texts")
+    return tuple(value)

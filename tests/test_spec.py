@@ -17,7 +17,23 @@ def test_json_round_trip() -> None:
     assert ImageSpec.from_json(spec.to_json()) == spec
 
 
-@pytest.mark.parametrize("text", ["", "[]", "{}", '{"bands": 3}', '{"bands": ["u"], "x": 1}'])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "[]",
+        "{}",
+        "3",
+        '{"bands": 3}',
+        '{"bands": "ugriz"}',
+        '{"bands": [1, 2]}',
+        '{"bands": ["u"], "x": 1}',
+        '{"bands": ["u"], "network_size": "x"}',
+        '{"bands": ["u"], "size": 64.0}',
+        '{"bands": ["u"], "pixel_scale": NaN}',
+        '{"bands": ["u"], "dereddened": 1}',
+    ],
+)
 def test_nonsense_is_refused(text: str) -> None:
     with pytest.raises(SpecMismatchError, match="not an image specification"):
         ImageSpec.from_json(text)

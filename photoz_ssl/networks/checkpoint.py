@@ -85,7 +85,7 @@ class Checkpoint:
         return network
 
     def require_fitting_weights(self) -> None:
-        """Refuse weights that are missing, too many, of another shape or not finite.
+        """Refuse weights that are missing, too many, of another shape or type, or not finite.
 
         Nothing of the network's size is allocated.
 
@@ -101,12 +101,13 @@ class Checkpoint:
             if name not in expected
             or name not in self.state
             or expected[name].shape != self.state[name].shape
+            or expected[name].dtype != self.state[name].dtype
             or not bool(torch.isfinite(self.state[name]).all())
         ]
         if wrong:
             raise CheckpointError(
                 "the weights do not fit the network that the file describes:"
-                f" {wrong[0]} is missing, unknown, of another shape or not finite",
+                f" {wrong[0]} is missing, unknown, of another shape or type, or not finite",
                 "the file is damaged or of another version; copy or train it again",
             )
 

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from torchvision.models.resnet import BasicBlock, Bottleneck, ResNet
 
 from photoz_ssl.errors import CheckpointError, ConfigError
+from photoz_ssl.scalars import require_types
 
 __all__ = ["PRESETS", "SKY_NOISE", "Encoder", "EncoderConfig", "build_encoder", "encoder_config"]
 
@@ -85,6 +86,7 @@ class EncoderConfig:
             If the fields do not describe an encoder.
         """
         try:
+            require_types(fields, cls)
             softening = fields.get("softening")
             return cls(**{**fields, "softening": None if softening is None else tuple(softening)})
         except (TypeError, ValueError, AttributeError, ConfigError) as error:

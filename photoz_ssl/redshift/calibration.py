@@ -21,6 +21,7 @@ from scipy.optimize import minimize
 from photoz_ssl.errors import CheckpointError
 from photoz_ssl.redshift.estimates import summarise
 from photoz_ssl.redshift.grid import RedshiftGrid
+from photoz_ssl.scalars import require_types
 
 __all__ = ["Calibration", "fit_calibration"]
 
@@ -93,11 +94,12 @@ class Calibration:
             If the fields are not those of a calibration, or the temperature is not positive.
         """
         try:
+            require_types(fields, cls)
             calibration = cls(**fields)
             usable = 0 < calibration.temperature < np.inf and 0 <= calibration.blur < np.inf
             usable = usable and abs(calibration.shift) <= MOST_SHIFT
-        except TypeError as error:
-            raise CheckpointError(f"not a calibration: {dict(fields)!r}") from error
+        except (AttributeError, TypeError) as error:
+            raise CheckpointError(f"not a calibration: {fields!r:.200}") from error
         if not usable:
             raise CheckpointError(
                 "not a temperature, a blur and a shift:"

@@ -11,8 +11,11 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from photoz_ssl.errors import CheckpointError, ConfigError
+from photoz_ssl.scalars import require_types
 
 __all__ = ["RedshiftGrid"]
+
+MOST_BINS = 100_000
 
 
 @dataclass(frozen=True)
@@ -29,7 +32,7 @@ class RedshiftGrid:
     Raises
     ------
     ConfigError
-        If ``z_max`` is not a positive number or there is no bin.
+        If ``z_max`` is not a positive number, or there is no bin, or more than `MOST_BINS`.
     """
 
     z_max: float = 0.4
@@ -38,7 +41,7 @@ class RedshiftGrid:
     def __post_init__(self) -> None:
         if not 0 < self.z_max < np.inf:
             raise ConfigError(f"a redshift grid cannot end at z = {self.z_max}")
-        if self.n_bins < 1:
+        if not 1 <= self.n_bins <= MOST_BINS:
             raise ConfigError(f"a redshift grid cannot have {self.n_bins} bins")
 
     @property
@@ -89,6 +92,7 @@ class RedshiftGrid:
             If the fields are not those of a grid.
         """
         try:
-            return cls(z_max=float(fields["z_max"]), n_bins=int(fields["n_bins"]))
-        except (KeyError, TypeError, ValueError) as error:
-            raise CheckpointError(f"not a redshift grid: {dict(fields)!r}") from error
+            require_types(fields, cls)
+            return cls(z_max=float(fields["z_max"]), n_bins=fields["n_bins"])
+        except (AttributeError, KeyError, OverflowError, TypeError, ConfigError) as error:
+            raise CheckpointError(f"not a redshift grid: {fields!r:.200}") from error

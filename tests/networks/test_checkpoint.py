@@ -134,9 +134,20 @@ def test_a_pickle_is_never_executed(model_file: Path, capsys: pytest.CaptureFixt
         {"grid": None},
         {"spec": "{}x"},
         {"encoder": {"architecture": "vgg"}},
+        {"encoder": {**TINY.to_dict(), "in_channels": 5.0}},
+        {"encoder": {**TINY.to_dict(), "width": True}},
+        {"encoder": []},
+        {"grid": {"z_max": 0.4, "n_bins": float("inf")}},
+        {"grid": {"z_max": 0.4, "n_bins": 10**30}},
+        {"grid": {"z_max": 10**400, "n_bins": 180}},
+        {"grid": [1]},
+        {"spec": '{"bands": ["u"], "network_size": "x"}'},
+        {"spec": '{"bands": [1, 2, 3, 4, 5]}'},
         {"format_version": 99},
         {"provenance": 3},
         {"calibration": {"temperature": "hot"}},
+        {"calibration": {"temperature": 10**400}},
+        {"calibration": [1]},
     ],
 )
 def test_a_lying_description_is_refused(model_file: Path, lie: dict[str, object]) -> None:
@@ -181,6 +192,30 @@ def test_weights_are_checked_when_the_file_is_read(model_file: Path) -> None:
         save_checkpoint(model_file, replace(model, state=wrong), overwrite=True)
         with pytest.raises(CheckpointError, match=r"tiny\.safetensors: .*head\.bias"):
             load_checkpoint(model_file)
+
+
+@pytest.mark.parametrize(
+    "dtype",
+    [torch.float64, torch.bfloat16, torch.float8_e4m3fn, torch.bool, torch.int64, torch.complex64],
+)
+def test_weights_of_another_type_are_refused(model_file: Path, dtype: torch.dtype) -> None:
+    model = tiny_model()
+    state = {**model.state, "head.bias": torch.zeros(180).to(dtype)}
+    save_checkpoint(model_file, replace(model, state=state), overwrite=True)
+    with pytest.raises(CheckpointError, match=r"head\.bias is .*of another shape or type"):
+        load_checkpoint(model_file)
+
+
+@pytest.mark.parametrize("dtype", ["F8_E8M0", "F4", "F6_E2M3", "F6_E3M2", "U16", "C64", "F99"])
+def test_types_that_torch_hardly_knows_are_no_traceback(model_file: Path, dtype: str) -> None:
+    content = model_file.read_bytes()
+    length = int.from_bytes(content[:8], "little")
+    header = json.loads(content[8 : 8 + length])
+    header["head.bias"]["dtype"] = dtype
+    text = json.dumps(header).encode()
+    model_file.write_bytes(len(text).to_bytes(8, "little") + text + content[8 + length :])
+    with pytest.raises(CheckpointError):
+        load_checkpoint(model_file)
 
 
 def test_a_runtime_gives_pdfs_and_unit_vectors_whatever_the_batch() -> None:

@@ -51,7 +51,19 @@ def test_a_grid_without_extent_is_refused(z_max: float, n_bins: int) -> None:
         RedshiftGrid(z_max=z_max, n_bins=n_bins)
 
 
-@pytest.mark.parametrize("fields", [{}, {"z_max": "wide", "n_bins": 3}, {"z_max": 0.4}])
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {},
+        {"z_max": "wide", "n_bins": 3},
+        {"z_max": 0.4},
+        {"z_max": 0.4, "n_bins": np.inf},
+        {"z_max": 0.4, "n_bins": 3.0},
+        {"z_max": 0.4, "n_bins": True},
+        {"z_max": 0.4, "n_bins": 1 << 40},
+        {"z_max": np.nan, "n_bins": 3},
+    ],
+)
 def test_a_damaged_description_is_refused(fields: dict[str, object]) -> None:
     with pytest.raises(CheckpointError, match="redshift grid"):
         RedshiftGrid.from_dict(fields)
