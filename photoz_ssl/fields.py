@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from dataclasses import field
+from dataclasses import field, fields
 from typing import Any
 
 from photoz_ssl.errors import ConfigError
@@ -25,6 +25,7 @@ __all__ = [
     "numbers_of_shard",
     "option",
     "optional_argument",
+    "options_of_job",
     "output_option",
     "overwrite_option",
     "refuse_seed",
@@ -51,7 +52,12 @@ INFERENCE_PRECISIONS = (*PRECISIONS, "int8")
 
 
 def option(
-    default: Any, help: str, *, flags: tuple[str, ...] = (), choices: tuple[str, ...] = ()
+    default: Any,
+    help: str,
+    *,
+    flags: tuple[str, ...] = (),
+    choices: tuple[str, ...] = (),
+    of_job: bool = True,
 ) -> Any:
     """A field with a default that the command line offers as an option.
 
@@ -65,8 +71,11 @@ def option(
         The flags, where they are not just the field's name.
     choices : tuple of str
         The values it can take, where they are few.
+    of_job : bool
+        Whether parts that were made with different values do not belong together; see
+        `options_of_job`.
     """
-    metadata = {"help": help, "flags": flags, "choices": choices}
+    metadata = {"help": help, "flags": flags, "choices": choices, "of_job": of_job}
     return field(default=default, metadata=metadata)
 
 
@@ -93,27 +102,29 @@ def spelled_option(default: str, help: str, *, pattern: str, spelled: str, bare:
 
 def required_option(help: str, *, flags: tuple[str, ...] = ()) -> Any:
     """A field without a default that the command line demands as an option."""
-    return field(metadata={"help": help, "flags": flags, "choices": (), "required": True})
+    metadata = {"help": help, "flags": flags, "choices": (), "required": True, "of_job": False}
+    return field(metadata=metadata)
 
 
 def number_or_auto(help: str) -> Any:
     """A field of a whole number, by default `AUTO`."""
-    return field(default=AUTO, metadata={"help": help, "flags": (), "choices": (), "or_auto": True})
+    metadata = {"help": help, "flags": (), "choices": (), "or_auto": True, "of_job": False}
+    return field(default=AUTO, metadata=metadata)
 
 
 def argument(help: str) -> Any:
     """A field that the command line takes as a positional argument."""
-    return field(metadata={"help": help, "argument": True})
+    return field(metadata={"help": help, "argument": True, "of_job": False})
 
 
 def arguments(help: str) -> Any:
     """A field that takes all positional arguments, at least one, as a tuple."""
-    return field(metadata={"help": help, "argument": True, "several": True})
+    return field(metadata={"help": help, "argument": True, "of_job": False, "several": True})
 
 
 def optional_argument(help: str) -> Any:
     """A field that the command line takes as a positional argument, or None without one."""
-    return field(default=None, metadata={"help": help, "argument": True})
+    return field(default=None, metadata={"help": help, "argument": True, "of_job": False})
 
 
 def output_option(what: str) -> Any:
@@ -123,41 +134,65 @@ def output_option(what: str) -> Any:
 
 def format_option() -> Any:
     """``--format``, of commands that write a table of redshifts."""
-    return option("auto", "Format of the table: auto goes by its suffix.", choices=TABLE_FORMATS)
+    return option(
+        "auto", "Format of the table: auto goes by its suffix.", choices=TABLE_FORMATS, of_job=False
+    )
 
 
 def overwrite_option() -> Any:
     """``--overwrite``."""
-    return option(False, "Replace the output if it exists.")
+    return option(False, "Replace the output if it exists.", of_job=False)
 
 
 def device_option() -> Any:
     """``--device``."""
-    return option("auto", "Where the network runs.", choices=DEVICES)
+    return option("auto", "Where the network runs.", choices=DEVICES, of_job=False)
 
 
 def resume_option() -> Any:
     """``--resume``, of work that is kept in parts."""
-    return option(False, "Go on from the last finished block of an interrupted run.")
+    return option(False, "Go on from the last finished block of an interrupted run.", of_job=False)
 
 
 def shard_option() -> Any:
     """``--shard``, of work that is kept in parts."""
     return option(
-        None, "Only a share of the rows, such as 2/8, or slurm in an array job; merge joins them."
+        None,
+        "Only a share of the rows, such as 2/8, or slurm in an array job; merge joins them.",
+        of_job=False,
     )
 
 
 def dask_option() -> Any:
     """``--dask``, of work that is kept in parts."""
     return option(
-        None, "Dask scheduler whose workers compute, tcp://HOST:8786, or local:4 to start four."
+        None,
+        "Dask scheduler whose workers compute, tcp://HOST:8786, or local:4 to start four.",
+        of_job=False,
     )
 
 
 def workers_option() -> Any:
     """``--workers``, of commands that read images."""
-    return option(0, "Processes that read images [default: one a core].")
+    return option(0, "Processes that read images [default: one a core].", of_job=False)
+
+
+def options_of_job(config: Any) -> dict[str, str]:
+    """The options on which the rows of a table or an atlas depend, by flag.
+
+    Left out are those that change no number, such as how many processes work, and those of which
+    a job tells by something better: the fingerprint of a file says more than its name.
+
+    Parameters
+    ----------
+    config
+        The configuration of a command whose work is kept in parts.
+    """
+    return {
+        f"--{each.name.replace('_', '-')}": str(getattr(config, each.name))
+        for each in fields(config)
+        if each.metadata.get("of_job", True)
+    }
 
 
 def refuse_unless(condition: bool, message: str) -> None:

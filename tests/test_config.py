@@ -11,6 +11,7 @@ import pytest
 from photoz_ssl import config
 from photoz_ssl.config import EmbedConfig, PredictConfig, PrepareConfig, PretrainConfig
 from photoz_ssl.errors import ConfigError
+from photoz_ssl.fields import options_of_job
 
 CONFIGS = [getattr(config, name) for name in config.__all__ if name.endswith("Config")]
 
@@ -75,3 +76,13 @@ def test_a_shard_is_a_share_of_the_rows_or_slurms(config_class: type, shard: str
         config_class(catalog="a.fits", output="b.h5", shard=fine)
     with pytest.raises(ConfigError, match="is no share of the rows"):
         config_class(catalog="a.fits", output="b.h5", shard=shard)
+
+
+def test_parts_of_other_numbers_are_of_another_job() -> None:
+    of_all = {"--cutouts", "--frames", "--dust-dir", "--id-column", "--precision"}
+    of_redshifts = options_of_job(PredictConfig(catalog="a.fits", views=8, workers=3))
+    assert of_redshifts.keys() == of_all | {"--pdf", "--views", "--columns", "--keep-columns"}
+    assert of_redshifts["--views"] == "8"
+    of_atlas = options_of_job(EmbedConfig(catalog="a.fits", dim=8, precision="fp32"))
+    assert of_atlas.keys() == of_all | {"--thumbnails", "--vectors"}
+    assert of_atlas["--precision"] == "fp32"

@@ -36,10 +36,13 @@ class PredictConfig(Inference):
 
     catalog: str = argument("FITS table, archive NAME.h5, HATS folder, or - for a table on stdin.")
     output: str | None = option(
-        None, "Table to write, - for stdout [default: NAME.photoz.fits].", flags=("-o", "--output")
+        None,
+        "Table to write, - for stdout [default: NAME.photoz.fits].",
+        flags=("-o", "--output"),
+        of_job=False,
     )
     model: Path | None = option(
-        None, "Model file, or published NAME.pth.tar [default: the one that ships]."
+        None, "Model file, or published NAME.pth.tar [default: the one that ships].", of_job=False
     )
     pdf: str = spelled_option(
         "none",
@@ -49,7 +52,9 @@ class PredictConfig(Inference):
         bare="hist",
     )
     neighbours: Path | None = option(
-        None, "Atlas of galaxies with redshifts: add what those that look alike say."
+        None,
+        "Atlas of galaxies with redshifts: add what those that look alike say.",
+        of_job=False,
     )
     views: int = option(
         1, "Views of a galaxy whose PDFs are averaged: 8 for all quarter turns, mirrored too."
@@ -57,7 +62,9 @@ class PredictConfig(Inference):
     columns: str = option("legacy", "Whose names the output's columns have.", choices=COLUMN_STYLES)
     format: str = format_option()
     keep_columns: str = option("all", "Input columns to carry over: all, none, or A,B,C.")
-    samp: bool = option(False, "Send the finished table to TOPCAT, Aladin and their kind.")
+    samp: bool = option(
+        False, "Send the finished table to TOPCAT, Aladin and their kind.", of_job=False
+    )
     resume: bool = resume_option()
     shard: str | None = shard_option()
     dask: str | None = dask_option()

@@ -34,21 +34,29 @@ class EmbedConfig(Inference):
         " 'parts/*.h5' of atlases, to project, join or index."
     )
     output: Path | None = option(
-        None, "Atlas to write [default: none, to index an atlas].", flags=("-o", "--output")
+        None,
+        "Atlas to write [default: none, to index an atlas].",
+        flags=("-o", "--output"),
+        of_job=False,
     )
-    model: Path | None = option(None, "Encoder or model file [default: the encoder that ships].")
+    model: Path | None = option(
+        None, "Encoder or model file [default: the encoder that ships].", of_job=False
+    )
     thumbnails: bool = option(True, "Store a colour picture a galaxy, for mosaics.")
     vectors: str = option("float16", "Type of the stored vectors.", choices=VECTOR_TYPES)
-    dim: int | None = option(None, "Principal components to keep [default: all features].")
-    whiten: bool = option(False, "With --dim, give all components the same variance.")
+    dim: int | None = option(
+        None, "Principal components to keep [default: all features].", of_job=False
+    )
+    whiten: bool = option(False, "With --dim, give all components the same variance.", of_job=False)
     index: str = option(
         "none",
         "Also build an index: ivf, with product quantisation above 100 million galaxies; or ivfpq,"
         " with it in any case.",
         choices=INDEX_KINDS,
+        of_job=False,
     )
-    recall: bool = option(False, "Compare the index with exact search.")
-    map: bool = option(False, "Also lay the galaxies out on a map, for browse.")
+    recall: bool = option(False, "Compare the index with exact search.", of_job=False)
+    map: bool = option(False, "Also lay the galaxies out on a map, for browse.", of_job=False)
     resume: bool = resume_option()
     shard: str | None = shard_option()
     dask: str | None = dask_option()

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from photoz_ssl import __version__
 from photoz_ssl.config import EmbedConfig, SimilarConfig
 from photoz_ssl.errors import PartError
+from photoz_ssl.fields import options_of_job
 from photoz_ssl.files import fingerprint_of_input
 from photoz_ssl.later import Later, of_later
 from photoz_ssl.neighbours.atlas import AtlasHeader
@@ -99,12 +100,8 @@ class EmbeddingJob:
             "name of the model": self.predictor.name,
             "engine": self.predictor.device_name,
             "--batch-size": self.block_size,
-            "--vectors": self.config.vectors,
             "version of photoz-ssl": __version__,
-            **{
-                f"--{name.replace('_', '-')}": str(getattr(self.config, name))
-                for name in ("cutouts", "frames", "id_column", "dust_dir")
-            },
+            **options_of_job(self.config),
         }
 
     def manifest(self, start: int, stop: int, command_line: str) -> Manifest:

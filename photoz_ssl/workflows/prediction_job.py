@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -14,6 +13,7 @@ from numpy.typing import NDArray
 
 from photoz_ssl import __version__
 from photoz_ssl.config import PredictConfig
+from photoz_ssl.fields import options_of_job
 from photoz_ssl.files import fingerprint_of_input
 from photoz_ssl.later import Later, of_later
 from photoz_ssl.redshift.estimates import quantiles, summarise
@@ -44,25 +44,6 @@ if TYPE_CHECKING:
     from photoz_ssl.workflows.inference import Predictor
 
 __all__ = ["PredictionJob", "job_on", "load_predictor", "open_job"]
-
-WITHOUT_EFFECT = frozenset(
-    (
-        "catalog",
-        "output",
-        "format",
-        "model",
-        "device",
-        "workers",
-        "overwrite",
-        "resume",
-        "samp",
-        "shard",
-        "dask",
-        "batch_size",
-        "neighbours",
-    )
-)
-"""Options that change no number, or are told of by something better."""
 
 
 @dataclass(frozen=True)
@@ -150,11 +131,6 @@ class PredictionJob:
 
     def identity(self) -> dict[str, str | int]:
         """All that the table's numbers depend on, named for a person."""
-        options = {
-            f"--{field.name.replace('_', '-')}": str(getattr(self.config, field.name))
-            for field in dataclasses.fields(self.config)
-            if field.name not in WITHOUT_EFFECT
-        }
         return {
             "catalogue": PurePath(self.config.catalog).name,
             "content of the catalogue": self.fingerprint,
@@ -163,7 +139,7 @@ class PredictionJob:
             "--batch-size": self.block_size,
             "version of photoz-ssl": __version__,
             "atlas of neighbours": self.evidence.fingerprint if self.evidence else "",
-            **options,
+            **options_of_job(self.config),
         }
 
     def begun(self, block: GalaxyBlock) -> Later[ComputedBlock]:
