@@ -240,6 +240,7 @@ SIMILAR = ["similar", "--among", "x.h5", "-o", "x.fits"]
         (["prepare", "INPUT", "-o", "x.h5", "--seed", "-1"], "--seed must lie between 0 and"),
         (["evaluate", "redshifts.fits", "--seed", "-1"], "--seed must lie between 0 and"),
         (["simulate", "-n", "0", "-o", "x"], "--n-galaxies must be positive"),
+        (["convert", "INPUT", "-o", "x.pth.tar"], "--output must be named NAME.safetensors"),
         ([*EMBED, "--whiten"], "--whiten goes with --dim"),
         ([*EMBED, "--shard", "4/3"], "--shard 4/3 is no share"),
         ([*SIMILAR, "INPUT", "-k", "0"], "-k must be positive"),

@@ -34,5 +34,5 @@ def test_similar_demands_something_to_search() -> None:
 def test_no_neighbours_is_not_a_number_of_neighbours() -> None:
     command = ["similar", "queries.fits", "--among", "a.h5", "-o", "out.fits", "-k", "0"]
     result = CliRunner().invoke(main, command)
-    assert result.exit_code == 1
+    assert result.exit_code == 2
     assert "-k must be positive" in result.stderr
