@@ -16,13 +16,22 @@ import fitsio
 import numpy as np
 from numpy.typing import NDArray
 
+from photoz_ssl.survey.raw_headers import refuse_absurd_tiles
 from photoz_ssl.survey.unpacking import (
     PACKED_STARTS,
+    UNPACKING_ERRORS,
     open_unpacked,
     plain_file,
 )
 
-__all__ = ["MOST_BYTES", "Header", "Image", "open_images"]
+__all__ = ["IMAGE_ERRORS", "MOST_BYTES", "Header", "Image", "open_images"]
+
+IMAGE_ERRORS = (
+    *UNPACKING_ERRORS,
+    *(ArithmeticError, AttributeError, LookupError, MemoryError, RuntimeError),
+    *(SystemError, TypeError),
+)
+"""What a damaged image, or a header that is not what it should be, makes a library raise."""
 
 Card = dict[str, Any]
 """A card: its ``name``, its ``value`` and its ``card_string``."""
@@ -103,7 +112,7 @@ def open_images(path: Path) -> Iterator[Sequence[Image]]:
 
     Raises
     ------
-    UNPACKING_ERRORS
+    IMAGE_ERRORS
         If the file is damaged, or unpacks to more than `MOST_BYTES`.
     OutputError
         If there is no room to unpack it.
@@ -113,8 +122,10 @@ def open_images(path: Path) -> Iterator[Sequence[Image]]:
     if plain is not None:
         yield plain
         return
-    with plain_file(path, most_bytes=MOST_BYTES) as name, fitsio.FITS(name) as file:
-        yield [_CfitsioImage(hdu) for hdu in file if _is_image(hdu)]
+    with plain_file(path, most_bytes=MOST_BYTES) as name:
+        refuse_absurd_tiles(Path(name))
+        with fitsio.FITS(name) as file:
+            yield [_CfitsioImage(hdu) for hdu in file if _is_image(hdu)]
 
 
 def _is_image(hdu: Any) -> bool:

@@ -17,9 +17,8 @@ from numpy.typing import NDArray
 
 from photoz_ssl.spec import NETWORK_SIZE
 from photoz_ssl.survey.flags import RowFlag
-from photoz_ssl.survey.image_files import Header, Image, open_images
+from photoz_ssl.survey.image_files import IMAGE_ERRORS, Header, Image, open_images
 from photoz_ssl.survey.units import nanomaggies_in
-from photoz_ssl.survey.unpacking import UNPACKING_ERRORS
 
 __all__ = [
     "ImageFacts",
@@ -143,7 +142,7 @@ def image_facts(path: Path) -> ImageFacts:
         with open_images(found) as images:
             image = next(iter(images))
             header, (height, width) = image.header, image.shape[-2:]
-    except (*UNPACKING_ERRORS, StopIteration) as error:
+    except (*IMAGE_ERRORS, StopIteration) as error:
         raise StampProblem(
             RowFlag.IMAGE_DAMAGED, f"{found} is truncated or not a readable FITS image"
         ) from error
@@ -174,7 +173,7 @@ def _read_planes(
                 plane = _read_image(image, size, ra, dec, str(path))
                 planes.append(plane if order == [*range(len(plane))] else plane[order])
             return planes
-    except (*UNPACKING_ERRORS, MemoryError) as error:
+    except IMAGE_ERRORS as error:
         raise StampProblem(
             RowFlag.IMAGE_DAMAGED, f"{path} is truncated or not a readable FITS image"
         ) from error

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from photoz_ssl.errors import CatalogError
+from photoz_ssl.survey.raw_headers import refuse_absurd_tiles, repeated_structure
 
 __all__ = [
     "cards_of",
@@ -79,6 +80,7 @@ def refuse_damage(shown: str, path: str) -> None:
 def _refuse_truncated(shown: str, name: Path) -> None:
     size = name.stat().st_size
     try:
+        refuse_absurd_tiles(name)
         with fitsio.FITS(str(name)) as file:
             promised = max(int(hdu.get_offsets()["data_end"]) for hdu in file)
     except (OSError, ValueError) as error:
@@ -128,31 +130,63 @@ def read_rows(hdu: Any, start: int, stop: int, shown: str) -> NDArray[np.void]:
 
 
 def dtype_of(shown: str, hdu: Any) -> np.dtype[Any]:
-    """The columns' kinds, as a row that is read has them."""
+    """The columns' kinds, as a row that is read has them; a `CatalogError` if there are none."""
+    try:
+        _refuse_misread(shown, hdu)
+    except (OSError, ValueError, LookupError, TypeError) as error:
+        raise CatalogError(
+            f"the header of {shown} is damaged: {reason_of(error, shown)}", "copy or make it again"
+        ) from error
     row = read_rows(hdu, 0, 1, shown)
-    header = hdu.read_header()
     fields = []
-    for number, name in enumerate(row.dtype.names or (), start=1):
+    for name in row.dtype.names or ():
         kind, shape = row.dtype[name].base, row.dtype[name].shape
-        if _is_scaled(str(header[f"TFORM{number}"]), kind):
-            raise CatalogError(
-                f"the column {name} of {shown} holds scaled integers (TSCAL, TZERO), which are not"
-                " read",
-                "store plain numbers, for example with: stilts tpipe in=NAME.fits out=plain.fits",
-            )
         if kind.kind == "U":
             kind = np.dtype(f"S{max(kind.itemsize // 4, 1)}")
         fields.append((name, kind.newbyteorder("="), shape))
     return np.dtype(fields)
 
 
-def _is_scaled(form: str, kind: np.dtype[Any]) -> bool:
-    """Whether integers, of a TFORM, stand for other numbers, not just unsigned ones.
+def _refuse_misread(shown: str, hdu: Any) -> None:
+    """Refuse a table of which fitsio believes something else than its file says.
+
+    Where it takes rows to be shorter than they are, CFITSIO would write over other memory.
+    """
+    cards = hdu.read_header_list()
+    values = {card["name"]: card["value"] for card in cards if card["name"]}
+    again = "copy or make it again"
+    if repeated := repeated_structure(card["name"] for card in cards):
+        raise CatalogError(f"{shown} is damaged: its header has {repeated} more than once", again)
+    if not values.get("TFIELDS"):
+        raise CatalogError(f"{shown} has no columns", "name a table with galaxies")
+    row = hdu.get_rec_dtype()[0]
+    _refuse_scaled(shown, row, values)
+    width = values["NAXIS1"]
+    if _is_read_whole(values) and row.itemsize != width:
+        problem = f"its columns have {row.itemsize} bytes a row, not the {width} of NAXIS1"
+        raise CatalogError(f"{shown} is damaged: {problem}", again)
+
+
+def _is_read_whole(values: dict[str, Any]) -> bool:
+    """Whether fitsio reads rows as they are in the file; those with lists or bits it does not."""
+    forms = (str(value) for name, value in values.items() if name.startswith("TFORM"))
+    by_column = any(re.match(r"\d*[PQX]", form) for form in forms)
+    return str(values["XTENSION"]).strip() == "BINTABLE" and not by_column
+
+
+def _refuse_scaled(shown: str, row: np.dtype[Any], values: dict[str, Any]) -> None:
+    """Refuse integers that stand for other numbers, not just unsigned ones.
 
     Fitsio misreads them, and the columns after them.
     """
-    match = INTEGER_FORM.match(form)
-    return match is not None and (kind.kind == "f" or kind.itemsize != INTEGER_BYTES[match[1]])
+    for number, name in enumerate(row.names or (), start=1):
+        kind, match = row[name].base, INTEGER_FORM.match(str(values[f"TFORM{number}"]))
+        if match and (kind.kind == "f" or kind.itemsize != INTEGER_BYTES[match[1]]):
+            raise CatalogError(
+                f"the column {name} of {shown} holds scaled integers (TSCAL, TZERO), which are not"
+                " read",
+                "store plain numbers, for example with: stilts tpipe in=NAME.fits out=plain.fits",
+            )
 
 
 def cards_of(hdu: Any, dtype: np.dtype[Any]) -> dict[str, dict[str, str]]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -15,12 +14,11 @@ from numpy.typing import NDArray
 from photoz_ssl.errors import CatalogError
 from photoz_ssl.files import temporary_errors
 from photoz_ssl.survey.headers import Card, TableColumn
+from photoz_ssl.survey.raw_headers import BLOCK, CARD, data_bytes, ends_here, whole_number
 from photoz_ssl.survey.tables import scratch_tables
 
 __all__ = ["InputStream", "TableStream", "open_stream"]
 
-BLOCK = 2880
-CARD = 80
 MOST_HEADER_BLOCKS = 4096
 MOST_ROW_BYTES = 1 << 28
 FIRST_CARDS = (f"SIMPLE  = {'T':>20}", f"BITPIX  = {8:>20}", f"NAXIS   = {0:>20}", "END")
@@ -50,8 +48,8 @@ class InputStream:
     def __init__(self, file: IO[bytes], header: bytes, folder: Path) -> None:
         self._file, self._header = file, header
         self._scratch = folder / "rows.fits"
-        self._row_bytes = _integer(header, "NAXIS1")
-        self._n_rows = _integer(header, "NAXIS2")
+        self._row_bytes = whole_number(header, "NAXIS1")
+        self._n_rows = whole_number(header, "NAXIS2")
         self._kept, self._first = bytearray(), 0
 
     def get_nrows(self) -> int:
@@ -62,6 +60,16 @@ class InputStream:
         """The header, as fitsio gives it."""
         with fitsio.FITS(str(self._written(b"", 0))) as file:
             return file[1].read_header()
+
+    def read_header_list(self) -> list[dict[str, Any]]:
+        """The header's cards, each as often as it is there."""
+        with fitsio.FITS(str(self._written(b"", 0))) as file:
+            return list(file[1].read_header_list())
+
+    def get_rec_dtype(self) -> Any:
+        """What fitsio takes the columns for, first."""
+        with fitsio.FITS(str(self._written(b"", 0))) as file:
+            return file[1].get_rec_dtype()
 
     def __getitem__(self, rows: slice) -> NDArray[np.void]:
         start, stop = rows.start, min(rows.stop, self._n_rows)
@@ -115,12 +123,15 @@ def open_stream(file: IO[bytes], folder: Path) -> tuple[InputStream | None, byte
         if not header.startswith(b"SIMPLE  ="):
             raise NotAStreamError
         while not header.startswith(b"XTENSION= 'BINTABLE'"):
-            _skip(file, seen, _data_bytes(header))
+            _skip(file, seen, data_bytes(header))
             header = _next_header(file, seen)
-        if _integer(header, "PCOUNT") or not 0 < _integer(header, "NAXIS1") <= MOST_ROW_BYTES:
+        if (
+            whole_number(header, "PCOUNT")
+            or not 0 < whole_number(header, "NAXIS1") <= MOST_ROW_BYTES
+        ):
             raise NotAStreamError
         return InputStream(file, header, folder), b""
-    except NotAStreamError:
+    except (NotAStreamError, ValueError):
         return None, bytes(seen)
 
 
@@ -132,7 +143,7 @@ def _next_header(file: IO[bytes], seen: bytearray) -> bytes:
         header += block
         if len(block) < BLOCK or not block.isascii():
             raise NotAStreamError
-        if any(block[place : place + CARD].rstrip() == b"END" for place in range(0, BLOCK, CARD)):
+        if ends_here(block):
             return bytes(header)
     raise NotAStreamError
 
@@ -145,26 +156,6 @@ def _skip(file: IO[bytes], seen: bytearray, n_bytes: int) -> None:
     seen += data
     if len(data) < n_bytes:
         raise NotAStreamError
-
-
-def _data_bytes(header: bytes) -> int:
-    """The length of an HDU's data, padding included."""
-    sides = [_integer(header, f"NAXIS{axis + 1}") for axis in range(_integer(header, "NAXIS"))]
-    pixels = int(np.prod(sides, dtype=object)) if sides else 0
-    groups = _integer(header, "GCOUNT", 1)
-    total = abs(_integer(header, "BITPIX")) // 8 * groups * (_integer(header, "PCOUNT", 0) + pixels)
-    return -(-total // BLOCK) * BLOCK
-
-
-def _integer(header: bytes, keyword: str, default: int | None = None) -> int:
-    start = f"{keyword:<8}=".encode("ascii")
-    for place in range(0, len(header), CARD):
-        card = header[place : place + CARD]
-        if card.startswith(start) and (found := re.match(rb" *(-?\d{1,18})\b", card[9:])):
-            return int(found[1])
-    if default is None:
-        raise NotAStreamError
-    return default
 
 
 def _with_integer(header: bytes, keyword: str, value: int) -> bytes:
