@@ -22,6 +22,7 @@ from photoz_ssl.errors import CutoutError
 from photoz_ssl.survey.cutouts import Degrees
 from photoz_ssl.survey.flags import RowFlag
 from photoz_ssl.survey.resampling import corners_in, resampled
+from photoz_ssl.survey.stamp_wcs import frame_of, to_pixels
 from photoz_ssl.survey.stamps import Stamp, StampProblem
 from photoz_ssl.survey.units import nanomaggies_in
 from photoz_ssl.survey.unpacking import UNPACKING_ERRORS, open_unpacked, unpack
@@ -67,7 +68,7 @@ class Field:
         cosine = cosine + np.cos(d) * np.cos(centre[1]) * np.cos(a - centre[0])
         near = known & (np.where(known, cosine, -1) > np.cos(np.radians(1)))
         if near.any():
-            x[near], y[near] = self.wcs.wcs_world2pix(ra[near], dec[near], 0)
+            x[near], y[near] = to_pixels(self.wcs, ra[near], dec[near])
         return x, y
 
 
@@ -294,5 +295,7 @@ def _wcs(header: fits.Header) -> WCS:
     wcs = WCS(header, naxis=2, fix=False)
     if not wcs.has_celestial:
         raise ValueError("it is not celestial")
+    if wcs.wcs.lng != 0 or frame_of(wcs) is not None:
+        raise ValueError("its axes are not RA and Dec of today")
     wcs.wcs_world2pix(*wcs.wcs.crval, 0)  # refuses what cannot be turned round
     return wcs

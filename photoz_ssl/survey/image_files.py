@@ -60,8 +60,14 @@ NAME_LETTERS = b"ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-"
 STRUCTURE = "SIMPLE XTENSION BITPIX NAXIS PCOUNT GCOUNT GROUPS INHERIT BSCALE BZERO BLANK CONTINUE"
 WORLD = (
     "CTYPE1 CTYPE2 CRPIX1 CRPIX2 CRVAL1 CRVAL2 CDELT1 CDELT2 CUNIT1 CUNIT2 CROTA1 CROTA2"
-    " CD1_1 CD1_2 CD2_1 CD2_2 PC1_1 PC1_2 PC2_1 PC2_2 EQUINOX RADESYS LONPOLE LATPOLE"
+    " CD1_1 CD1_2 CD2_1 CD2_2 PC1_1 PC1_2 PC2_1 PC2_2 EQUINOX RADESYS RADECSYS LONPOLE LATPOLE"
 )
+DISTORTION = (
+    *(f"PV{axis}_{number}" for axis in (1, 2) for number in range(40)),
+    *(f"{side}_ORDER" for side in ("A", "B", "AP", "BP")),
+    *(f"{side}_{i}_{j}" for side in ("A", "B", "AP", "BP") for i in range(10) for j in range(10)),
+)
+"""Cards of TPV and SIP."""
 
 USED = frozenset(
     (
@@ -70,6 +76,7 @@ USED = frozenset(
         *("BUNIT", "BANDS", "BAND", "FILTER", "EXTNAME", "EBV"),
         *(f"BAND{plane}" for plane in range(1, 10)),
         *WORLD.split(),
+        *DISTORTION,
     )
 )
 """Names of the cards that any of our readers looks at; all other cards are passed over."""

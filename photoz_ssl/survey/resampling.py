@@ -6,6 +6,8 @@ import numpy as np
 from astropy.wcs import WCS
 from numpy.typing import NDArray
 
+from photoz_ssl.survey.stamp_wcs import to_pixels, to_sky
+
 __all__ = ["corners_in", "resampled"]
 
 MARGIN = 8
@@ -42,8 +44,9 @@ def corners_in(
     """
     first = np.stack([left, bottom], axis=1).astype(np.float64)
     pixels = (first[:, None] + (size - 1) * CORNERS).reshape(-1, 2)
-    sky = reference.wcs_pix2world(pixels, 0)
-    return np.asarray(frame.wcs_world2pix(sky, 0), np.float64).reshape(-1, len(CORNERS), 2)
+    sky = to_sky(reference, *pixels.T)
+    there = np.stack(to_pixels(frame, *sky), axis=1)
+    return np.asarray(there, np.float64).reshape(-1, len(CORNERS), 2)
 
 
 def resampled(

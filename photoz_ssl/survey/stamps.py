@@ -5,19 +5,16 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from astropy.io import fits
-from astropy.wcs import WCS
-from astropy.wcs.utils import proj_plane_pixel_scales
 from numpy.typing import NDArray
 
 from photoz_ssl.spec import NETWORK_SIZE
 from photoz_ssl.survey.flags import RowFlag
 from photoz_ssl.survey.image_files import IMAGE_ERRORS, Header, Image, open_images
+from photoz_ssl.survey.stamp_wcs import sky_grid
 from photoz_ssl.survey.units import nanomaggies_in
 
 __all__ = [
@@ -39,10 +36,6 @@ SLACK = 2
 """Pixels by which a stamp may be off its object, for its own convention of the centre."""
 
 INTEGER_CARDS = ("BITPIX", "ZBITPIX", "BLANK", "BSCALE", "BZERO")
-
-WCS_CARD = re.compile(
-    r"(CTYPE|CRPIX|CRVAL|CDELT|CUNIT|CROTA)[12]$|(CD|PC)[12]_[12]$|(EQUINOX|RADESYS|LONPOLE|LATPOLE)$"
-)
 
 
 class StampProblem(Exception):  # noqa: N818 - it is a finding about a row, often not raised
@@ -142,17 +135,15 @@ def image_facts(path: Path) -> ImageFacts:
         with open_images(found) as images:
             image = next(iter(images))
             header, (height, width) = image.header, image.shape[-2:]
+        grid = sky_grid(header)
+        position = (np.nan, np.nan) if grid is None else grid.position_of(width // 2, height // 2)
     except (*IMAGE_ERRORS, StopIteration) as error:
         raise StampProblem(
             RowFlag.IMAGE_DAMAGED, f"{found} is truncated or not a readable FITS image"
         ) from error
-    wcs = _wcs_of(header)
-    ra, dec, scale = np.nan, np.nan, np.nan
-    if wcs is not None:
-        ra, dec = (float(angle) for angle in wcs.wcs_pix2world(width // 2, height // 2, 0))
-        scale = 3600 * float(np.mean(proj_plane_pixel_scales(wcs)))
+    scale = np.nan if grid is None else grid.pixel_scale
     ebv = header["EBV"]["value"] if "EBV" in header else np.nan
-    return ImageFacts(ra, dec, scale, float(ebv) if isinstance(ebv, int | float) else np.nan)
+    return ImageFacts(*position, scale, float(ebv) if isinstance(ebv, int | float) else np.nan)
 
 
 def _read_planes(
@@ -231,7 +222,7 @@ def _read_image(image: Image, size: int, ra: float, dec: float, name: str) -> ND
     header = image.header
     unit = str(header["BUNIT"]["value"] or "") if "BUNIT" in header else ""
     factor = flux_factor(unit, name)
-    rows, columns = _window(image.shape, size, name, _pixel_of(header, ra, dec))
+    rows, columns = _window(image.shape, size, name, _pixel_of(header, ra, dec, name))
     part = image.part(rows, columns)
     pixels = np.array(part, np.float32).reshape(-1, size, size)
     if "BLANK" in header:
@@ -288,34 +279,17 @@ def _window(
     return slice(y, y + size), slice(x, x + size)
 
 
-def _pixel_of(header: Header, ra: float, dec: float) -> tuple[float, float] | None:
+def _pixel_of(header: Header, ra: float, dec: float, name: str) -> tuple[float, float] | None:
     """Column and row of a position, from 0; None without a celestial WCS or a position."""
-    wcs = _wcs_of(header) if np.isfinite(ra) and np.isfinite(dec) else None
-    if wcs is None:
+    if not (np.isfinite(ra) and np.isfinite(dec)):
         return None
-    x, y = wcs.wcs_world2pix(ra, dec, 0)
-    if not (np.isfinite(x) and np.isfinite(y)):
-        return (-1e9, -1e9)
-    return float(np.clip(x, -1e9, 1e9)), float(np.clip(y, -1e9, 1e9))
-
-
-def _wcs_of(header: Header) -> WCS | None:
-    """The celestial WCS of an image, or None."""
-    if "CTYPE1" not in header:
-        return None
-    known = (card["card_string"] for name, card in header.items() if WCS_CARD.match(name))
-    return _celestial_wcs("".join(card.ljust(80) for card in known))
-
-
-@lru_cache(maxsize=16)
-def _celestial_wcs(cards: str) -> WCS | None:
-    """The WCS that some cards describe; None where it is not celestial or makes no sense."""
     try:
-        wcs = WCS(fits.Header.fromstring(cards), naxis=2, fix=False)
-        wcs.wcs_world2pix(*wcs.wcs.crval, 0)
-    except (ValueError, KeyError, TypeError, MemoryError):
-        return None
-    return wcs if wcs.has_celestial else None
+        grid = sky_grid(header)
+    except ValueError as error:
+        raise StampProblem(
+            RowFlag.IMAGE_DAMAGED, f"the WCS of {name} is of coordinates that are not known"
+        ) from error
+    return None if grid is None else grid.pixel_of(ra, dec)
 
 
 def finite(image: NDArray[Any], name: str) -> NDArray[np.float32]:

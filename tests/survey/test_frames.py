@@ -11,6 +11,7 @@ from pathlib import Path
 import fitsio
 import numpy as np
 import pytest
+from astropy.io import fits
 from astropy.wcs import WCS
 from numpy.typing import NDArray
 
@@ -163,6 +164,8 @@ def test_units_are_converted_or_flagged(
         {"CDELT1": 0.0},
         {"CTYPE1": "LINEAR", "CTYPE2": "LINEAR"},
         {"CTYPE1": "RA---XYZ"},
+        {"CTYPE1": "GLON-TAN", "CTYPE2": "GLAT-TAN"},
+        {"RADESYS": "FK4", "EQUINOX": 1950.0},
         {"CUNIT1": "Jy"},
     ],
 )
@@ -212,6 +215,20 @@ def test_a_deprecated_keyword_of_sdss_is_taken_in_silence(
     for band in BANDS:
         write_frame(band, RADECSYS="ICRS")
     assert image_of(cut(frames_folder, [galaxy_position], pool)[0]).any()
+
+
+def test_a_distorted_frame_is_cut_where_its_distortion_says(
+    frames_folder: Path, pool: Executor, write_frame: FrameWriter
+) -> None:
+    cards = {"CTYPE1": "RA---TAN-SIP", "CTYPE2": "DEC--TAN-SIP", "A_2_0": 1e-5, "B_1_0": 0.2}
+    paths = [write_frame(band, **cards, A_ORDER=2, B_ORDER=2) for band in BANDS]
+    wcs = WCS(fits.getheader(paths[BANDS.index("r")]), fix=False)
+    ra, dec = wcs.all_pix2world(100, 90, 0)
+    assert np.hypot(*(wcs.wcs_world2pix(ra, dec, 0) - np.array([100, 90]))) > 2
+    stamp = image_of(cut(frames_folder, [(float(ra), float(dec))], pool)[0])
+    for image in stamp:
+        brightest = np.unravel_index(image.argmax(), image.shape)
+        np.testing.assert_allclose(brightest, SIZE // 2, atol=1)
 
 
 def test_folders_without_frames_are_refused(tmp_path: Path, frames_folder: Path) -> None:
