@@ -17,6 +17,7 @@ from photoz_ssl.errors import CutoutError
 from photoz_ssl.survey.catalog import Catalog
 from photoz_ssl.survey.flags import RowFlag
 from photoz_ssl.survey.stamps import (
+    Assumptions,
     Stamp,
     StampProblem,
     crop,
@@ -83,7 +84,7 @@ class StampFiles:
         self._paths = paths
         self._size = size
         self._bands = bands
-        self._unitless: list[str] = []
+        self._assumed = Assumptions()
 
     @classmethod
     def from_template(
@@ -135,10 +136,17 @@ class StampFiles:
 
     @property
     def notices(self) -> tuple[str, ...]:
-        """Whether files without a unit were taken to be in nanomaggies."""
-        if not self._unitless:
-            return ()
-        return (f"images without BUNIT, such as {self._unitless[0]}, are taken as nanomaggies",)
+        """What was taken for granted of files that do not say it."""
+        unit_of, order_of = self._assumed.unit_of, self._assumed.order_of
+        notices = []
+        if unit_of:
+            notices.append(f"images without BUNIT, such as {unit_of}, are taken as nanomaggies")
+        if order_of:
+            notices.append(
+                f"images whose headers name no band that is known, such as {order_of}, are taken"
+                f" in the order {','.join(self._bands)}; BAND, FILTER or BANDS would tell it"
+            )
+        return tuple(notices)
 
     def read(
         self, rows: NDArray[np.void], ra: Degrees, dec: Degrees, pool: Executor
@@ -164,7 +172,7 @@ class StampFiles:
 
     def _read_one(self, row: np.void, ra: float, dec: float) -> Stamp:
         try:
-            return read_stamp(self._paths(row), self._size, self._bands, ra, dec, self._unitless)
+            return read_stamp(self._paths(row), self._size, self._bands, ra, dec, self._assumed)
         except StampProblem as problem:
             return problem
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,12 +11,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from photoz_ssl.spec import NETWORK_SIZE
+from photoz_ssl.survey.band_names import band_of, bands_of_planes, is_named, science_images
 from photoz_ssl.survey.flags import RowFlag
 from photoz_ssl.survey.image_files import IMAGE_ERRORS, Header, Image, open_images
 from photoz_ssl.survey.stamp_wcs import sky_grid
 from photoz_ssl.survey.units import nanomaggies_in
 
 __all__ = [
+    "Assumptions",
     "ImageFacts",
     "Stamp",
     "StampProblem",
@@ -30,7 +31,6 @@ __all__ = [
 ]
 
 SUFFIXES = ("", ".gz", ".bz2", ".fz")
-BAND_KEYWORDS = ("BAND", "FILTER", "EXTNAME")
 
 SLACK = 2
 """Pixels by which a stamp may be off its object, for its own convention of the centre."""
@@ -59,13 +59,29 @@ Stamp = NDArray[np.float32] | StampProblem
 """An image, shape (n_bands, size, size), nanomaggies, or why there is none."""
 
 
+@dataclass
+class Assumptions:
+    """What has been taken for granted of images, by the first file of which it was.
+
+    Parameters
+    ----------
+    unit_of : str
+        A file without BUNIT, taken to be in nanomaggies.
+    order_of : str
+        A file whose images or planes have names that tell no band, taken in their order.
+    """
+
+    unit_of: str = ""
+    order_of: str = ""
+
+
 def read_stamp(
     paths: Sequence[Path],
     size: int,
     bands: tuple[str, ...],
     ra: float,
     dec: float,
-    unitless: list[str] | None = None,
+    assumed: Assumptions | None = None,
 ) -> NDArray[np.float32]:
     """Read a galaxy's stamp.
 
@@ -79,11 +95,12 @@ def read_stamp(
         a WCS, else about their centre.
     bands : tuple of str
         The bands, in order. Those of a file are known by ``BANDS``, ``BAND1`` ... in a cube and
-        by ``BAND``, ``FILTER`` or ``EXTNAME`` in an HDU of their own, else by their order.
+        by ``BAND``, ``FILTER`` or ``EXTNAME`` in an HDU of their own, else by their order;
+        HDUs whose ``EXTNAME`` is that of weights, masks and the like are passed over.
     ra, dec : float
         Degrees; NaN where unknown.
-    unitless : list of str, optional
-        Given the name of a file that has no BUNIT, if it is empty.
+    assumed : Assumptions, optional
+        Told of what the files leave open.
 
     Returns
     -------
@@ -96,9 +113,10 @@ def read_stamp(
         If there is no such image.
     """
     wanted = [(band,) for band in bands] if len(paths) > 1 else [bands]
+    assumed = assumed or Assumptions()
     planes = []
     for path, these in zip(paths, wanted, strict=True):
-        planes += _read_planes(_existing(path), these, size, ra, dec, unitless)
+        planes += _read_planes(_existing(path), these, size, ra, dec, assumed)
     return finite(planes[0] if len(planes) == 1 else np.concatenate(planes), str(paths[0]))
 
 
@@ -152,15 +170,15 @@ def _read_planes(
     size: int,
     ra: float,
     dec: float,
-    unitless: list[str] | None,
+    assumed: Assumptions,
 ) -> list[NDArray[np.float32]]:
     """The bands in a file, each (n, size, size): cropped and converted."""
     try:
         with open_images(path) as images:
             planes = []
-            for image, order in _choose_images(images, bands, path):
-                if unitless is not None and not unitless and "BUNIT" not in image.header:
-                    unitless.append(str(path))
+            for image, order in _choose_images(science_images(images), bands, path, assumed):
+                if "BUNIT" not in image.header:
+                    assumed.unit_of = assumed.unit_of or str(path)
                 plane = _read_image(image, size, ra, dec, str(path))
                 planes.append(plane if order == [*range(len(plane))] else plane[order])
             return planes
@@ -171,45 +189,38 @@ def _read_planes(
 
 
 def _choose_images(
-    images: Sequence[Image], bands: tuple[str, ...], path: Path
+    images: Sequence[Image], bands: tuple[str, ...], path: Path, assumed: Assumptions
 ) -> list[tuple[Image, list[int]]]:
     """The images that hold the bands, and for each the order of its planes."""
     for image in images:
         if len(image.shape) == 3:
             require_bands(image.shape[0], len(bands), str(path))
-            return [(image, _plane_order(image.header, bands, str(path)))]
+            return [(image, _plane_order(image.header, bands, str(path), assumed))]
     if len(bands) == 1 and images:
         return [(images[0], [0])]
-    named = {_band_of(image.header): image for image in reversed(images)}
+    named = {band_of(image.header, bands): image for image in reversed(images)}
     if all(band in named for band in bands):
         return [(named[band], [0]) for band in bands]
-    known = sorted(set(named) & set(bands), key=bands.index)
+    known = [band for band in bands if band in named]
     if known or len(images) != len(bands):
         found = f"bands {''.join(known)}" if known else f"{len(images)} images"
         raise StampProblem(
             RowFlag.WRONG_SHAPE, f"{path} has {found}, not one image in each of {len(bands)} bands"
         )
+    if any(is_named(image.header) for image in images):
+        assumed.order_of = assumed.order_of or str(path)
     return [(image, [0]) for image in images]
 
 
-def _band_of(header: Header) -> str:
-    """The last letters of the first keyword that names a band, such as ``r`` of ``SDSS-r``."""
-    for keyword in BAND_KEYWORDS:
-        if keyword in header:
-            return re.split(r"[^A-Za-z]+", str(header[keyword]["value"]).strip())[-1].lower()
-    return ""
-
-
-def _plane_order(header: Header, bands: tuple[str, ...], name: str) -> list[int]:
+def _plane_order(
+    header: Header, bands: tuple[str, ...], name: str, assumed: Assumptions
+) -> list[int]:
     """Which plane of a cube is which band, by BANDS or BAND1 ..., else in order."""
-    planes = range(len(bands))
-    text = str(header["BANDS"]["value"]) if "BANDS" in header else ""
-    written = [letter for letter in text.lower() if letter.isalpha()]
+    written = bands_of_planes(header, bands)
     if not written:
-        cards = (header.get(f"BAND{plane + 1}") for plane in planes)
-        written = [str(card["value"]).strip().lower() for card in cards if card is not None]
-    if len(written) != len(bands):
-        return list(planes)
+        if written is None:
+            assumed.order_of = assumed.order_of or name
+        return list(range(len(bands)))
     if sorted(written) != sorted(bands):
         raise StampProblem(
             RowFlag.WRONG_SHAPE, f"{name} has the bands {','.join(written)}, not {','.join(bands)}"

@@ -208,6 +208,21 @@ def test_names_may_be_whole_paths_hold_the_band_or_be_empty(tmp_path: Path, pool
         assert problem.flag == RowFlag.IMAGE_MISSING
 
 
+def test_what_was_taken_for_granted_of_files_is_told(tmp_path: Path, pool: Executor) -> None:
+    with fitsio.FITS(str(tmp_path / "a.fits"), "rw") as file:
+        for image in picture(0):
+            file.write(image, extname="SCI")
+    with catalog_of(tmp_path, {"FILE": [b"a.fits"] * N}) as catalog:
+        stamps = StampFiles.from_column("FILE", catalog, SIZE, BANDS)
+        before = stamps.notices
+        read(stamps, catalog, pool)
+    assert before == ()
+    no_unit, no_band = stamps.notices
+    assert "without BUNIT, such as" in no_unit
+    assert "no band that is known" in no_band
+    assert "u,g,r,i,z" in no_band
+
+
 def test_columns_of_another_kind_hold_no_names(tmp_path: Path) -> None:
     with catalog_of(tmp_path, {"FILE": np.arange(N), "CUTOUT": np.zeros((N, 3))}) as catalog:
         assert file_column(catalog) is None

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from photoz_ssl.errors import OutputError
 from photoz_ssl.survey.flags import RowFlag
-from photoz_ssl.survey.stamps import StampProblem, crop, read_stamp
+from photoz_ssl.survey.stamps import Assumptions, StampProblem, crop, read_stamp
 
 Image = NDArray[np.float32]
 
@@ -294,12 +294,12 @@ def test_one_band_in_counts_is_enough(tmp_path: Path) -> None:
 def test_files_without_a_unit_are_remembered(tmp_path: Path) -> None:
     path = tmp_path / "bare.fits"
     fits.writeto(path, noise())
-    unitless: list[str] = []
+    assumed = Assumptions()
     for _ in range(2):
         np.testing.assert_array_equal(
-            read_stamp([path], SIZE, BANDS, NOWHERE, NOWHERE, unitless), noise()
+            read_stamp([path], SIZE, BANDS, NOWHERE, NOWHERE, assumed), noise()
         )
-    assert unitless == [str(path)]
+    assert assumed == Assumptions(unit_of=str(path))
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
@@ -379,6 +379,28 @@ def test_what_is_no_fits_file_is_damaged(content: bytes, tmp_path: Path) -> None
     path = tmp_path / "text.fits"
     path.write_bytes(content)
     assert flag_of(path) == RowFlag.IMAGE_DAMAGED
+
+
+@pytest.mark.parametrize(
+    ("layout", "card"),
+    [
+        ("cube", "CTYPE1  ="),
+        ("cube", "CTYPE1  =                   12"),
+        ("tiles", "ZTILE1  ="),
+        ("tiles", "ZBITPIX =                    1"),
+    ],
+)
+def test_a_card_that_makes_a_library_stumble_is_damage(
+    layout: str, card: str, tmp_path: Path
+) -> None:
+    path = LAYOUTS[layout](tmp_path, noise(SIDE))[0]
+    content = path.read_bytes()
+    word = card[:8].encode() if card[:8].encode() in content else b"BUNIT   "
+    start = content.index(word)
+    path.write_bytes(content[:start] + card.ljust(80).encode() + content[start + 80 :])
+    with pytest.raises(StampProblem, match="not a readable FITS image") as caught:
+        read(path, ra=150.0, dec=20.0)
+    assert caught.value.flag == RowFlag.IMAGE_DAMAGED
 
 
 def test_a_table_is_no_picture(tmp_path: Path) -> None:
