@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from photoz_ssl.errors import ConfigError
 from photoz_ssl.survey.checksums import PLACEHOLDERS
 
 __all__ = [
@@ -61,12 +62,20 @@ class TableColumn:
 
 
 def date_card() -> Card:
-    """The DATE card: now, or the moment that SOURCE_DATE_EPOCH names, in UTC."""
+    """The DATE card: now, or the moment that SOURCE_DATE_EPOCH names, in UTC.
+
+    A `ConfigError` where it names one that is none of our calendar.
+    """
     epoch = os.environ.get("SOURCE_DATE_EPOCH", "")
-    if epoch.isdigit():
-        moment = datetime.fromtimestamp(int(epoch), tz=timezone.utc)
-    else:
-        moment = datetime.now(tz=timezone.utc)
+    moment = datetime.now(tz=timezone.utc)
+    try:
+        if epoch.isdecimal():
+            moment = datetime.fromtimestamp(int(epoch), tz=timezone.utc)
+    except (ValueError, OverflowError, OSError) as error:
+        raise ConfigError(
+            f"SOURCE_DATE_EPOCH={epoch[:40]} is beyond the year 9999",
+            "set it to seconds since 1970, or unset it",
+        ) from error
     return "DATE", moment.strftime("%Y-%m-%dT%H:%M:%S"), "UTC date of this HDU"
 
 

@@ -157,6 +157,8 @@ def test_a_dropped_image_finds_its_own_galaxy(caller: Caller, browsed: Any) -> N
     [
         ("api/galaxy/24", "has no row 24"),
         ("api/stamp/99999999999", "has no row"),
+        ("api/stamp/" + "9" * 5000, "is not a whole number"),
+        ("api/galaxy/first", "is not a whole number"),
         ("api/column?name=NOPE", "has no column NOPE"),
         ("api/column?name=SPLIT", "not a column of numbers"),
         ("api/neighbours", "nothing is asked"),

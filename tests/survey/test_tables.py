@@ -16,7 +16,7 @@ import pytest
 from astropy.io import fits
 from numpy.typing import NDArray
 
-from photoz_ssl.errors import OutputError
+from photoz_ssl.errors import ConfigError, OutputError
 from photoz_ssl.survey.headers import TableColumn
 from photoz_ssl.survey.tables import write_table, write_tables
 
@@ -138,6 +138,16 @@ def test_a_path_is_a_path_and_not_cfitsio_syntax(tmp_path: Path, name: str) -> N
     assert [path.name for path in folder.iterdir()] == [name]
     with fits.open(folder / name) as hdus:
         assert len(hdus[1].data) == 3
+
+
+def test_a_time_beyond_the_calendar_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for epoch in ("99999999999999", "9" * 400):
+        monkeypatch.setenv("SOURCE_DATE_EPOCH", epoch)
+        with pytest.raises(ConfigError, match="SOURCE_DATE_EPOCH=99999") as caught:
+            write(tmp_path / "t.fits", rows(3))
+        assert "unset it" in caught.value.hint
 
 
 def test_a_name_ending_in_gz_is_compressed_and_repeats(

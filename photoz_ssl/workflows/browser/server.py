@@ -138,8 +138,8 @@ class _Desk:
             "atlas": self._atlas,
             "positions": self._positions,
             "column": self._column,
-            "galaxy/{row:int}": self._galaxy,
-            "stamp/{row:int}": self._stamp,
+            "galaxy/{row:str}": self._galaxy,
+            "stamp/{row:str}": self._stamp,
             "neighbours": self._neighbours,
             "neighbours.fits": self._neighbours_table,
             "selection.fits": self._selection_table,
@@ -163,10 +163,10 @@ class _Desk:
         return _numbers(self._view.column(request.query_params.get("name", "")))
 
     def _galaxy(self, request: Request) -> Response:
-        return _json(self._view.galaxy(request.path_params["row"]))
+        return _json(self._view.galaxy(_row(request.path_params["row"])))
 
     def _stamp(self, request: Request) -> Response:
-        return _png(self._view.picture(request.path_params["row"]))
+        return _png(self._view.picture(_row(request.path_params["row"])))
 
     def _image(self, request: Request) -> Response:
         return _png(self._images[request.path_params["handle"]].picture)
