@@ -110,6 +110,8 @@ def carry_columns(
             notices.append(f"the input's column {name} is carried over as {new_name}")
         taken.add(new_name.upper())
         column = _described(name, cards.get(name, {}), roles.get(name))
+        if dtype[name].base.kind == "S" and "TUNIT" not in cards.get(name, {}):
+            column = replace(column, unit="")
         carried.append(CarriedColumn(name, replace(column, name=new_name), dtype[name]))
     return tuple(carried), tuple(notices)
 

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from photoz_ssl.errors import CatalogError
 from photoz_ssl.files import temporary_errors
+from photoz_ssl.survey.angles import degrees_of
 from photoz_ssl.survey.table_file import (
     cards_of,
     dtype_of,
@@ -144,12 +145,18 @@ class Catalog:
         return name
 
     def position_columns(self) -> tuple[str | None, str | None]:
-        """The columns of right ascension and declination; both or neither."""
+        """The columns of right ascension and declination, numbers or text; both or neither."""
         ra = self.find(RA_NAMES, ucd="pos.eq.ra", units=ANGLES)
         dec = self.find(DEC_NAMES, ucd="pos.eq.dec", units=ANGLES)
-        if ra is None or dec is None or not (self.is_number(ra) and self.is_number(dec)):
+        if ra is None or dec is None or not (self._is_angle(ra) and self._is_angle(dec)):
             return None, None
         return ra, dec
+
+    def _is_angle(self, name: str) -> bool:
+        """Whether a column may hold an angle a row: a number, or one written as text."""
+        return self.is_number(name) or (
+            self.dtype[name].kind == "S" and self.dtype[name].shape == ()
+        )
 
     def redshift_columns(self) -> tuple[str | None, str | None]:
         """The columns of spectroscopic redshift and its error.
@@ -170,9 +177,17 @@ class Catalog:
         return name if name is not None and self.dtype[name].kind == "S" else None
 
     def degrees(self, rows: NDArray[np.void], name: str) -> NDArray[np.float64]:
-        """A column of angles, shape (n,), in degrees whatever its unit."""
-        unit = self.cards[name].get("TUNIT", "deg").strip().lower()
-        return np.asarray(rows[name], dtype=np.float64) * DEGREES.get(unit, 1.0)
+        """A column of angles, shape (n,), in degrees whatever its unit.
+
+        Of text such as ``10:00:00`` those of right ascension are hours, unless the column says
+        that they are degrees.
+        """
+        unit = self.cards[name].get("TUNIT", "").strip().lower()
+        factor = DEGREES.get(unit, 1.0)
+        if self.dtype[name].kind == "S":
+            hours = name == self.position_columns()[0] and unit not in ANGLES[:3]
+            return degrees_of(rows[name], hours=hours, factor=factor)
+        return np.asarray(rows[name], dtype=np.float64) * factor
 
 
 @contextmanager

@@ -94,14 +94,22 @@ class Tally:
         return spell_sources(self._dust)
 
     def notices(self) -> tuple[str, ...]:
-        """What the source told, and a sentence for each kind of row without a redshift."""
+        """What the source told, and a sentence for each kind of row without a redshift.
+
+        And for each other flag that all of several rows have.
+        """
         failures = (
             f"{self.by_flag[flag]} of {self.n_rows} rows have no redshift:"
             f" {FLAG_MEANINGS[flag]}{self._example(flag)}"
             for flag in RowFlag
             if flag & UNUSABLE and self.by_flag[flag]
         )
-        return (*self._told, *failures)
+        shared = (
+            f"all {self.n_rows} rows are flagged: {FLAG_MEANINGS[flag]}"
+            for flag in RowFlag
+            if not flag & (UNUSABLE | RowFlag.COARSE_DUST_MAP) and self.by_flag[flag] == self.n_rows
+        )
+        return (*self._told, *failures, *(shared if self.n_rows > 1 else ()))
 
     def _example(self, flag: RowFlag) -> str:
         if flag not in self.first:

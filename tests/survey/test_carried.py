@@ -74,6 +74,14 @@ def test_a_renamed_column_does_not_hide_another() -> None:
     assert "FLAGS" not in found
 
 
+def test_a_position_in_words_is_not_said_to_be_degrees() -> None:
+    dtype = np.dtype([("RA", "S11"), ("DEC", "f8")])
+    carried, _ = carry_columns(
+        dtype, {}, keep="none", own=(), id_column=None, ra_column="RA", dec_column="DEC"
+    )
+    assert [column.column.unit for column in carried] == ["", "deg"]
+
+
 def test_columns_keep_what_they_say_of_themselves() -> None:
     by_name = {carried.source: carried.column for carried in carry()[0]}
     mag = by_name["MAG"]

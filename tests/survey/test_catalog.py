@@ -266,12 +266,41 @@ def test_positions_are_known_by_name(tmp_path: Path, names: tuple[str, str]) -> 
         assert catalog.position_columns() == names
 
 
-def test_half_a_position_or_one_in_words_is_none(tmp_path: Path) -> None:
+def test_half_a_position_is_none(tmp_path: Path) -> None:
     with open_catalog(str(described(tmp_path, ["RA", "MAG"]))) as catalog:
         assert catalog.position_columns() == (None, None)
-    words = columns(RA=np.array([b"12:30:00"]), DEC=np.array([b"-5:00:00"]))
+
+
+@pytest.mark.parametrize(
+    ("ra", "dec", "expected"),
+    [
+        (b"10:30:00", b"-00:30:00", (157.5, -0.5)),
+        (b"10h30m00.0s", b"-5d30m", (157.5, -5.5)),
+        (b" 10 30 00", b"+20 15 36 ", (157.5, 20.26)),
+        (b"157d30m00s", b"20.26", (157.5, 20.26)),
+        (b"10:29:60", b"20:15:36", (157.5, 20.26)),
+        (b"157.5", b"-5.5", (157.5, -5.5)),
+        (b"", b"unknown", (np.nan, np.nan)),
+    ],
+)
+def test_positions_in_words_are_read(
+    tmp_path: Path, ra: bytes, dec: bytes, expected: tuple[float, float]
+) -> None:
+    words = columns(RA=np.array([ra + b"   "]), DEC=np.array([dec]))
     with open_catalog(str(write(tmp_path / "words.fits", words))) as catalog:
-        assert catalog.position_columns() == (None, None)
+        assert catalog.position_columns() == ("RA", "DEC")
+        rows = catalog.read(0, 1)
+        found = catalog.degrees(rows, "RA")[0], catalog.degrees(rows, "DEC")[0]
+    assert found == pytest.approx(expected, nan_ok=True)
+
+
+def test_words_that_are_said_to_be_degrees_are_no_hours(tmp_path: Path) -> None:
+    words = columns(RA=np.array([b"10:30:00"]), DEC=np.array([b"00:00:00"]))
+    path = write(tmp_path / "words.fits", words)
+    with fitsio.FITS(str(path), "rw") as file:
+        file[1].write_key("TUNIT1", "deg")
+    with open_catalog(str(path)) as catalog:
+        assert catalog.degrees(catalog.read(0, 1), "RA")[0] == 10.5
 
 
 @pytest.mark.parametrize(
