@@ -22,6 +22,7 @@ __all__ = [
     "atomic_output",
     "cache_folder",
     "claim_output",
+    "file_and_selection",
     "fingerprint_of",
     "is_leftover",
     "output_errors",
@@ -268,9 +269,23 @@ def fingerprint_of(path: Path) -> str:
     return digest.hexdigest()
 
 
+def file_and_selection(name: str) -> tuple[str, str]:
+    """The file of a catalogue, and what CFITSIO is to select of it in brackets behind its name.
+
+    Brackets in the name of a file that is there are a part of that name.
+
+    >>> file_and_selection("cat.fits[1][R < 17.8]")
+    ('cat.fits', '[1][R < 17.8]')
+    """
+    ends = [len(name), *(found.start() for found in re.finditer(r"\[", name))]
+    there = [end for end in ends if os.path.exists(name[:end])]  # noqa: PTH110 - never raises
+    end = max(there) if there else min(ends)
+    return name[:end], name[end:]
+
+
 def fingerprint_of_input(name: str) -> str:
     """`fingerprint_of` the file of a catalogue in CFITSIO's syntax; empty where it is no file."""
-    path = Path(name.partition("[")[0])
+    path = Path(file_and_selection(name)[0])
     return fingerprint_of(path) if path.is_file() else ""
 
 

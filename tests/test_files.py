@@ -19,6 +19,9 @@ from photoz_ssl.files import (
     atomic_output,
     cache_folder,
     claim_output,
+    file_and_selection,
+    fingerprint_of,
+    fingerprint_of_input,
     is_leftover,
     require_other,
     sha256_of,
@@ -191,3 +194,13 @@ def test_a_temporary_folder_without_room_is_named() -> None:
         raise OSError(errno.ENOSPC, "full")
     with pytest.raises(OSError, match="gone"), temporary_errors("to unpack images"):
         raise OSError(errno.ENOENT, "gone")
+
+
+def test_brackets_of_a_file_that_is_there_are_its_own(tmp_path: Path) -> None:
+    name = str(tmp_path / "b[2].fits")
+    assert file_and_selection(f"{name}[1]") == (str(tmp_path / "b"), "[2].fits[1]")
+    Path(name).write_bytes(b"content")
+    assert file_and_selection(name) == (name, "")
+    assert file_and_selection(f"{name}[1][R < 'a[3]']") == (name, "[1][R < 'a[3]']")
+    assert file_and_selection("-[1]") == ("-", "[1]")
+    assert fingerprint_of_input(f"{name}[1]") == fingerprint_of(Path(name))

@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from photoz_ssl.errors import CatalogError
-from photoz_ssl.files import temporary_errors
+from photoz_ssl.files import file_and_selection, scratch_folder, temporary_errors
 from photoz_ssl.survey.angles import degrees_of
 from photoz_ssl.survey.table_file import (
     cards_of,
@@ -218,7 +218,7 @@ def open_catalog(path: str, *, streaming: bool = False) -> Iterator[Catalog]:
     else:
         path = _with_brackets(path)
         folder = Path(file_name(path)).parent if "://" not in path else Path()
-        with _opened(path, path, folder) as catalog:
+        with _readable(path) as name, _opened(path, name, folder) as catalog:
             yield catalog
 
 
@@ -283,6 +283,20 @@ def _opened(shown: str, path: str, folder: Path) -> Iterator[Catalog]:
             raise CatalogError(f"{shown} has no rows", "name a table with galaxies")
         dtype = dtype_of(shown, hdu)
         yield Catalog(shown, folder, n_rows, dtype, cards_of(hdu, dtype), hdu)
+
+
+@contextmanager
+def _readable(path: str) -> Iterator[str]:
+    """The path by another name, where CFITSIO would take brackets of its own for its syntax."""
+    name, selection = file_and_selection(path)
+    if "[" not in name:
+        yield path
+        return
+    suffix = Path(name).suffix if re.fullmatch(r"\.\w+", Path(name).suffix) else ".fits"
+    with scratch_folder() as folder:
+        link = folder / f"catalog{suffix}"
+        link.symlink_to(Path(name).absolute())
+        yield f"{link}{selection}"
 
 
 def _with_brackets(path: str) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shlex
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from photoz_ssl.errors import CatalogError
+from photoz_ssl.files import file_and_selection
 from photoz_ssl.survey.raw_headers import refuse_absurd_tiles, repeated_structure
 
 __all__ = [
@@ -30,12 +32,16 @@ INTEGER_FORM = re.compile(r"\d*([BIJK])(?![0-9])")
 
 INTEGER_BYTES = {"B": 1, "I": 2, "J": 4, "K": 8}
 
+OTHER_STARTS = {b"PAR1": "parquet", b"<": "votable", b"# %ECSV": "ecsv"}
+OTHER_SUFFIXES = {".csv": "csv", ".vot": "votable", ".parquet": "parquet", ".tsv": "tst"}
+"""What stilts calls the tables that are no FITS, by their first bytes and their suffixes."""
+
 COMPRESSED = (".gz", ".z", ".bz2", ".zip")
 
 
 def file_name(path: str) -> str:
     """The path without what CFITSIO is to select, which follows it in brackets."""
-    return path.partition("[")[0]
+    return file_and_selection(path)[0]
 
 
 def reason_of(error: Exception, path: str) -> str:
@@ -64,17 +70,26 @@ def refuse_damage(shown: str, path: str) -> None:
     if name.is_dir():
         raise CatalogError(f"{file_name(shown)} is a folder", "name a FITS table")
     with name.open("rb") as stream:
-        start = stream.read(9)
+        start = stream.read(80)
     if not start:
         raise CatalogError(f"{file_name(shown)} is an empty file", "copy or make it again")
     if name.suffix.lower() in COMPRESSED or start[:2] in (b"\x1f\x8b", b"BZ"):
         return
-    if start != b"SIMPLE  =":
+    if not start.startswith(b"SIMPLE  ="):
         raise CatalogError(
             f"{file_name(shown)} is not a FITS file",
-            "convert it, for example with TOPCAT or stilts",
+            f"convert it, for example with: {_conversion(file_name(shown), start)}",
         )
     _refuse_truncated(file_name(shown), name)
+
+
+def _conversion(shown: str, start: bytes) -> str:
+    """What makes a FITS table of a file of another kind; of standard input where it is no file."""
+    kinds = (kind for signs, kind in OTHER_STARTS.items() if start.lstrip().startswith(signs))
+    name = Path(shown)
+    kind = next(kinds, OTHER_SUFFIXES.get(name.suffix.lower(), "ascii"))
+    source, target = (shown, str(name.with_suffix(".fits"))) if name.exists() else ("-", "-")
+    return f"stilts tpipe in={shlex.quote(source)} ifmt={kind} ofmt=fits out={shlex.quote(target)}"
 
 
 def _refuse_truncated(shown: str, name: Path) -> None:

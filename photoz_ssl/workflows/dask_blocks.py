@@ -14,6 +14,7 @@ from typing import Any
 
 from photoz_ssl.errors import ConfigError
 from photoz_ssl.extras import import_extra
+from photoz_ssl.files import file_and_selection
 from photoz_ssl.survey.cutouts import template_folder
 from photoz_ssl.workflows.block_job import BlockJob, ComputedBlock, Opener
 from photoz_ssl.workflows.linear_algebra import in_one_thread
@@ -92,8 +93,8 @@ def from_anywhere(config: Any) -> Any:
     """The configuration of a command with paths that are the same in every folder."""
     catalog, cutouts = config.catalog, config.cutouts
     if "://" not in catalog:
-        name, bracket, rest = catalog.partition("[")
-        catalog = f"{Path(name).absolute()}{bracket}{rest}"
+        name, selection = file_and_selection(catalog)
+        catalog = f"{Path(name).absolute()}{selection}"
         if cutouts is not None:
             own = Path(name) if Path(name).is_dir() else Path(name).parent
             folder = str(template_folder(cutouts, own).absolute())

@@ -8,7 +8,7 @@ from pathlib import Path, PurePath
 
 from photoz_ssl.config import PredictConfig
 from photoz_ssl.errors import CatalogError, PhotozError
-from photoz_ssl.files import claim_output, require_other
+from photoz_ssl.files import claim_output, file_and_selection, require_other
 from photoz_ssl.progress import Progress, Stop, never, silent
 from photoz_ssl.survey.exchange.formats import format_of, require_writer
 from photoz_ssl.survey.tables import STDOUT, claim_table
@@ -187,7 +187,7 @@ def default_output(catalog: str) -> str:
     """
     if catalog == STDOUT:
         return STDOUT
-    path = PurePath(catalog.partition("[")[0])
+    path = PurePath(file_and_selection(catalog)[0])
     if "://" in catalog:
         path = PurePath(path.name)
     if path.suffix.lower() in PACKED_SUFFIXES:

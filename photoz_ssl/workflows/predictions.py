@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from photoz_ssl.errors import CatalogError
+from photoz_ssl.files import file_and_selection
 from photoz_ssl.redshift.scores import PdfScores, pdf_scores
 from photoz_ssl.survey.catalog import STDIN, Catalog, open_catalog
 from photoz_ssl.workflows.column_names import known_names
@@ -144,7 +145,7 @@ def _score_pdfs(
             "PDFs are not read from standard input, so PIT, CRPS and CDE loss are left"
             " out; name the file",
         )
-    file_name = path.partition("[")[0]
+    file_name, _ = file_and_selection(path)
     try:
         with open_catalog(f"{file_name}[META]") as meta:
             edges = np.asarray(meta.read(0, 1)["bins"][0], np.float64)

@@ -109,6 +109,28 @@ def test_other_signs_in_a_name_are_part_of_it(tmp_path: Path, name: str) -> None
     assert [found.name for found in tmp_path.iterdir()] == [name]
 
 
+@pytest.mark.parametrize("name", ["b[2].fits", "sp [1]/cat.fits", "c.fits[1]", "[d].fits.gz"])
+def test_brackets_in_the_name_of_a_file_that_is_there_are_part_of_it(
+    tmp_path: Path, name: str
+) -> None:
+    path = tmp_path / name
+    path.parent.mkdir(exist_ok=True)
+    content = write(tmp_path / "plain.fits", galaxies()).read_bytes()
+    path.write_bytes(gzip.compress(content) if name.endswith("gz") else content)
+    np.testing.assert_array_equal(read_all(path), galaxies())
+    np.testing.assert_array_equal(read_all(f"{path}[1][OBJID < 103]"), galaxies()[:3])
+    with open_catalog(str(path)) as catalog:
+        assert catalog.folder == path.parent
+        assert catalog.path == str(path)
+
+
+def test_where_no_such_file_is_there_brackets_are_a_selection(path: Path) -> None:
+    (path.parent / "cat.fits[1]").write_bytes(b"")
+    assert len(read_all(f"{path}[2]")) == N // 2
+    with pytest.raises(CatalogError, match=r"cat.fits\[1\] is an empty file"):
+        read_all(f"{path}[1][#row < 4]")
+
+
 @pytest.mark.parametrize(("suffix", "pack"), [(".gz", gzip.compress), (".bz2", bz2.compress)])
 def test_packed_files_are_read_as_they_are(
     path: Path, suffix: str, pack: Callable[[bytes], bytes]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import shlex
 import sys
 from pathlib import Path
 
@@ -85,3 +86,31 @@ def test_another_width_of_rows_is_told_of_files_and_of_streams(
     path = table_file(tmp_path / "wide.fits", NAXIS1=width)
     refusal_of(path)
     refusal_of(path, monkeypatch)
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "kind"),
+    [
+        ("my table.csv", b"OBJID,RA\n1,2\n", "csv"),
+        ("t.vot", b"<?xml version='1.0'?>\n", "votable"),
+        ("t.xml", b"\n<VOTABLE>", "votable"),
+        ("t.ecsv", b"# %ECSV 1.0\n", "ecsv"),
+        ("t.parquet", b"PAR1....", "parquet"),
+        ("t.txt", b"1 2 3\n", "ascii"),
+    ],
+)
+def test_a_table_of_another_kind_comes_with_the_line_that_converts_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, content: bytes, kind: str
+) -> None:
+    path = tmp_path / name
+    path.write_bytes(content)
+    with pytest.raises(CatalogError, match="is not a FITS file") as caught, open_catalog(str(path)):
+        pass
+    words = shlex.split(caught.value.hint.partition(": ")[2])
+    made = path.with_suffix(".fits")
+    assert words == ["stilts", "tpipe", f"in={path}", f"ifmt={kind}", "ofmt=fits", f"out={made}"]
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(content)))
+    with pytest.raises(CatalogError, match="standard input is not") as caught, open_catalog("-"):
+        pass
+    assert "in=- " in caught.value.hint
+    assert caught.value.hint.endswith("out=-")
