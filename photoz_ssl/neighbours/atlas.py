@@ -19,6 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from photoz_ssl.errors import ArchiveError, SpecMismatchError
+from photoz_ssl.hdf5 import mapped_dataset
 from photoz_ssl.neighbours.products import Vectors
 from photoz_ssl.neighbours.projection import Projection
 from photoz_ssl.spec import ImageSpec
@@ -42,6 +43,7 @@ LOOKS = "looks"
 
 VECTOR_KINDS = ("<f2", "<f4")
 
+MAKE_AGAIN = "make the atlas again with photoz-ssl embed"
 
 ROWS_LOOKED_AT = 4096
 """At a time, for the first galaxy with a representation."""
@@ -279,7 +281,7 @@ def _representations(path: Path, file: h5py.File) -> Vectors:
             f"the representations of {path} are {dataset.dtype}, not float16 or float32",
             "make the atlas again with photoz-ssl embed",
         )
-    return _mapped(path, dataset)
+    return mapped_dataset(path, dataset, MAKE_AGAIN)
 
 
 def _looks(path: Path, file: h5py.File, n_galaxies: int) -> NDArray[np.float32] | None:
@@ -289,7 +291,7 @@ def _looks(path: Path, file: h5py.File, n_galaxies: int) -> NDArray[np.float32] 
     known = isinstance(dataset, h5py.Dataset) and dataset.dtype.str == "<f4"
     if not known or dataset.ndim != 2 or len(dataset) != n_galaxies:
         raise ArchiveError(f"{LOOKS!r} in {path} does not fit its representations")
-    return _mapped(path, dataset)
+    return mapped_dataset(path, dataset, MAKE_AGAIN)
 
 
 def _projection(path: Path, file: h5py.File, n_components: int) -> Projection | None:
@@ -307,19 +309,4 @@ def _column(path: Path, file: h5py.File, name: str, n_galaxies: int, kind: str) 
         raise ArchiveError(f"{path} lacks {name!r} with one entry a representation")
     if dataset.dtype.kind not in "iufS" or (kind and dataset.dtype.str != kind):
         raise ArchiveError(f"{name!r} in {path} is of the type {dataset.dtype}")
-    return _mapped(path, dataset)
-
-
-def _mapped(path: Path, dataset: h5py.Dataset) -> NDArray[Any]:
-    """Memory-map a contiguous dataset where it lies in the file."""
-    if 0 in dataset.shape:
-        return np.empty(dataset.shape, dataset.dtype)
-    offset = dataset.id.get_offset()
-    if offset is None:
-        raise ArchiveError(
-            f"{dataset.name!r} in {path} is compressed, chunked or empty",
-            "make the atlas again with photoz-ssl embed",
-        )
-    if path.stat().st_size < offset + dataset.size * dataset.dtype.itemsize:
-        raise ArchiveError(f"{path} is truncated", "copy or make it again")
-    return np.memmap(path, dtype=dataset.dtype, mode="r", offset=offset, shape=dataset.shape)
+    return mapped_dataset(path, dataset, MAKE_AGAIN)

@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from photoz_ssl.config import SPLITS
 from photoz_ssl.errors import ArchiveError
 from photoz_ssl.files import DeferredWrites, atomic_output
+from photoz_ssl.hdf5 import mapped_dataset
 from photoz_ssl.spec import ImageSpec
 from photoz_ssl.survey.bands import R_DR12, ebv_from_extinction, extinction_from_ebv
 from photoz_ssl.survey.blocks import GalaxyBlock
@@ -44,6 +45,12 @@ SPECTRUM_ID = "SPECOBJID"
 HDF5_SUFFIXES = (".h5", ".hdf5")
 
 FINGERPRINT_STAMPS = 16
+
+UNPACK = (
+    "store it contiguous as little-endian float32; h5repack -l images:CONTI -f images:NONE"
+    " unpacks it"
+)
+"""What to do about images that cannot be mapped."""
 
 
 def is_archive(path: str | Path) -> bool:
@@ -265,18 +272,9 @@ def _map_images(path: Path, dataset: object) -> NDArray[np.float32]:
         raise ArchiveError(
             f"'images' in {path} has shape {dataset.shape}, not (galaxies, bands, size, size)"
         )
-    offset = dataset.id.get_offset()
-    if dataset.shape[0] == 0:
-        return np.empty(dataset.shape, dtype=np.float32)
-    if offset is None or dataset.dtype != np.dtype("<f4"):
-        raise ArchiveError(
-            f"'images' in {path} is compressed, chunked or not float32",
-            "store it contiguous as little-endian float32; h5repack -l images:CONTI -f images:NONE"
-            " unpacks it",
-        )
-    if path.stat().st_size < offset + dataset.size * dataset.dtype.itemsize:
-        raise ArchiveError(f"{path} is truncated", "copy or make it again")
-    return np.memmap(path, dtype="<f4", mode="r", offset=offset, shape=dataset.shape)
+    if dataset.dtype != np.dtype("<f4"):
+        raise ArchiveError(f"'images' in {path} is {dataset.dtype}, not float32", UNPACK)
+    return mapped_dataset(path, dataset, UNPACK)
 
 
 class ArchiveWriter:
