@@ -29,6 +29,9 @@ ROCCHIO = (1.0, 0.75, 0.15)
 SAME_PLACE = 10 / 3600
 """Degrees within which galaxies of one id are the same: other surveys count from 1, too."""
 
+OWN_PLACE = 1 / 3600
+"""Degrees within which a galaxy is the query itself, where ids do not tell."""
+
 Rows = NDArray[np.int64]
 
 
@@ -79,12 +82,16 @@ class Restriction:
         nobody's neighbour if it is above 0.
     within : sequence of Tolerance
         Columns in which query and neighbour may differ by so much at most.
+    elsewhere : bool
+        Whether nobody at the place of the query answers it, whatever the ids say. So it is
+        in any case for a query from elsewhere where it or the atlas has no ids.
     """
 
     among: NDArray[np.bool_] | None = None
     left_out: Rows = field(default_factory=lambda: np.empty(0, np.int64))
     min_separation: float = 0.0
     within: Sequence[Tolerance] = ()
+    elsewhere: bool = False
 
 
 @dataclass(frozen=True)
@@ -134,7 +141,7 @@ def find_neighbours(
     """Find the galaxies of an atlas that look most like each query.
 
     A galaxy is not its own neighbour: neither its own row of the atlas, nor one of its id at
-    its place on the sky.
+    its place on the sky, nor, where there are no ids to compare, whatever is at that place.
 
     Parameters
     ----------
@@ -179,11 +186,7 @@ def window_of(queries: Queries, atlas: Atlas, restriction: Restriction) -> Windo
         for limit in restriction.within
     ]
     closest = restriction.min_separation
-    places = (queries.ra, queries.dec, atlas.ra, atlas.dec)
-
-    def apart(query: Rows, row: Rows) -> NDArray[np.float64]:
-        ra, dec, other_ra, other_dec = places
-        return separation(ra[query], dec[query], other_ra[row], other_dec[row])
+    has_ids = queries.has_ids and atlas.header.has_ids
 
     def window(query: Rows, row: Rows) -> NDArray[np.bool_]:
         allowed: NDArray[np.bool_] = queries.row[query] != row
@@ -192,13 +195,28 @@ def window_of(queries: Queries, atlas: Atlas, restriction: Restriction) -> Windo
         for values, column, most in columns:
             allowed &= np.abs(values[query] - column[row]) <= most
         if closest > 0:
-            allowed[allowed] = apart(query[allowed], row[allowed]) >= closest
-        if queries.has_ids and atlas.header.has_ids:
+            allowed[allowed] = _apart(queries, atlas, query[allowed], row[allowed]) >= closest
+        if has_ids:
             same = allowed & (queries.object_id[query] == atlas.object_id[row])
-            allowed[same] = apart(query[same], row[same]) > SAME_PLACE
+            allowed[same] = _apart(queries, atlas, query[same], row[same]) > SAME_PLACE
+        if restriction.elsewhere or not has_ids:
+            asked = allowed & (restriction.elsewhere | (queries.row[query] == NOBODY))
+            allowed[asked] = ~_at_its_place(queries, atlas, query[asked], row[asked])
         return allowed
 
     return window
+
+
+def _apart(queries: Queries, atlas: Atlas, query: Rows, row: Rows) -> NDArray[np.float64]:
+    """Angles between pairs of a query and a row, degrees."""
+    return separation(queries.ra[query], queries.dec[query], atlas.ra[row], atlas.dec[row])
+
+
+def _at_its_place(queries: Queries, atlas: Atlas, query: Rows, row: Rows) -> NDArray[np.bool_]:
+    """Which pairs are in one place; the angle itself is worked out for few of them."""
+    near = np.abs(queries.dec[query] - atlas.dec[row]) <= OWN_PLACE
+    near[near] = _apart(queries, atlas, query[near], row[near]) <= OWN_PLACE
+    return np.asarray(near)
 
 
 def rocchio(

@@ -102,6 +102,8 @@ class Evidence:
         Which of the atlas's galaxies have a redshift.
     norms : Norms
         What is usual among them.
+    notices : tuple of str
+        What a user should know.
     """
 
     atlas: Atlas
@@ -109,6 +111,7 @@ class Evidence:
     has_ids: bool
     among: NDArray[np.bool_]
     norms: Norms
+    notices: tuple[str, ...] = ()
 
     @property
     def fingerprint(self) -> str:
@@ -140,7 +143,10 @@ class Evidence:
             Those that lie outside of what the atlas holds.
         """
         found = find_neighbours(
-            self._queries(block), self.atlas, N_NEIGHBOURS, Restriction(among=self.among)
+            self._queries(block),
+            self.atlas,
+            N_NEIGHBOURS,
+            Restriction(among=self.among, elsewhere=True),
         )
         n_rows = len(block)
         distance = mean_distance(found, n_rows)
@@ -248,7 +254,19 @@ def open_evidence(
         )
     among = _with_redshift(atlas)
     norms = find_norms(atlas, N_NEIGHBOURS, among, N_SPREAD)
-    return Evidence(atlas, encoder, has_ids(source), among, norms)
+    return Evidence(atlas, encoder, has_ids(source), among, norms, _untold(atlas, source))
+
+
+def _untold(atlas: Atlas, source: GalaxySource) -> tuple[str, ...]:
+    """A notice where nothing tells a galaxy from itself in the atlas."""
+    by_id = has_ids(source) and atlas.header.has_ids
+    by_place = source.ra_column is not None and bool(np.isfinite(atlas.ra).any())
+    if by_id or by_place:
+        return ()
+    return (
+        "the catalogue and the atlas have neither integer ids nor positions in common, so that a"
+        " galaxy that is in both is its own neighbour",
+    )
 
 
 def _with_redshift(atlas: Atlas) -> NDArray[np.bool_]:

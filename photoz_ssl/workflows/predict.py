@@ -231,7 +231,7 @@ def _report(
         rate=pace.rate,
         slowest=pace.slowest,
         notices=(
-            *job.layout.notices,
+            *job.notices,
             *tally.notices(),
             *job.predictor.notices(tally.n_rows),
             *notices,

@@ -118,7 +118,7 @@ def check_prediction(config: PredictConfig) -> PredictionCheck:
             ),
             n_rows=stop - start,
             seconds=seconds,
-            notices=(*job.layout.notices, *tally.notices(), *job.predictor.notices(stop - start)),
+            notices=(*job.notices, *tally.notices(), *job.predictor.notices(stop - start)),
         )
 
 

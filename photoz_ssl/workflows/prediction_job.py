@@ -102,6 +102,11 @@ class PredictionJob:
         return PdfForm(QUANTILES, (0.0, *middles.tolist(), 1.0))
 
     @property
+    def notices(self) -> tuple[str, ...]:
+        """What a user should know before the first row is read."""
+        return (*self.layout.notices, *(self.evidence.notices if self.evidence else ()))
+
+    @property
     def trained_on(self) -> str:
         """What the model was trained on."""
         provenance = self.predictor.checkpoint.provenance

@@ -69,10 +69,35 @@ def test_similarity_is_that_of_the_pair(atlas: Atlas) -> None:
         np.testing.assert_allclose(cosine, pair[0] @ pair[1], atol=1e-6)
 
 
-def test_a_galaxy_from_elsewhere_finds_itself(atlas: Atlas) -> None:
-    found = find_neighbours(strangers(all_of(atlas)), atlas, 1)
+def test_a_galaxy_of_an_unknown_place_finds_itself(atlas: Atlas) -> None:
+    placeless = dataclasses.replace(strangers(all_of(atlas)), dec=np.full(12, np.nan))
+    found = find_neighbours(placeless, atlas, 1)
     np.testing.assert_array_equal(found.query, found.row)
     np.testing.assert_allclose(found.similarity, 1, rtol=1e-6)
+
+
+@pytest.mark.parametrize("here", [True, False])
+def test_without_ids_a_galaxy_is_known_by_its_place(atlas: Atlas, here: bool) -> None:
+    """An arcsecond away, whatever side has no ids; further off it is another galaxy."""
+    no_ids = dataclasses.replace(atlas.header, has_ids=False)
+    among = atlas if here else dataclasses.replace(atlas, header=no_ids)
+    nobody = np.full(12, NOBODY)
+    asked = dataclasses.replace(all_of(atlas), row=nobody, has_ids=not here)
+    beside = dataclasses.replace(asked, dec=atlas.dec + 0.9 / 3600)
+    assert np.all(find_neighbours(beside, among, 1).query != find_neighbours(beside, among, 1).row)
+    away = dataclasses.replace(asked, dec=atlas.dec + 1.1 / 3600)
+    found = find_neighbours(away, among, 1)
+    np.testing.assert_array_equal(found.query, found.row)
+
+
+def test_other_ids_at_one_place_are_other_galaxies_unless_told(atlas: Atlas) -> None:
+    renamed = dataclasses.replace(
+        all_of(atlas), row=np.full(12, NOBODY), object_id=500 + np.arange(12)
+    )
+    found = find_neighbours(renamed, atlas, 1)
+    np.testing.assert_array_equal(found.query, found.row)
+    found = find_neighbours(renamed, atlas, 1, Restriction(elsewhere=True))
+    assert np.all(found.query != found.row)
 
 
 def test_one_id_in_two_places_is_two_galaxies(atlas: Atlas) -> None:

@@ -38,6 +38,10 @@ class Case:
         embed(EmbedConfig(catalog=str(archive), output=self.atlas, model=self.model))
 
     def rows(self, **options: Any) -> NDArray[np.void]:
+        self.notices(**options)
+        return np.asarray(fitsio.read(self.folder / "redshifts.fits", ext="PHOTOZ"))
+
+    def notices(self, **options: Any) -> tuple[str, ...]:
         output = self.folder / "redshifts.fits"
         settings: dict[str, Any] = {
             "catalog": str(self.archive),
@@ -46,8 +50,7 @@ class Case:
             "neighbours": self.atlas,
             "overwrite": True,
         }
-        predict(PredictConfig(**(settings | options)))
-        return np.asarray(fitsio.read(output, ext="PHOTOZ"))
+        return predict(PredictConfig(**(settings | options))).notices
 
     def copy(self) -> Path:
         return Path(shutil.copy(self.atlas, self.folder / "copy.h5"))
@@ -71,6 +74,27 @@ def test_neighbours_are_those_of_a_plain_search_without_the_galaxy_itself(case: 
     np.testing.assert_array_equal(rows["NN_ID"] == rows["OBJID"], False)
     by_id = dict(zip(atlas.object_id.tolist(), atlas.redshift.tolist(), strict=True))
     np.testing.assert_allclose(rows["NN_Z_SPEC"], [by_id[name] for name in rows["NN_ID"].tolist()])
+
+
+def test_without_ids_a_galaxy_s_own_redshift_does_not_stand_beside_it(case: Case) -> None:
+    path = case.copy()
+    with h5py.File(path, "r+") as file:
+        file.attrs["has_ids"] = False
+        file["ObjID"][:] = np.arange(24)
+    rows, full = case.rows(neighbours=path), case.rows()
+    np.testing.assert_array_equal(rows["NN_Z_SPEC"], full["NN_Z_SPEC"])
+    np.testing.assert_array_equal(rows["NN_ID"], full["NN_ID"] - 1000)
+
+
+def test_where_nothing_tells_a_galaxy_from_itself_one_notice_says_so(case: Case) -> None:
+    path = case.copy()
+    with h5py.File(path, "r+") as file:
+        file.attrs["has_ids"] = False
+    assert not any("its own neighbour" in notice for notice in case.notices(neighbours=path))
+    with h5py.File(path, "r+") as file:
+        file["ra"][:] = np.nan
+    told = [notice for notice in case.notices(neighbours=path) if "its own neighbour" in notice]
+    assert len(told) == 1
 
 
 def test_percentiles_are_of_the_atlas_and_its_own_galaxies_are_usual(case: Case) -> None:
