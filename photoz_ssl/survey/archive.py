@@ -7,10 +7,11 @@ file at the dataset's offset: without HDF5's lock, and safely in forked workers.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import h5py
@@ -22,6 +23,15 @@ from photoz_ssl.errors import ArchiveError
 from photoz_ssl.files import DeferredWrites, atomic_output
 from photoz_ssl.hdf5 import mapped_dataset
 from photoz_ssl.spec import ImageSpec
+from photoz_ssl.survey.archive_columns import (
+    COLUMNS_GROUP,
+    NULL,
+    OWN_ID,
+    further_columns,
+    object_ids,
+    read_column,
+    spectrum_ids,
+)
 from photoz_ssl.survey.bands import R_DR12, ebv_from_extinction, extinction_from_ebv
 from photoz_ssl.survey.blocks import GalaxyBlock
 from photoz_ssl.survey.flags import UNUSABLE
@@ -32,16 +42,9 @@ __all__ = [
     "create_archive",
     "is_archive",
     "open_archive",
-    "spectrum_id_column",
 ]
 
 FORMAT_VERSION = 1
-COLUMNS_GROUP = "columns"
-"""Group of the catalogue's further numeric columns, one 1-D dataset each."""
-
-SPECTRUM_ID = "SPECOBJID"
-"""The further column that the published key ``specObjID`` stands for; 0 where there is none."""
-
 HDF5_SUFFIXES = (".h5", ".hdf5")
 
 FINGERPRINT_STAMPS = 16
@@ -56,12 +59,6 @@ UNPACK = (
 def is_archive(path: str | Path) -> bool:
     """Whether a path names an HDF5 file, by its suffix."""
     return str(path).lower().endswith(HDF5_SUFFIXES)
-
-
-def spectrum_id_column(table: np.dtype[Any]) -> str | None:
-    """The column of a table that holds the ids of spectra, whatever its case."""
-    names = (name for name in table.names or () if name.upper() == SPECTRUM_ID)
-    return next((name for name in names if table[name].kind in "iu"), None)
 
 
 @dataclass(frozen=True)
@@ -89,7 +86,11 @@ class Archive:
     split : ndarray, shape (n_galaxies,), str
         ``train``, ``valid``, ``test`` or empty.
     columns : dict of str to ndarray, shape (n_galaxies,)
-        Further numeric columns of the catalogue.
+        Further columns of the catalogue: numbers, and ids that are text.
+    id_column : str, optional
+        Which column is the id; None where there is none, and galaxies are numbered from 0.
+    nulls : dict of str to int
+        For columns of integers the one that stands for no value, where there is one.
     """
 
     path: Path
@@ -104,6 +105,8 @@ class Archive:
     flags: NDArray[np.int32]
     split: NDArray[np.str_]
     columns: dict[str, NDArray[np.generic]]
+    id_column: str | None = OWN_ID
+    nulls: dict[str, int] = field(default_factory=dict)
 
     def __len__(self) -> int:
         return len(self.object_id)
@@ -165,7 +168,7 @@ class Archive:
 
     def _table(self, rows: slice) -> NDArray[np.void]:
         columns: dict[str, NDArray[np.generic]] = {
-            "OBJID": self.object_id[rows],
+            **({OWN_ID: self.object_id[rows]} if self.id_column == OWN_ID else {}),
             "RA": self.ra[rows],
             "DEC": self.dec[rows],
             "Z_SPEC": self.redshift[rows],
@@ -207,7 +210,7 @@ def _read(path: Path, file: h5py.File) -> Archive:
     def column(name: str, default: float, dtype: type) -> NDArray[Any]:
         if name not in file:
             return np.full(n_galaxies, default, dtype=dtype)
-        return _column(path, file[name], (n_galaxies,)).astype(dtype)
+        return read_column(path, file[name], (n_galaxies,)).astype(dtype)
 
     if "spec" in file.attrs:
         spec = ImageSpec.from_json(str(file.attrs["spec"]))
@@ -217,12 +220,13 @@ def _read(path: Path, file: h5py.File) -> Archive:
         raise ArchiveError(f"the images of {path} are not what its specification says")
     split = column("split", -1, np.int8)
     known_split = (split >= 0) & (split < len(SPLITS))
-    object_id = column("ObjID", 0, np.int64) if "ObjID" in file else np.arange(n_galaxies)
+    columns, nulls = further_columns(path, file, n_galaxies)
+    id_column = str(file.attrs.get("id_column", OWN_ID if "ObjID" in file else ""))
     return Archive(
         path=path,
         spec=spec,
         images=images,
-        object_id=object_id,
+        object_id=object_ids(path, file, n_galaxies),
         ra=column("ra", np.nan, np.float64),
         dec=column("dec", np.nan, np.float64),
         ebv=_reddening(path, file, n_galaxies),
@@ -230,37 +234,18 @@ def _read(path: Path, file: h5py.File) -> Archive:
         redshift_error=column("specz_redshift_err", np.nan, np.float32),
         flags=column("flags", 0, np.int32),
         split=np.array([*SPLITS, ""])[np.where(known_split, split, len(SPLITS))],
-        columns=_further_columns(path, file, n_galaxies),
+        columns=columns,
+        id_column=id_column if id_column in (OWN_ID, *columns) else None,
+        nulls=nulls,
     )
-
-
-def _further_columns(path: Path, file: h5py.File, n_galaxies: int) -> dict[str, NDArray[Any]]:
-    columns = {
-        name: _column(path, values, (n_galaxies,))
-        for name, values in file.get(COLUMNS_GROUP, {}).items()
-    }
-    if "specObjID" in file:
-        spectrum_id = _column(path, file["specObjID"], (n_galaxies,))
-        if spectrum_id.dtype.kind in "iu" and spectrum_id.any():
-            columns.setdefault(SPECTRUM_ID, spectrum_id)
-    return columns
-
-
-def _column(path: Path, dataset: object, shape: tuple[int, ...]) -> NDArray[Any]:
-    """Read a dataset, once its shape is known to be what it should be."""
-    if not isinstance(dataset, h5py.Dataset):
-        raise ArchiveError(f"{path} has a group where a column should be")
-    if dataset.shape != shape:
-        raise ArchiveError(f"{dataset.name!r} in {path} has shape {dataset.shape}, not {shape}")
-    return np.asarray(dataset[()])
 
 
 def _reddening(path: Path, file: h5py.File, n_galaxies: int) -> NDArray[np.float32]:
     if "ebv" in file:
-        return _column(path, file["ebv"], (n_galaxies,)).astype(np.float32)
+        return read_column(path, file["ebv"], (n_galaxies,)).astype(np.float32)
     if "e_bv" not in file:
         return np.full(n_galaxies, np.nan, dtype=np.float32)
-    extinction = _column(path, file["e_bv"], (n_galaxies, len(R_DR12)))
+    extinction = read_column(path, file["e_bv"], (n_galaxies, len(R_DR12)))
     return ebv_from_extinction(extinction).astype(np.float32)
 
 
@@ -281,8 +266,14 @@ class ArchiveWriter:
     """Writes blocks of galaxies into an archive whose length is known; see `create_archive`."""
 
     def __init__(
-        self, file: h5py.File, disk: DeferredWrites, spec: ImageSpec, n_galaxies: int
+        self,
+        file: h5py.File,
+        disk: DeferredWrites,
+        spec: ImageSpec,
+        n_galaxies: int,
+        nulls: Mapping[str, int],
     ) -> None:
+        self._nulls = nulls
         self._file = file
         self._disk = disk
         self._n_galaxies = n_galaxies
@@ -293,7 +284,6 @@ class ArchiveWriter:
         file.create_dataset("images", shape=shape, dtype="<f4")
         for name, dtype in (
             ("ObjID", "<i8"),
-            ("specObjID", "<i8"),
             ("ra", "<f8"),
             ("dec", "<f8"),
             ("ebv", "<f4"),
@@ -314,14 +304,13 @@ class ArchiveWriter:
         block : GalaxyBlock
             Galaxies; their images must have the archive's bands and size.
         columns : tuple of str
-            Numeric columns of ``block.table`` to store as well.
+            Columns of ``block.table`` to store as well: numbers, or text in bytes.
         """
         rows = slice(block.start, block.start + len(block))
         numbers = {name: number for number, name in enumerate(SPLITS)}
         for name, values in (
             ("images", block.images),
             ("ObjID", block.object_id),
-            ("specObjID", _spectrum_ids(block)),
             ("ra", block.ra),
             ("dec", block.dec),
             ("ebv", block.ebv),
@@ -332,26 +321,33 @@ class ArchiveWriter:
             ("split", [numbers.get(str(name), -1) for name in block.split]),
         ):
             self._file[name][rows] = values
+        spectra = spectrum_ids(block)
+        self._rows_of("specObjID", spectra)[rows] = spectra
         for name in columns:
-            key = f"{COLUMNS_GROUP}/{name}"
             values = np.asarray(block.table[name])
-            if key not in self._file:
-                kind = values.dtype.newbyteorder("<")
-                self._file.create_dataset(key, shape=(self._n_galaxies,), dtype=kind)
-            self._file[key][rows] = values
+            dataset = self._rows_of(f"{COLUMNS_GROUP}/{name}", values)
+            dataset[rows] = values
+            if name in self._nulls:
+                dataset.attrs[NULL] = self._nulls[name]
         self._disk.check()
 
-
-def _spectrum_ids(block: GalaxyBlock) -> NDArray[np.int64]:
-    name = spectrum_id_column(block.table.dtype)
-    if name is None:
-        return np.zeros(len(block), np.int64)
-    return np.asarray(block.table[name]).astype(np.int64)
+    def _rows_of(self, key: str, values: NDArray[Any]) -> Any:
+        """The dataset of that name, made for its first values."""
+        if key not in self._file:
+            kind = values.dtype.newbyteorder("<")
+            self._file.create_dataset(key, shape=(self._n_galaxies,), dtype=kind)
+        return self._file[key]
 
 
 @contextmanager
 def create_archive(
-    path: Path, spec: ImageSpec, n_galaxies: int, *, overwrite: bool = False
+    path: Path,
+    spec: ImageSpec,
+    n_galaxies: int,
+    *,
+    overwrite: bool = False,
+    id_column: str | None = OWN_ID,
+    nulls: Mapping[str, int] = MappingProxyType({}),
 ) -> Iterator[ArchiveWriter]:
     """Write an archive in bounded memory; it appears under its name when it is complete.
 
@@ -365,6 +361,10 @@ def create_archive(
         Its length.
     overwrite : bool
         Whether an existing file may be replaced.
+    id_column : str, optional
+        A further column that holds the ids, where they are text; None where there are none.
+    nulls : mapping of str to int
+        For further columns of integers the one that stands for no value, where there is one.
 
     Raises
     ------
@@ -376,4 +376,6 @@ def create_archive(
         DeferredWrites(temporary) as disk,
         h5py.File(disk, "w") as file,
     ):
-        yield ArchiveWriter(file, disk, spec, n_galaxies)
+        if id_column != OWN_ID:
+            file.attrs["id_column"] = id_column or ""
+        yield ArchiveWriter(file, disk, spec, n_galaxies, nulls)

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from photoz_ssl.errors import CatalogError
-from photoz_ssl.survey.headers import TableColumn
+from photoz_ssl.survey.headers import TableColumn, null_of
 
 __all__ = ["CarriedColumn", "carry_columns"]
 
@@ -154,12 +154,5 @@ def _described(name: str, cards: Mapping[str, str], role: TableColumn | None) ->
         or known.description
         or f"{name}, carried over from the input",
         display=cards.get("TDISP", "") or known.display,
-        null=_integer(cards.get("TNULL", "")),
+        null=null_of(cards),
     )
-
-
-def _integer(text: str) -> int | None:
-    try:
-        return int(text)
-    except ValueError:
-        return None

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from typing import Any
@@ -21,6 +21,7 @@ __all__ = [
     "TableColumn",
     "column_cards",
     "date_card",
+    "null_of",
     "storable",
     "write_card",
     "write_cards",
@@ -59,6 +60,14 @@ class TableColumn:
     description: str = ""
     display: str = ""
     null: int | None = None
+
+
+def null_of(cards: Mapping[str, str]) -> int | None:
+    """The integer that a column's cards say stands for no value; None where they do not."""
+    try:
+        return int(cards.get("TNULL", ""))
+    except ValueError:
+        return None
 
 
 def date_card() -> Card:

@@ -28,7 +28,9 @@ from photoz_ssl.survey.cutouts import (
 from photoz_ssl.survey.dust import Reddening
 from photoz_ssl.survey.flags import RowFlag
 from photoz_ssl.survey.frames import Frames
+from photoz_ssl.survey.headers import null_of
 from photoz_ssl.survey.npz import is_npz
+from photoz_ssl.survey.object_ids import NO_ID, UnfitIdError, integer_ids
 from photoz_ssl.survey.pasquet import open_pasquet
 from photoz_ssl.survey.stamps import Stamp, StampProblem
 
@@ -161,9 +163,10 @@ class ArchiveSource:
         self.spec = archive.spec
         self.table_dtype = archive.block(slice(0, 0)).table.dtype
         self.column_cards: dict[str, dict[str, str]] = {
-            name: {} for name in self.table_dtype.names or ()
+            name: {"TNULL": str(archive.nulls[name])} if name in archive.nulls else {}
+            for name in self.table_dtype.names or ()
         }
-        self.id_column: str | None = "OBJID"
+        self.id_column = archive.id_column
         self.ra_column: str | None = "RA"
         self.dec_column: str | None = "DEC"
         self.dust: tuple[str, ...] = (f"E(B-V) from the archive {archive.path.name}",)
@@ -213,6 +216,7 @@ class CatalogSource:
         self.table_dtype = np.dtype([(name, catalog.dtype[name]) for name in kept])
         self.column_cards = {name: catalog.cards[name] for name in kept}
         self.id_column, self.ra_column, self.dec_column = columns.object_id, columns.ra, columns.dec
+        self._of_ids: tuple[str, ...] = ()
 
     @property
     def dust(self) -> tuple[str, ...]:
@@ -222,7 +226,7 @@ class CatalogSource:
     @property
     def notices(self) -> tuple[str, ...]:
         """What a user should know of the rows read so far."""
-        return (*self._reddening.notices, *self._stamps.notices)
+        return (*self._reddening.notices, *self._stamps.notices, *self._of_ids)
 
     def blocks(
         self, block_size: int, start: int = 0, stop: int | None = None
@@ -301,7 +305,17 @@ class CatalogSource:
         name = self._columns.object_id
         if name is None or rows.dtype[name].kind not in "iu" or rows.dtype[name].shape:
             return np.arange(start, start + len(rows), dtype=np.int64)
-        return rows[name].astype(np.int64)
+        try:
+            ids = integer_ids(rows[name], null_of(self._catalog.cards[name]))
+        except UnfitIdError as error:
+            raise CatalogError(
+                f"{name} of {self._catalog.path}: row {start + error.row + 1} has the id"
+                f" {error.value}, which no signed 64-bit integer holds",
+                "name another column with --id-column, or store the ids as text",
+            ) from error
+        if not self._of_ids and (ids == NO_ID).any():
+            self._of_ids = (f"some rows have no {name}: their id is {NO_ID}",)
+        return ids
 
     def _redshifts(self, rows: NDArray[np.void]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         unknown = np.full(len(rows), np.nan, np.float32)

@@ -28,6 +28,7 @@ __all__ = [
     "no_image",
     "represent_block",
     "represent_block_later",
+    "text_id_notices",
 ]
 
 SHIPPED_KINDS = ("encoder", "photoz")
@@ -152,6 +153,14 @@ def has_ids(source: GalaxySource) -> bool:
     """Whether the ids of the galaxies are the input's own, and not their row numbers."""
     name = source.id_column
     return name is not None and np.dtype(source.table_dtype[name]).kind in "iu"
+
+
+def text_id_notices(source: GalaxySource, output: str) -> tuple[str, ...]:
+    """What becomes of ids that are no integers in an output that has only such."""
+    name = source.id_column
+    if name is None or has_ids(source):
+        return ()
+    return (f"the ids in {name} are text: the {output}'s galaxies are numbered from 0 instead",)
 
 
 def no_image(catalog: str, first_problem: str) -> CutoutError:

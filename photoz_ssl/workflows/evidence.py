@@ -18,13 +18,13 @@ from photoz_ssl.neighbours.query import Neighbours, Queries, Restriction, find_n
 from photoz_ssl.survey.appearance import N_NUMBERS, N_SPREAD
 from photoz_ssl.survey.blocks import GalaxyBlock, GalaxySource
 from photoz_ssl.survey.headers import Card, TableColumn
+from photoz_ssl.survey.object_ids import NO_ID
 from photoz_ssl.workflows.atlas_encoder import (
     AtlasEncoder,
     described,
     has_ids,
     represent_block,
 )
-from photoz_ssl.workflows.questions import NO_ID
 
 if TYPE_CHECKING:
     from photoz_ssl.workflows.inference import Predictor

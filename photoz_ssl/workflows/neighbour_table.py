@@ -12,8 +12,9 @@ from photoz_ssl.neighbours.atlas import Atlas
 from photoz_ssl.neighbours.query import Neighbours
 from photoz_ssl.neighbours.unusual import Unusual
 from photoz_ssl.survey.headers import Card, TableColumn
+from photoz_ssl.survey.object_ids import NO_ID
 from photoz_ssl.survey.tables import TableFile, TableWriter
-from photoz_ssl.workflows.questions import NO_ID, Asked
+from photoz_ssl.workflows.questions import Asked
 
 __all__ = [
     "NEIGHBOUR_COLUMNS",

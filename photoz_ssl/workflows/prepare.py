@@ -13,10 +13,13 @@ from photoz_ssl.config import SPLITS, PrepareConfig
 from photoz_ssl.errors import CutoutError, OutputError
 from photoz_ssl.files import claim_output, require_other
 from photoz_ssl.progress import Progress, silent
-from photoz_ssl.survey.archive import create_archive, is_archive, spectrum_id_column
+from photoz_ssl.survey.archive import create_archive, is_archive
+from photoz_ssl.survey.archive_columns import LONGEST_TEXT, OWN_ID, spectrum_id_column
 from photoz_ssl.survey.blocks import GalaxyBlock, RowProblem
 from photoz_ssl.survey.dust import spell_sources
+from photoz_ssl.survey.headers import null_of
 from photoz_ssl.survey.sources import GalaxySource, open_source
+from photoz_ssl.workflows.atlas_encoder import has_ids, text_id_notices
 
 __all__ = ["PrepareReport", "draw_split", "prepare"]
 
@@ -100,11 +103,18 @@ def prepare(config: PrepareConfig, *, progress: Progress = silent) -> PrepareRep
 
 def _write(config: PrepareConfig, source: GalaxySource, progress: Progress) -> PrepareReport:
     start = time.perf_counter()
-    columns = _numeric_columns(source)
+    columns, text_id = _numeric_columns(source), _text_id(source)
+    columns += (text_id,) if text_id else ()
+    nulls = {name: null_of(source.column_cards[name]) for name in columns}
     done = usable = labelled = 0
     problems: list[RowProblem] = []
     with create_archive(
-        config.output, source.spec, source.n_rows, overwrite=config.overwrite
+        config.output,
+        source.spec,
+        source.n_rows,
+        overwrite=config.overwrite,
+        id_column=OWN_ID if has_ids(source) else text_id,
+        nulls={name: null for name, null in nulls.items() if null is not None},
     ) as archive:
         for block in source.blocks(BLOCK):
             archive.write(_with_split(block, config), columns=columns)
@@ -127,8 +137,17 @@ def _write(config: PrepareConfig, source: GalaxySource, progress: Progress) -> P
         dust=spell_sources(source.dust),
         rate=done / max(time.perf_counter() - start, 1e-9),
         problems=tuple(problems),
-        notices=source.notices,
+        notices=(*source.notices, *text_id_notices(source, "archive")),
     )
+
+
+def _text_id(source: GalaxySource) -> str | None:
+    """The column of ids, where they are text that an archive keeps."""
+    name = source.id_column
+    if name is None or "/" in name:
+        return None
+    kind = source.table_dtype[name]
+    return name if kind.kind == "S" and kind.itemsize <= LONGEST_TEXT else None
 
 
 def _numeric_columns(source: GalaxySource) -> tuple[str, ...]:

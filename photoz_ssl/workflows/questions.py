@@ -19,10 +19,11 @@ from photoz_ssl.neighbours.query import Queries, rocchio
 from photoz_ssl.spec import ImageSpec
 from photoz_ssl.survey.blocks import GalaxyBlock, GalaxySource
 from photoz_ssl.survey.catalog import Catalog
+from photoz_ssl.survey.headers import null_of
+from photoz_ssl.survey.object_ids import NO_ID, UnfitIdError, integer_ids
 from photoz_ssl.workflows.atlas_encoder import AtlasEncoder, has_ids
 
 __all__ = [
-    "NO_ID",
     "Asked",
     "FromId",
     "FromIds",
@@ -33,9 +34,7 @@ __all__ = [
     "asked_of_rows",
 ]
 
-NO_ID = -1
 ROWS_AT_ONCE = 256
-"""The id of a query that is no galaxy of a catalogue."""
 
 FAR = 60 / 3600
 """Degrees from the galaxy that is nearest to a position beyond which it is told."""
@@ -196,8 +195,14 @@ class FromIds:
         n_missing, first = 0, NO_ID
         for start in range(0, self.n_queries, self._batch):
             table = self._catalog.read(start, min(start + self._batch, self.n_queries))
-            ids = table[self._ids].astype(np.int64)
-            rows = rows_of_ids(atlas, ids)
+            try:
+                ids = integer_ids(table[self._ids], null_of(self._catalog.cards[self._ids]))
+            except UnfitIdError as error:
+                raise CatalogError(
+                    f"{self._ids} of {self.name}: {error}", "name other ids with --id-column"
+                ) from error
+            known, rows = ids != NO_ID, np.full(len(ids), NOBODY, np.int64)
+            rows[known] = rows_of_ids(atlas, ids[known])
             missing = np.flatnonzero(rows == NOBODY)
             first = int(ids[missing[0]]) if len(missing) and not n_missing else first
             n_missing += len(missing)

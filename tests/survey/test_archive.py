@@ -144,3 +144,32 @@ def test_chunked_images_are_refused(tmp_path: Path) -> None:
         file.create_dataset("images", data=np.ones((3, 5, 64, 64), np.float32), compression="gzip")
     with pytest.raises(ArchiveError, match="compressed, chunked"):
         open_archive(path)
+
+
+@pytest.mark.parametrize(
+    "ids", [np.array([1, 2**63, 3], "u8"), np.array([1, 2.5, 3]), np.array([1, 2.0**60, 3])]
+)
+def test_what_is_no_id_is_refused(tmp_path: Path, ids: np.ndarray) -> None:
+    path = tmp_path / "x.h5"
+    write_published_layout(path)
+    with h5py.File(path, "a") as file:
+        file["ObjID"] = ids
+    with pytest.raises(ArchiveError, match=r"'ObjID' in .*: row 2 has the id"):
+        open_archive(path)
+
+
+def test_a_nan_is_no_id(tmp_path: Path) -> None:
+    path = tmp_path / "x.h5"
+    write_published_layout(path)
+    with h5py.File(path, "a") as file:
+        file["ObjID"] = np.array([1, np.nan, 3])
+    assert open_archive(path).object_id.tolist() == [1, -1, 3]
+
+
+def test_text_of_a_size_that_nobody_writes_is_refused_unread(tmp_path: Path) -> None:
+    path = tmp_path / "x.h5"
+    write_published_layout(path)
+    with h5py.File(path, "a") as file:
+        file.create_dataset("columns/NAME", (3,), "S500000000", chunks=(1,))
+    with pytest.raises(ArchiveError, match="500000000 bytes an entry, more than 256"):
+        open_archive(path)

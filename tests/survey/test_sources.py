@@ -166,6 +166,27 @@ def test_ids_that_are_no_whole_numbers_are_row_numbers(tmp_path: Path) -> None:
     np.testing.assert_array_equal(ids, 7 * np.arange(N))
 
 
+def test_ids_that_no_signed_integer_holds_are_refused(tmp_path: Path) -> None:
+    write_stamps(tmp_path)
+    ids = np.arange(N, dtype=np.uint64)
+    ids[6] = 2**63
+    path = write_catalog(tmp_path, galaxies(OBJID=ids, FILE=[b"105.fits"] * N))
+    with pytest.raises(CatalogError, match="row 7 has the id 9223372036854775808, which no"):
+        read(path)
+
+
+def test_a_null_is_no_id_and_one_notice_says_so(tmp_path: Path) -> None:
+    write_stamps(tmp_path)
+    path = write_catalog(tmp_path, galaxies(FILE=[b"105.fits"] * N))
+    with fitsio.FITS(path, "rw") as file:
+        file[1].write_key("TNULL1", 103)
+    with open_source(path, CatalogImages(), size=SIZE) as source:
+        ids = joined(list(source.blocks(4)), "object_id")
+        notices = [notice for notice in source.notices if "OBJID" in notice]
+    assert ids[2:5].tolist() == [102, -1, 104]
+    assert notices == ["some rows have no OBJID: their id is -1"]
+
+
 def test_redshifts_and_splits_are_read_and_placeholders_are_none(tmp_path: Path) -> None:
     write_stamps(tmp_path)
     redshift, error = np.full(N, 0.1), np.full(N, 0.01)

@@ -10,13 +10,14 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from photoz_ssl.config import PrepareConfig
+from photoz_ssl.config import CatalogImages, PrepareConfig
 from photoz_ssl.errors import CatalogError, CutoutError
 from photoz_ssl.survey.archive import open_archive
 from photoz_ssl.survey.bands import R_DR12, R_SF11
 from photoz_ssl.survey.catalog import open_catalog
 from photoz_ssl.survey.dust import Reddening, recognise_extinction
 from photoz_ssl.survey.flags import RowFlag
+from photoz_ssl.survey.sources import open_source
 from photoz_ssl.survey.units import nanomaggies_in
 from photoz_ssl.workflows.prepare import draw_split, prepare
 
@@ -61,6 +62,58 @@ def test_the_pixels_and_columns_arrive_unchanged_and_in_order(tmp_path: Path) ->
     np.testing.assert_array_equal(archive.object_id, 100 + np.arange(N))
     np.testing.assert_allclose(archive.ebv, 0.03, rtol=1e-6)
     assert report.n_labelled == np.isfinite(archive.redshift).sum() == N // 2
+
+
+def columns_of(folder: Path, **columns: NDArray[np.generic]) -> None:
+    """A catalogue with further, or other, columns, and its cutouts in order."""
+    catalog_of(folder)
+    rows = fitsio.read(str(folder / "cat.fits"))
+    names = np.array([f"{100 + number}.fits".encode() for number in range(N)])
+    columns = {**{name: rows[name] for name in rows.dtype.names}, "FILE": names, **columns}
+    with fitsio.FITS(str(folder / "cat.fits"), "rw", clobber=True) as file:
+        file.write([*columns.values()], names=[*columns])
+    for number, image in enumerate(cubes()):
+        fitsio.write(str(folder / f"{100 + number}.fits"), image)
+
+
+@pytest.mark.parametrize("name", ["OBJID", "NAME"])
+def test_text_ids_stay_ids_in_an_archive(tmp_path: Path, name: str) -> None:
+    words = np.array([f"J{number:04d}".encode() for number in range(N)])
+    columns_of(tmp_path, **{name: words})
+    report = prepare(config(tmp_path, cutouts=None, id_column=name))
+    (notice,) = (notice for notice in report.notices if "are text" in notice)
+    assert notice.startswith(f"the ids in {name} are text: the archive's galaxies are numbered")
+    with open_source(str(tmp_path / "out.h5"), CatalogImages(), size=SIZE) as source:
+        (block,) = source.blocks(N)
+        assert source.id_column == name
+    np.testing.assert_array_equal(block.table[name], words)
+    np.testing.assert_array_equal(block.object_id, np.arange(N))
+
+
+def test_an_archive_of_galaxies_without_ids_has_none(tmp_path: Path) -> None:
+    columns_of(tmp_path)
+    prepare(config(tmp_path, catalog=f"{tmp_path / 'cat.fits'}[1][col RA;DEC;FILE]", cutouts=None))
+    archive = open_archive(tmp_path / "out.h5")
+    assert archive.id_column is None
+    assert "OBJID" not in (archive.block(slice(0, 2)).table.dtype.names or ())
+
+
+def test_ids_of_spectra_may_need_all_64_bits(tmp_path: Path) -> None:
+    spectra = np.arange(N, dtype=np.uint64) + np.uint64(2**63)
+    columns_of(tmp_path, SPECOBJID=spectra)
+    prepare(config(tmp_path, cutouts=None))
+    archive = open_archive(tmp_path / "out.h5")
+    np.testing.assert_array_equal(archive.columns["SPECOBJID"], spectra)
+
+
+def test_a_null_is_still_one_in_an_archive(tmp_path: Path) -> None:
+    columns_of(tmp_path, COUNT=np.where(np.arange(N) == 3, 999999, np.arange(N)).astype("i4"))
+    with fitsio.FITS(str(tmp_path / "cat.fits"), "rw") as file:
+        place = 1 + file[1].get_colnames().index("COUNT")
+        file[1].write_key(f"TNULL{place}", 999999)
+    prepare(config(tmp_path, cutouts=None))
+    with open_source(str(tmp_path / "out.h5"), CatalogImages(), size=SIZE) as source:
+        assert source.column_cards["COUNT"] == {"TNULL": "999999"}
 
 
 def test_each_problem_has_its_flag_and_no_pixel_is_made_up(tmp_path: Path) -> None:

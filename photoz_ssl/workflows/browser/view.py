@@ -20,9 +20,10 @@ from photoz_ssl.neighbours.lookup import nearest_on_sky, rows_of_ids
 from photoz_ssl.neighbours.map import AtlasMap
 from photoz_ssl.neighbours.query import Neighbours, Restriction, find_neighbours, rocchio
 from photoz_ssl.survey.headers import Card, TableColumn
+from photoz_ssl.survey.object_ids import NO_ID
 from photoz_ssl.survey.tables import write_tables
 from photoz_ssl.workflows.neighbour_table import NEIGHBOUR_COLUMNS, begin_table, neighbour_rows
-from photoz_ssl.workflows.questions import NO_ID, Asked, asked_of_rows
+from photoz_ssl.workflows.questions import Asked, asked_of_rows
 
 __all__ = ["Ask", "AtlasView", "Range", "Selection"]
 

@@ -1,0 +1,67 @@
+"""Ids of galaxies as signed 64-bit integers, and what cannot be one."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+__all__ = ["NO_ID", "UnfitIdError", "integer_ids"]
+
+NO_ID = -1
+"""The id of a galaxy that has none."""
+
+LARGEST_ID = 2**63 - 1
+LARGEST_EXACT = 2.0**53
+"""Up to it each whole number is one of float64."""
+
+
+class UnfitIdError(Exception):
+    """A number that is no id, and where it stands.
+
+    Parameters
+    ----------
+    row : int
+        Its place, from 0.
+    value : str
+        The number.
+    """
+
+    def __init__(self, row: int, value: str) -> None:
+        super().__init__(f"row {row + 1} has the id {value}, which no signed 64-bit integer holds")
+        self.row, self.value = row, value
+
+
+def integer_ids(values: NDArray[Any], null: int | None = None) -> NDArray[np.int64]:
+    """Numbers as ids, shape (n,); `NO_ID` where there is none.
+
+    Parameters
+    ----------
+    values : ndarray, shape (n,)
+        Numbers; a NaN stands for no id.
+    null : int, optional
+        The number that stands for no id.
+
+    Raises
+    ------
+    UnfitIdError
+        If one is too large, or no whole number.
+
+    >>> integer_ids(np.array([5, 0, 7]), null=0).tolist()
+    [5, -1, 7]
+    """
+    missing = np.zeros(len(values), bool) if null is None else values == null
+    unfit = np.zeros(len(values), bool)
+    if values.dtype.kind == "u":
+        unfit = values > LARGEST_ID
+    elif values.dtype.kind != "i":
+        missing = missing | np.isnan(values)
+        unfit = ~missing & ((np.abs(values) > LARGEST_EXACT) | (values != np.floor(values)))
+    unfit = unfit & ~missing
+    if unfit.any():
+        row = int(unfit.argmax())
+        raise UnfitIdError(row, str(values[row]))
+    ids = np.where(missing, 0, values).astype(np.int64)
+    ids[missing] = NO_ID
+    return ids
