@@ -32,6 +32,7 @@ __all__ = [
     "require_own",
     "scratch_folder",
     "sha256_of",
+    "spelled",
     "temporary_errors",
 ]
 
@@ -251,6 +252,11 @@ def sha256_of(path: Path) -> str:
         while chunk := stream.read(1 << 20):
             digest.update(chunk)
     return digest.hexdigest()
+
+
+def spelled(name: str) -> str:
+    """A file's name in letters: ``?`` where it has bytes that are none, as a name may have."""
+    return name.encode("utf-8", "replace").decode("utf-8")
 
 
 def fingerprint_of(path: Path) -> str:

@@ -25,6 +25,7 @@ from photoz_ssl.files import (
     is_leftover,
     require_other,
     sha256_of,
+    spelled,
     temporary_errors,
 )
 
@@ -204,3 +205,8 @@ def test_brackets_of_a_file_that_is_there_are_its_own(tmp_path: Path) -> None:
     assert file_and_selection(f"{name}[1][R < 'a[3]']") == (name, "[1][R < 'a[3]']")
     assert file_and_selection("-[1]") == ("-", "[1]")
     assert fingerprint_of_input(f"{name}[1]") == fingerprint_of(Path(name))
+
+
+def test_names_of_files_in_other_encodings_are_spelled_in_letters() -> None:
+    assert spelled(os.fsdecode(b"caf\xe9.h5")) == "caf?.h5"
+    assert spelled("café.h5") == "café.h5"

@@ -104,7 +104,7 @@ class GalaxySource(Protocol):
 
     @property
     def column_cards(self) -> dict[str, dict[str, str]]:
-        """For each column its TUNIT, TUCD, TDISP, TCOMM and TNULL cards, where it has them."""
+        """For each column those of its cards that `Catalog.cards` has."""
 
     @property
     def id_column(self) -> str | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -18,6 +19,15 @@ RENAMED = "_INPUT"
 
 SAME_MEANING = (EBV,)
 """Columns of ours that are, by definition, what a column of that name in the input is."""
+
+VARIABLE = re.compile(r"\d*[PQ]")
+"""TFORM of a column of arrays of any length, which are read as long as the longest."""
+
+UNPRINTABLE = re.compile(r"[^ -~]|['\"]")
+"""What cannot be in the name of a column."""
+
+HELD_BY = {("f", 2): "f4", ("f", 16): "f8", ("c", 32): "c16"}
+"""For kinds and bytes of numbers that FITS does not know, the type that takes their place."""
 
 DESCRIPTIONS: dict[str, TableColumn] = {
     "Z_SPEC": TableColumn("", "", "src.redshift", "Spectroscopic redshift", "F8.5"),
@@ -67,7 +77,7 @@ def carry_columns(
     dtype : numpy dtype
         Structured: the columns of the input.
     cards : mapping of str to mapping
-        For each column its TUNIT, TUCD, TDISP, TCOMM and TNULL cards, where it has them.
+        For each column its TFORM, TUNIT, TUCD, TDISP, TCOMM and TNULL cards, where it has them.
     keep : str
         ``"all"``, ``"none"``, or names separated by commas; case does not matter.
     own : iterable of str
@@ -100,19 +110,20 @@ def carry_columns(
     taken = {name.upper() for name in own}
     carried, notices = [], []
     for name in names:
-        if dtype[name].base.kind in "OV":
+        if dtype[name].base.kind in "OV" or VARIABLE.match(cards.get(name, {}).get("TFORM", "")):
             notices.append(f"the column {name} has variable length and is left out")
             continue
-        new_name = _free_name(name, taken)
+        new_name = _free_name(UNPRINTABLE.sub("_", name), taken)
         if new_name is None:
             continue
         if new_name != name:
-            notices.append(f"the input's column {name} is carried over as {new_name}")
+            shown = repr(name) if UNPRINTABLE.search(name) else name
+            notices.append(f"the input's column {shown} is carried over as {new_name}")
         taken.add(new_name.upper())
         column = _described(name, cards.get(name, {}), roles.get(name))
         if dtype[name].base.kind == "S" and "TUNIT" not in cards.get(name, {}):
             column = replace(column, unit="")
-        carried.append(CarriedColumn(name, replace(column, name=new_name), dtype[name]))
+        carried.append(CarriedColumn(name, replace(column, name=new_name), _in_fits(dtype[name])))
     return tuple(carried), tuple(notices)
 
 
@@ -141,6 +152,12 @@ def _free_name(name: str, taken: set[str]) -> str | None:
         return None
     candidates = [f"{name}{RENAMED}", *(f"{name}{RENAMED}_{count}" for count in range(2, 1000))]
     return next(candidate for candidate in candidates if candidate.upper() not in taken)
+
+
+def _in_fits(kind: np.dtype[Any]) -> np.dtype[Any]:
+    """The type of FITS that holds a type."""
+    held = HELD_BY.get((kind.base.kind, kind.base.itemsize))
+    return kind if held is None else np.dtype((held, kind.shape))
 
 
 def _described(name: str, cards: Mapping[str, str], role: TableColumn | None) -> TableColumn:

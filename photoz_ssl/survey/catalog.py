@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from photoz_ssl.errors import CatalogError
 from photoz_ssl.files import file_and_selection, scratch_folder, temporary_errors
 from photoz_ssl.survey.angles import degrees_of
+from photoz_ssl.survey.headers import null_in, null_of
 from photoz_ssl.survey.table_file import (
     cards_of,
     dtype_of,
@@ -64,7 +65,7 @@ class Catalog:
     dtype : numpy dtype
         Structured: its columns, in native byte order, text as bytes.
     cards : dict of str to dict
-        For each column its TUNIT, TUCD, TDISP, TCOMM and TNULL cards, where it has them.
+        For each column its TFORM, TUNIT, TUCD, TDISP, TCOMM and TNULL cards, where it has them.
     """
 
     path: str
@@ -135,6 +136,10 @@ class Catalog:
         """Whether a column holds one real number a row."""
         kind = self.dtype[name]
         return kind.kind in "iuf" and kind.shape == ()
+
+    def null(self, name: str) -> int | None:
+        """The integer that stands for no value in a column; None where there is none."""
+        return null_in(self.dtype[name], null_of(self.cards[name]))
 
     def id_column(self) -> str | None:
         """The column of ids, found by its name, or by its UCD if it holds whole numbers or text."""

@@ -21,6 +21,8 @@ __all__ = [
     "TableColumn",
     "column_cards",
     "date_card",
+    "null_cards",
+    "null_in",
     "null_of",
     "storable",
     "write_card",
@@ -32,6 +34,10 @@ Card = tuple[str, str | int | float | bool, str]
 
 LONG_STRINGS: Card = ("LONGSTRN", "OGIP 1.0", "long strings go on in CONTINUE cards")
 """What fitsverify expects of a header with long strings."""
+
+
+STORED_LESS = {("u", 2): 1 << 15, ("u", 4): 1 << 31, ("u", 8): 1 << 63, ("i", 1): -128}
+"""What FITS takes from integers of these kinds and bytes before it stores them."""
 
 
 @dataclass(frozen=True)
@@ -51,7 +57,7 @@ class TableColumn:
     display : str
         Fortran format to show it in, TDISP, e.g. ``"F8.5"``.
     null : int, optional
-        The integer that stands for no value, TNULL.
+        The integer that stands for no value, TNULL: as it is stored, see `null_in`.
     """
 
     name: str
@@ -68,6 +74,26 @@ def null_of(cards: Mapping[str, str]) -> int | None:
         return int(cards.get("TNULL", ""))
     except ValueError:
         return None
+
+
+def null_in(kind: np.dtype[Any], stored: int | None) -> int | None:
+    """The value, of a type, that stands for none, from the number that TNULL says is stored.
+
+    FITS stores integers of the types that it does not know less a constant, TZERO.
+
+    >>> null_in(np.dtype("u2"), -32768)
+    0
+    """
+    if stored is None or kind.base.kind not in "iu":
+        return None
+    return stored + STORED_LESS.get((kind.base.kind, kind.base.itemsize), 0)
+
+
+def null_cards(kind: np.dtype[Any], null: int | None) -> dict[str, str]:
+    """The cards by which a table says that a value, of a type, stands for none."""
+    if null is None:
+        return {}
+    return {"TNULL": str(null - (null_in(kind, 0) or 0))}
 
 
 def date_card() -> Card:

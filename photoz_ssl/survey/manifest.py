@@ -16,7 +16,7 @@ from photoz_ssl.survey.pdf_form import PdfForm
 
 __all__ = ["Manifest", "PdfRows", "pdf_rows"]
 
-PLAIN_KIND = re.compile(r"[<>|][?bBiufS]\d+")
+PLAIN_KIND = re.compile(r"[<>|][?bBiufcS]\d+")
 
 PdfRows = NDArray[np.void]
 """Structured, shape (n,): ``pdf``, the values that a `PdfForm` has, ``mode`` and ``flags``."""

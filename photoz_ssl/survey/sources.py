@@ -28,7 +28,7 @@ from photoz_ssl.survey.cutouts import (
 from photoz_ssl.survey.dust import Reddening
 from photoz_ssl.survey.flags import RowFlag
 from photoz_ssl.survey.frames import Frames
-from photoz_ssl.survey.headers import null_of
+from photoz_ssl.survey.headers import null_cards
 from photoz_ssl.survey.npz import is_npz
 from photoz_ssl.survey.object_ids import NO_ID, UnfitIdError, integer_ids
 from photoz_ssl.survey.pasquet import open_pasquet
@@ -163,7 +163,7 @@ class ArchiveSource:
         self.spec = archive.spec
         self.table_dtype = archive.block(slice(0, 0)).table.dtype
         self.column_cards: dict[str, dict[str, str]] = {
-            name: {"TNULL": str(archive.nulls[name])} if name in archive.nulls else {}
+            name: null_cards(self.table_dtype[name], archive.nulls.get(name))
             for name in self.table_dtype.names or ()
         }
         self.id_column = archive.id_column
@@ -306,7 +306,7 @@ class CatalogSource:
         if name is None or rows.dtype[name].kind not in "iu" or rows.dtype[name].shape:
             return np.arange(start, start + len(rows), dtype=np.int64)
         try:
-            ids = integer_ids(rows[name], null_of(self._catalog.cards[name]))
+            ids = integer_ids(rows[name], self._catalog.null(name))
         except UnfitIdError as error:
             raise CatalogError(
                 f"{name} of {self._catalog.path}: row {start + error.row + 1} has the id"

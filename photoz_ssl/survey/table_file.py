@@ -25,7 +25,7 @@ __all__ = [
     "table_hdu",
 ]
 
-CARDS = ("TUNIT", "TUCD", "TDISP", "TCOMM", "TNULL")
+CARDS = ("TFORM", "TUNIT", "TUCD", "TDISP", "TCOMM", "TNULL")
 
 INTEGER_FORM = re.compile(r"\d*([BIJK])(?![0-9])")
 """TFORM of a binary table's column that is stored as integers."""

@@ -15,7 +15,7 @@ from photoz_ssl import __version__
 from photoz_ssl.config import EmbedConfig, SimilarConfig
 from photoz_ssl.errors import PartError
 from photoz_ssl.fields import options_of_job
-from photoz_ssl.files import fingerprint_of_input
+from photoz_ssl.files import fingerprint_of_input, spelled
 from photoz_ssl.later import Later, of_later
 from photoz_ssl.neighbours.atlas import AtlasHeader
 from photoz_ssl.neighbours.atlas_writer import create_atlas, kept_columns
@@ -215,7 +215,7 @@ def _header(part: Part) -> AtlasHeader:
             spec=ImageSpec.from_json(str(job["kind of images"])),
             model=str(job["name of the model"]),
             model_sha256=str(job["model"]),
-            catalog=PurePath(str(job["catalogue"])).name,
+            catalog=spelled(PurePath(str(job["catalogue"])).name),
             has_ids=bool(job["kind of ids"]),
         )
     except KeyError as error:

@@ -17,7 +17,7 @@ from photoz_ssl.survey.archive import create_archive, is_archive
 from photoz_ssl.survey.archive_columns import LONGEST_TEXT, OWN_ID, spectrum_id_column
 from photoz_ssl.survey.blocks import GalaxyBlock, RowProblem
 from photoz_ssl.survey.dust import spell_sources
-from photoz_ssl.survey.headers import null_of
+from photoz_ssl.survey.headers import null_in, null_of
 from photoz_ssl.survey.sources import GalaxySource, open_source
 from photoz_ssl.workflows.atlas_encoder import has_ids, text_id_notices
 
@@ -105,7 +105,8 @@ def _write(config: PrepareConfig, source: GalaxySource, progress: Progress) -> P
     start = time.perf_counter()
     columns, text_id = _numeric_columns(source), _text_id(source)
     columns += (text_id,) if text_id else ()
-    nulls = {name: null_of(source.column_cards[name]) for name in columns}
+    kinds, cards = source.table_dtype, source.column_cards
+    nulls = {name: null_in(kinds[name], null_of(cards[name])) for name in columns}
     done = usable = labelled = 0
     problems: list[RowProblem] = []
     with create_archive(

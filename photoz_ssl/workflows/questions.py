@@ -19,7 +19,6 @@ from photoz_ssl.neighbours.query import Queries, rocchio
 from photoz_ssl.spec import ImageSpec
 from photoz_ssl.survey.blocks import GalaxyBlock, GalaxySource
 from photoz_ssl.survey.catalog import Catalog
-from photoz_ssl.survey.headers import null_of
 from photoz_ssl.survey.object_ids import NO_ID, UnfitIdError, integer_ids
 from photoz_ssl.workflows.atlas_encoder import AtlasEncoder, has_ids
 
@@ -196,7 +195,7 @@ class FromIds:
         for start in range(0, self.n_queries, self._batch):
             table = self._catalog.read(start, min(start + self._batch, self.n_queries))
             try:
-                ids = integer_ids(table[self._ids], null_of(self._catalog.cards[self._ids]))
+                ids = integer_ids(table[self._ids], self._catalog.null(self._ids))
             except UnfitIdError as error:
                 raise CatalogError(
                     f"{self._ids} of {self.name}: {error}", "name other ids with --id-column"

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 
-from photoz_ssl.files import scratch_folder
+from photoz_ssl.files import scratch_folder, spelled
 from photoz_ssl.survey.ensembles import spool_pdfs
 from photoz_ssl.survey.exchange.formats import TableLayout, exchange_file
 from photoz_ssl.survey.headers import Card
@@ -160,8 +160,12 @@ def _begun_stream(stream: TableStream, manifest: Manifest, dust: str) -> Rows:
 
 
 def _with_dust(manifest: Manifest, dust: str) -> list[Card]:
-    """A manifest's cards, with where the reddening is from."""
-    return [
+    """A manifest's cards, in letters that every format has, with where the reddening is from."""
+    told = [
         (keyword, dust if keyword == DUST_CARD else value, comment)
         for keyword, value, comment in manifest.cards
+    ]
+    return [
+        (keyword, spelled(value) if isinstance(value, str) else value, comment)
+        for keyword, value, comment in told
     ]

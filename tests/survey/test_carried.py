@@ -106,3 +106,28 @@ def test_columns_of_variable_length_are_left_out_with_a_notice() -> None:
     )
     assert [column.source for column in carried] == ["ID"]
     assert "LIST" in notices[0]
+
+
+def test_padded_arrays_of_variable_length_are_left_out_as_well() -> None:
+    dtype = np.dtype([("ID", "i8"), ("LIST", "i4", (5,))])
+    carried, notices = carry_columns(
+        dtype,
+        {"LIST": {"TFORM": "1PJ(5)"}, "ID": {"TFORM": "K"}},
+        keep="all",
+        own=[],
+        id_column="ID",
+        ra_column=None,
+        dec_column=None,
+    )
+    assert [column.source for column in carried] == ["ID"]
+    assert notices == ("the column LIST has variable length and is left out",)
+
+
+def test_names_and_types_that_fits_lacks_are_replaced() -> None:
+    dtype = np.dtype([("a\nb", "f2"), ("it's", "f4"), ("C", "c8")])
+    carried, notices = carry_columns(
+        dtype, {}, keep="all", own=[], id_column=None, ra_column=None, dec_column=None
+    )
+    found = [(column.column.name, column.dtype.str[1:]) for column in carried]
+    assert found == [("a_b", "f4"), ("it_s", "f4"), ("C", "c8")]
+    assert notices[0] == r"the input's column 'a\nb' is carried over as a_b"

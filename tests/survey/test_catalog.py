@@ -359,8 +359,9 @@ def test_what_columns_say_of_themselves_is_kept(tmp_path: Path) -> None:
         tmp_path, ["RA", "MAG"], TUNIT2="mag", TUCD2="phot.mag", TCOMM2="r", TDISP2="F7.3"
     )
     with open_catalog(str(path)) as catalog:
-        assert catalog.cards["RA"] == {}
+        assert catalog.cards["RA"] == {"TFORM": "D"}
         assert catalog.cards["MAG"] == {
+            "TFORM": "D",
             "TUNIT": "mag",
             "TUCD": "phot.mag",
             "TCOMM": "r",

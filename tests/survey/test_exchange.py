@@ -167,3 +167,70 @@ def test_the_suffix_names_the_format_unless_an_option_does(
     output: str, chosen: str, expected: str
 ) -> None:
     assert format_of(output, chosen) == expected
+
+
+ODD = np.dtype(
+    [("SHORT", "u2"), ("TINY", "i1"), ("HUGE", "u8"), ("HALF", "f2"), ("N", "i4"), ("TEXT", "S4")]
+)
+ODD_COLUMNS = (
+    TableColumn("SHORT", null=-32768),
+    TableColumn("TINY", null=0),
+    TableColumn("HUGE"),
+    TableColumn("HALF"),
+    TableColumn("N", null=999999),
+    TableColumn("TEXT"),
+)
+
+
+def odd_rows() -> NDArray[np.void]:
+    table = np.zeros(3, ODD)
+    table["SHORT"], table["TINY"], table["HUGE"] = [0, 5, 60000], [-128, 2, -3], 2**63 + 5
+    table["HALF"], table["N"], table["TEXT"] = 0.5, [7, 999999, 8], [b"a", b"b\x07", b"c"]
+    return table
+
+
+def write_odd(path: Path, kind: str) -> Path:
+    layout = TableLayout(
+        name="PHOTOZ", n_rows=3, columns=ODD_COLUMNS, dtype=ODD, cards=[], pdf_form=None
+    )
+    with exchange_file(path, kind, layout) as writer:
+        writer.append(odd_rows(), None)
+    return path
+
+
+def read_odd(path: Path, kind: str) -> Table:
+    if kind == "votable":
+        return parse(path, verify="exception").get_first_table().to_table()
+    return Table.read(path, format="ascii.ecsv")
+
+
+@pytest.mark.parametrize("kind", ["votable", "ecsv"])
+def test_nulls_are_nulls_and_every_type_of_number_arrives(tmp_path: Path, kind: str) -> None:
+    table = read_odd(write_odd(tmp_path / f"z.{kind}", kind), kind)
+    expected = {"SHORT": [None, 5, 60000], "TINY": [None, 2, -3], "N": [7, None, 8]}
+    for name, values in expected.items():
+        assert np.ma.asarray(table[name]).tolist() == values, name
+    assert [int(value) for value in table["HUGE"]] == [2**63 + 5] * 3
+    np.testing.assert_array_equal(np.asarray(table["HALF"]), 0.5)
+    if kind == "votable":
+        assert table["TEXT"].tolist() == ["a", "b?", "c"]
+
+
+def test_parquet_has_nulls_and_every_type_of_number(tmp_path: Path) -> None:
+    parquet = pytest.importorskip("pyarrow.parquet")
+    table = parquet.read_table(write_odd(tmp_path / "z.parquet", "parquet"))
+    assert table["N"].to_pylist() == [7, None, 8]
+    assert table["SHORT"].to_pylist() == [None, 5, 60000]
+    assert table["HUGE"].to_pylist() == [2**63 + 5] * 3
+
+
+def test_complex_columns_are_left_out_as_those_of_several_values() -> None:
+    layout = TableLayout(
+        name="PHOTOZ",
+        n_rows=0,
+        columns=(TableColumn("C"), TableColumn("R")),
+        dtype=np.dtype([("C", "c8"), ("R", "f4")]),
+        cards=[],
+        pdf_form=None,
+    )
+    assert [column.name for column in layout.scalar_columns] == ["R"]

@@ -214,3 +214,10 @@ def test_a_part_that_its_writer_took_away_is_not_written_on(
 def test_a_missing_part_is_told(tmp_path: Path) -> None:
     with pytest.raises(PartError, match="No such file"):
         read_part(tmp_path / "none.part")
+
+
+def test_a_manifest_of_complex_numbers_is_read_back() -> None:
+    dtype = np.dtype([("C", "<c16"), ("H", "<f2", (2,))])
+    columns = (TableColumn("C"), TableColumn("H"))
+    manifest = dataclasses.replace(MANIFEST, dtype=dtype, columns=columns)
+    assert Manifest.from_json(manifest.to_json()) == manifest

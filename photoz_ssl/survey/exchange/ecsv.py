@@ -32,7 +32,7 @@ class EcsvWriter:
 
     def append(self, rows: NDArray[np.void], pdfs: PdfRows | None) -> None:
         """Write the next rows."""
-        self._csv.writerows(text_rows(self._layout, rows))
+        self._csv.writerows(text_rows(self._layout, rows, blank_nulls=True))
 
     def close(self) -> None:
         """Close the file."""

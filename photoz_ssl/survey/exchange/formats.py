@@ -17,7 +17,7 @@ from photoz_ssl.survey.exchange.ecsv import EcsvWriter
 from photoz_ssl.survey.exchange.parquet import ParquetWriter, require_pyarrow
 from photoz_ssl.survey.exchange.qp_file import QpWriter
 from photoz_ssl.survey.exchange.votable import VotableWriter
-from photoz_ssl.survey.headers import Card, TableColumn
+from photoz_ssl.survey.headers import Card, TableColumn, null_in
 from photoz_ssl.survey.manifest import PdfRows
 from photoz_ssl.survey.pdf_form import PdfForm
 
@@ -70,8 +70,17 @@ class TableLayout:
 
     @property
     def scalar_columns(self) -> list[TableColumn]:
-        """The columns with one value a row: all that text and Parquet are given."""
-        return [column for column in self.columns if not self.dtype[column.name].shape]
+        """The columns with one value a row, and not a complex one: all that other formats get."""
+        kinds = self.dtype
+        return [
+            column
+            for column in self.columns
+            if not kinds[column.name].shape and kinds[column.name].kind != "c"
+        ]
+
+    def null(self, column: TableColumn) -> int | None:
+        """The value that stands for none in a column; None where there is no such value."""
+        return null_in(self.dtype[column.name], column.null)
 
 
 WRITERS: dict[str, Callable[[Path, TableLayout], ExchangeWriter]] = {

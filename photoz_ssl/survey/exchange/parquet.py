@@ -49,7 +49,11 @@ class ParquetWriter:
             values = rows[column.name]
             if values.dtype.kind == "S":
                 values = np.char.rstrip(np.char.decode(values, "ascii", "replace"))
-            columns.append(self._arrow.array(np.ascontiguousarray(values), type=field.type))
+            null = self._layout.null(column)
+            missing = None if null is None else values == null
+            columns.append(
+                self._arrow.array(np.ascontiguousarray(values), type=field.type, mask=missing)
+            )
         self._waiting.append(self._arrow.Table.from_arrays(columns, schema=self._schema))
         if sum(len(table) for table in self._waiting) >= ROWS_A_GROUP:
             self._write()

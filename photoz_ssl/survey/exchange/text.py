@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -15,11 +16,24 @@ if TYPE_CHECKING:
 __all__ = ["described_table", "text_rows"]
 
 
-def described_table(layout: TableLayout, n_rows: int = 0) -> Table:
-    """A table of astropy's with the layout's columns, units and descriptions, and no values."""
+def described_table(
+    layout: TableLayout, n_rows: int = 0, held_by: Mapping[str, str] = MappingProxyType({})
+) -> Table:
+    """A table of astropy's with the layout's columns, units and descriptions, and no values.
+
+    Parameters
+    ----------
+    layout : TableLayout
+        The columns.
+    n_rows : int
+        Its length.
+    held_by : mapping of str to str
+        For types that the format lacks those in their place, such as ``u2`` and ``i4``.
+    """
     table = Table()
     for column in layout.scalar_columns:
         kind = layout.dtype[column.name]
+        kind = np.dtype(held_by.get(kind.str[1:], kind))
         kind = np.dtype(f"U{kind.itemsize}") if kind.kind == "S" else kind
         meta = {"ucd": column.ucd} if column.ucd else {}
         table[column.name] = Column(
@@ -33,7 +47,11 @@ def described_table(layout: TableLayout, n_rows: int = 0) -> Table:
 
 
 def text_rows(
-    layout: TableLayout, rows: NDArray[np.void], spelling: Mapping[str, str] | None = None
+    layout: TableLayout,
+    rows: NDArray[np.void],
+    spelling: Mapping[str, str] | None = None,
+    *,
+    blank_nulls: bool = False,
 ) -> Iterator[tuple[str, ...]]:
     """Rows as words, numbers with as many digits as tell them from their neighbours.
 
@@ -45,14 +63,19 @@ def text_rows(
         The rows.
     spelling : mapping of str to str, optional
         Other words for Python's ``nan``, ``inf``, ``-inf``, ``True`` and ``False``.
+    blank_nulls : bool
+        Whether an integer that stands for no value is an empty word.
     """
-    columns = [_words(rows[column.name], spelling or {}) for column in layout.scalar_columns]
+    columns = [
+        _words(rows[column.name], spelling or {}, layout.null(column) if blank_nulls else None)
+        for column in layout.scalar_columns
+    ]
     return zip(*columns, strict=True)
 
 
-def _words(values: NDArray[Any], spelling: Mapping[str, str]) -> list[str]:
+def _words(values: NDArray[Any], spelling: Mapping[str, str], null: int | None) -> list[str]:
     if values.dtype.kind == "S":
         return [value.decode("ascii", "replace").rstrip() for value in values.tolist()]
     numbers = values if values.dtype.kind == "f" else values.tolist()  # float32 in its own digits
-    words = (str(number) for number in numbers)
+    words = ("" if number == null else str(number) for number in numbers)
     return [spelling.get(word, word) for word in words]

@@ -23,6 +23,14 @@ __all__ = ["VotableWriter", "votable_frame"]
 FIRST_ROW, LAST_ROW = "<TR>", "</TR>"
 SPELLING = {"nan": "NaN", "inf": "+Inf", "-inf": "-Inf", "True": "true", "False": "false"}
 
+HELD_BY = {"i1": "i2", "u2": "i4", "u4": "i8", "u8": "U20", "f2": "f4"}
+"""What VOTable holds numbers of types in that it lacks; the largest integers as text."""
+
+INTEGERS = ("unsignedByte", "short", "int", "long")
+
+CONTROLS = str.maketrans(dict.fromkeys((*range(9), 11, 12, *range(14, 32)), "?"))
+"""Characters that XML cannot hold, not even escaped."""
+
 
 class VotableWriter:
     """Writes rows between what astropy writes before and behind them."""
@@ -36,7 +44,7 @@ class VotableWriter:
     def append(self, rows: NDArray[np.void], pdfs: PdfRows | None) -> None:
         """Write the next rows."""
         for row in text_rows(self._layout, rows, SPELLING):
-            cells = "".join(f"<TD>{escape(word)}</TD>" for word in row)
+            cells = "".join(f"<TD>{escape(word.translate(CONTROLS))}</TD>" for word in row)
             self._file.write(f"{FIRST_ROW}{cells}{LAST_ROW}\n")
 
     def close(self) -> None:
@@ -47,7 +55,7 @@ class VotableWriter:
 
 def votable_frame(layout: TableLayout) -> tuple[str, str]:
     """What stands before the first row of a VOTable, and behind the last."""
-    table = described_table(layout, n_rows=1)
+    table = described_table(layout, n_rows=1, held_by=HELD_BY)
     table.meta = {}
     document: VOTableFile = from_table(table, table_id=layout.name)
     (resource,) = document.resources
@@ -57,6 +65,9 @@ def votable_frame(layout: TableLayout) -> tuple[str, str]:
     by_name = {column.name: column for column in layout.columns}
     for field in resource.tables[0].fields:
         field.ucd = by_name[field.name].ucd or None
+        null = layout.null(by_name[field.name])
+        if null is not None and field.datatype in INTEGERS:
+            field.values.null = null
     stream = io.BytesIO()
     document.to_xml(stream, tabledata_format="tabledata")
     text = stream.getvalue().decode("utf-8")
