@@ -48,6 +48,12 @@ def test_pretrain_refuses_what_cannot_be_used(change: dict[str, Any]) -> None:
         PretrainConfig(archive=Path("a.h5"), output=Path("run"), **change)
 
 
+def test_splits_are_drawn_or_read() -> None:
+    options: dict[str, Any] = {"catalog": "c.fits", "output": Path("a.h5")}
+    with pytest.raises(ConfigError, match="name one of them"):
+        PrepareConfig(**options, split=(0.8, 0.1, 0.1), split_column="PART")
+
+
 @pytest.mark.parametrize("split", [(0.5, 0.5), (0.8, 0.1, 0.2), (1.2, -0.1, -0.1)])
 def test_split_fractions_must_sum_to_one(split: tuple[float, ...]) -> None:
     with pytest.raises(ConfigError, match="sum to 1"):

@@ -69,6 +69,10 @@ class PrepareConfig(CatalogImages):
         refuse_unless(self.size >= NETWORK_SIZE, f"--size must be at least {NETWORK_SIZE}")
         refuse_unless(self.workers >= 0, "--workers cannot be negative")
         refuse_seed(self.seed)
+        refuse_unless(
+            self.split is None or self.split_column is None,
+            "--split draws the splits, and --split-column reads them: name one of them",
+        )
         if self.split is not None:
             refuse_unless(
                 len(self.split) == len(SPLITS)

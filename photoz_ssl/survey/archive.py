@@ -35,6 +35,7 @@ from photoz_ssl.survey.archive_columns import (
 from photoz_ssl.survey.bands import R_DR12, ebv_from_extinction, extinction_from_ebv
 from photoz_ssl.survey.blocks import GalaxyBlock
 from photoz_ssl.survey.flags import UNUSABLE
+from photoz_ssl.survey.redshifts import without_placeholders
 
 __all__ = [
     "Archive",
@@ -230,7 +231,7 @@ def _read(path: Path, file: h5py.File) -> Archive:
         ra=column("ra", np.nan, np.float64),
         dec=column("dec", np.nan, np.float64),
         ebv=_reddening(path, file, n_galaxies),
-        redshift=column("specz_redshift", np.nan, np.float32),
+        redshift=without_placeholders(column("specz_redshift", np.nan, np.float32)),
         redshift_error=column("specz_redshift_err", np.nan, np.float32),
         flags=column("flags", 0, np.int32),
         split=np.array([*SPLITS, ""])[np.where(known_split, split, len(SPLITS))],

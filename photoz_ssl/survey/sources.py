@@ -6,7 +6,7 @@ import os
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
 from contextlib import AbstractContextManager, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 
 import numpy as np
@@ -32,6 +32,7 @@ from photoz_ssl.survey.headers import null_cards
 from photoz_ssl.survey.npz import is_npz
 from photoz_ssl.survey.object_ids import NO_ID, UnfitIdError, integer_ids
 from photoz_ssl.survey.pasquet import open_pasquet
+from photoz_ssl.survey.redshifts import without_placeholders
 from photoz_ssl.survey.stamps import Stamp, StampProblem
 
 __all__ = ["GalaxySource", "catalog_source", "open_source", "says_where_images_are"]
@@ -42,8 +43,6 @@ SAMPLE_ROWS = 1000
 SAMPLE_BYTES = 1 << 24
 
 MOST_READERS = 8
-LOWEST_REDSHIFT = -0.02
-"""Below it a number in a column of redshifts stands for a missing one."""
 
 
 @contextmanager
@@ -91,7 +90,7 @@ def open_source(
         If the input, or what is needed to find its images and reddening, is not there.
     """
     if is_archive(path) and not mgs_cut:
-        yield ArchiveSource(open_archive(Path(path)))
+        yield ArchiveSource(open_archive(Path(path)), images)
         return
     size = NETWORK_SIZE if is_npz(path) else size
     spec = ImageSpec(size=size) if spec is None else spec
@@ -157,7 +156,7 @@ def _open_table(path: str, mgs_cut: bool, streaming: bool) -> AbstractContextMan
 class ArchiveSource:
     """The galaxies of an archive."""
 
-    def __init__(self, archive: Archive) -> None:
+    def __init__(self, archive: Archive, images: CatalogImages) -> None:
         self._archive = archive
         self.n_rows = len(archive)
         self.spec = archive.spec
@@ -170,7 +169,13 @@ class ArchiveSource:
         self.ra_column: str | None = "RA"
         self.dec_column: str | None = "DEC"
         self.dust: tuple[str, ...] = (f"E(B-V) from the archive {archive.path.name}",)
-        self.notices: tuple[str, ...] = ()
+        idle = [
+            f"--{field.name.replace('_', '-')}"
+            for field in fields(CatalogImages)
+            if getattr(images, field.name) is not None
+        ]
+        what = f"{archive.path.name} is an archive, which holds images, ids and reddening itself"
+        self.notices = (f"{what}: {' and '.join(idle)} had no effect",) if idle else ()
 
     def blocks(
         self, block_size: int, start: int = 0, stop: int | None = None
@@ -321,8 +326,7 @@ class CatalogSource:
         unknown = np.full(len(rows), np.nan, np.float32)
         if self._columns.redshift is None:
             return unknown, unknown
-        redshift = rows[self._columns.redshift].astype(np.float32)
-        redshift[~(redshift > LOWEST_REDSHIFT)] = np.nan
+        redshift = without_placeholders(rows[self._columns.redshift].astype(np.float32))
         if self._columns.redshift_error is None:
             return redshift, unknown
         error = rows[self._columns.redshift_error].astype(np.float32)

@@ -9,7 +9,7 @@ from pathlib import Path
 from photoz_ssl.config import MergeConfig
 from photoz_ssl.errors import ConfigError, PartError
 from photoz_ssl.files import require_other
-from photoz_ssl.survey.exchange.formats import format_of, require_writer
+from photoz_ssl.survey.exchange.formats import format_of, notices_of_pdfs, require_writer
 from photoz_ssl.survey.part_file import Part, read_part
 from photoz_ssl.survey.tables import STDOUT, claim_table
 from photoz_ssl.workflows.embedding_job import ATLAS, write_atlas_of
@@ -87,7 +87,7 @@ def merge(config: MergeConfig) -> MergeReport:
         n_parts=len(parts),
         n_rows=tally.n_rows,
         n_redshifts=tally.n_redshifts,
-        notices=tally.notices(),
+        notices=(*tally.notices(), *notices_of_pdfs(kind, parts[0].manifest.pdf_form)),
     )
 
 

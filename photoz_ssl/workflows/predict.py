@@ -10,7 +10,7 @@ from photoz_ssl.config import PredictConfig
 from photoz_ssl.errors import CatalogError, PhotozError
 from photoz_ssl.files import claim_output, file_and_selection, require_other
 from photoz_ssl.progress import Progress, Stop, never, silent
-from photoz_ssl.survey.exchange.formats import format_of, require_writer
+from photoz_ssl.survey.exchange.formats import format_of, notices_of_pdfs, require_writer
 from photoz_ssl.survey.tables import STDOUT, claim_table
 from photoz_ssl.workflows.computed_blocks import ComputedBlocks, Pace
 from photoz_ssl.workflows.hats import is_hats, predict_hats
@@ -121,7 +121,7 @@ def predict(
     if is_hats(config.catalog):
         return _hats_report(config, show_progress=progress is not silent, stop=stop)
     output = config.output or default_output(config.catalog)
-    shard, kind = shard_of(config), format_of(output, config.format)
+    kind, shard = format_of(output, config.format), shard_of(config)
     if shard is None:
         claim_table(output, overwrite=config.overwrite)
         require_other(output, config.catalog)
@@ -148,7 +148,8 @@ def predict(
                 [part], output, config.catalog, kind=kind, overwrite=config.overwrite
             )
             path.unlink(missing_ok=True)
-        notices = (_sent(Path(output), kind),) if config.samp else ()
+        notices = notices_of_pdfs(kind, job.pdf_form)
+        notices += (_sent(Path(output), kind),) if config.samp else ()
         return _report(job, output, tally, pace, notices)
 
 

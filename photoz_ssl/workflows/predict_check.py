@@ -10,7 +10,7 @@ from pathlib import Path
 from photoz_ssl.config import PredictConfig
 from photoz_ssl.errors import ConfigError, OutputError
 from photoz_ssl.files import claim_output
-from photoz_ssl.survey.exchange.formats import format_of, require_writer
+from photoz_ssl.survey.exchange.formats import format_of, notices_of_pdfs, require_writer
 from photoz_ssl.survey.tables import STDOUT, claim_table
 from photoz_ssl.workflows.hats import is_hats
 from photoz_ssl.workflows.part_work import part_path, shard_of
@@ -86,10 +86,10 @@ def check_prediction(config: PredictConfig) -> PredictionCheck:
     if is_hats(config.catalog):
         raise ConfigError("--dry-run cannot look into a HATS catalogue", "try it on a small table")
     output = config.output or default_output(config.catalog)
-    shard = shard_of(config)
+    kind, shard = format_of(output, config.format), shard_of(config)
     if shard is None:
         claim_table(output, overwrite=config.overwrite or output == STDOUT)
-        require_writer(format_of(output, config.format))
+        require_writer(kind)
     else:
         claim_output(part_path(output, shard), overwrite=True)
     with open_job(config) as job:
@@ -118,7 +118,12 @@ def check_prediction(config: PredictConfig) -> PredictionCheck:
             ),
             n_rows=stop - start,
             seconds=seconds,
-            notices=(*job.notices, *tally.notices(), *job.predictor.notices(stop - start)),
+            notices=(
+                *job.notices,
+                *notices_of_pdfs(kind, job.pdf_form),
+                *tally.notices(),
+                *job.predictor.notices(stop - start),
+            ),
         )
 
 

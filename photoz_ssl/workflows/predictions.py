@@ -12,6 +12,7 @@ from photoz_ssl.errors import CatalogError
 from photoz_ssl.files import file_and_selection
 from photoz_ssl.redshift.scores import PdfScores, pdf_scores
 from photoz_ssl.survey.catalog import STDIN, Catalog, open_catalog
+from photoz_ssl.survey.redshifts import without_placeholders
 from photoz_ssl.workflows.column_names import known_names
 
 __all__ = ["Predictions", "read_predictions"]
@@ -26,9 +27,6 @@ R_MAGNITUDES = (
     *("R_MAG", "MAG_R", "RMAG", "R"),
 )
 """Names of a column of r magnitudes; the first that a table has is taken."""
-
-LOWEST_REDSHIFT = -0.02
-"""Below it a number in a column of redshifts stands for a missing one, such as -9999."""
 
 Array = NDArray[np.float64]
 
@@ -93,8 +91,7 @@ def read_predictions(path: str, *, redshift_column: str, split: str | None) -> P
         columns, chosen = _read_columns(catalog, tuple(names), split_column, split)
     if not chosen.any():
         raise CatalogError(f"{path} has no row whose {SPLIT} is {split}", "leave out --split")
-    true = columns[spectroscopic]
-    true[true < LOWEST_REDSHIFT] = np.nan
+    true = columns[spectroscopic] = without_placeholders(columns[spectroscopic])
     scores, notices = _score_pdfs(path, true, chosen)
     if len(intervals) < len(INTERVALS):
         notices += (f"{path} has no columns of intervals and odds, so their coverage is unknown",)

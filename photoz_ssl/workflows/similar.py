@@ -22,6 +22,7 @@ from photoz_ssl.neighbours.query import Neighbours, Restriction, find_neighbours
 from photoz_ssl.neighbours.unusual import most_unusual
 from photoz_ssl.neighbours.windows import parse_angle, parse_tolerance, rows_where
 from photoz_ssl.progress import Progress, silent
+from photoz_ssl.survey.exchange.formats import format_of
 from photoz_ssl.survey.headers import Card
 from photoz_ssl.survey.tables import STDOUT, TableFile, claim_table, write_tables
 from photoz_ssl.workflows.asking import open_question
@@ -135,6 +136,8 @@ def similar(
         min_separation=parse_angle(config.min_separation),
         within=[parse_tolerance(text) for text in config.within],
     )
+    if format_of(config.output, "auto") != "fits":
+        raise OutputError(f"neighbours are written as FITS, not {config.output}", "name it .fits")
     claim_table(config.output, overwrite=config.overwrite)
     asked = [one for one in (config.queries, config.image) if one is not None]
     require_other(config.output, config.among, *asked)

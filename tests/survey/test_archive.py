@@ -173,3 +173,11 @@ def test_text_of_a_size_that_nobody_writes_is_refused_unread(tmp_path: Path) -> 
         file.create_dataset("columns/NAME", (3,), "S500000000", chunks=(1,))
     with pytest.raises(ArchiveError, match="500000000 bytes an entry, more than 256"):
         open_archive(path)
+
+
+def test_numbers_that_are_no_redshifts_are_no_labels(tmp_path: Path) -> None:
+    path = tmp_path / "x.h5"
+    write_published_layout(path)
+    with h5py.File(path, "a") as file:
+        file["specz_redshift"][:2] = [99, -9999]
+    np.testing.assert_array_equal(open_archive(path).rows(labelled=True), [2])

@@ -14,7 +14,12 @@ from astropy.table import Table
 from numpy.typing import NDArray
 
 from photoz_ssl.errors import OutputError
-from photoz_ssl.survey.exchange.formats import TableLayout, exchange_file, format_of
+from photoz_ssl.survey.exchange.formats import (
+    TableLayout,
+    exchange_file,
+    format_of,
+    notices_of_pdfs,
+)
 from photoz_ssl.survey.headers import TableColumn
 from photoz_ssl.survey.manifest import PdfRows, pdf_rows
 from photoz_ssl.survey.pdf_form import PdfForm
@@ -167,6 +172,23 @@ def test_the_suffix_names_the_format_unless_an_option_does(
     output: str, chosen: str, expected: str
 ) -> None:
     assert format_of(output, chosen) == expected
+
+
+@pytest.mark.parametrize("output", ["q.csv", "q.TXT", "q.json"])
+def test_a_suffix_of_another_kind_of_table_is_refused(output: str) -> None:
+    """It would be a FITS file under a false name."""
+    with pytest.raises(OutputError, match="tables are written as FITS, VOTable") as caught:
+        format_of(output, "auto")
+    assert ".parquet" in caught.value.hint
+    assert format_of(output, "ecsv") == "ecsv"
+
+
+def test_pdfs_that_a_format_does_not_hold_are_told_of() -> None:
+    form = PdfForm("hist", tuple(EDGES))
+    assert notices_of_pdfs("parquet", form)[0].startswith("the PDFs are left out of the parquet")
+    assert not notices_of_pdfs("parquet", None)
+    assert not notices_of_pdfs("fits", form)
+    assert not notices_of_pdfs("qp", form)
 
 
 ODD = np.dtype(

@@ -191,13 +191,16 @@ def test_redshifts_and_splits_are_read_and_placeholders_are_none(tmp_path: Path)
     write_stamps(tmp_path)
     redshift, error = np.full(N, 0.1), np.full(N, 0.01)
     redshift[:3] = [-9999, np.nan, -0.001]
+    redshift[5:8] = [99, 9999, 20]
     error[[1, 4]] = [0.5, -1]
     words = [b"train", b"VALID", b"test ", b"other", b""] + [b"train"] * (N - 5)
     rows = galaxies(Z_SPEC=redshift, Z_SPEC_ERR=error, Z_OTHER=np.full(N, 0.3), SPLIT=words)
     path = write_catalog(tmp_path, rows)
     images = CatalogImages(cutouts="{OBJID}.fits")
     blocks = read(path, images)
-    np.testing.assert_array_equal(np.flatnonzero(np.isnan(joined(blocks, "redshift"))), [0, 1])
+    np.testing.assert_array_equal(
+        np.flatnonzero(np.isnan(joined(blocks, "redshift"))), [0, 1, 5, 6, 7]
+    )
     assert np.isnan(joined(blocks, "redshift_error")[[0, 1, 4]]).all()
     assert list(joined(blocks, "split")[:6]) == ["train", "valid", "test", "", "", "train"]
     assert np.all(joined(read(path, images, redshift_column="z_other"), "redshift") == 0.3)
@@ -225,6 +228,15 @@ def test_an_archive_is_a_source_too(tiny_archive: Path, tmp_path: Path) -> None:
     assert joined(blocks, "images").shape == (24, 5, 107, 107)
     with pytest.raises(ArchiveError, match="there is no archive"):
         read(str(tmp_path / "nowhere.h5"))
+
+
+def test_options_for_images_have_no_effect_on_an_archive_and_it_says_so(tiny_archive: Path) -> None:
+    images = CatalogImages(cutouts="{OBJID}.fits", id_column="NAME")
+    with open_source(str(tiny_archive), images, size=SIZE) as source:
+        (notice,) = source.notices
+    assert notice.endswith("itself: --cutouts and --id-column had no effect")
+    with open_source(str(tiny_archive), CatalogImages(), size=SIZE) as source:
+        assert not source.notices
 
 
 def test_the_dust_is_told_once_the_rows_are_read(tmp_path: Path) -> None:

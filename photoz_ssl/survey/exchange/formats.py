@@ -11,6 +11,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from photoz_ssl.errors import OutputError
 from photoz_ssl.fields import TABLE_FORMATS
 from photoz_ssl.files import atomic_output
 from photoz_ssl.survey.exchange.ecsv import EcsvWriter
@@ -21,7 +22,14 @@ from photoz_ssl.survey.headers import Card, TableColumn, null_in
 from photoz_ssl.survey.manifest import PdfRows
 from photoz_ssl.survey.pdf_form import PdfForm
 
-__all__ = ["ExchangeWriter", "TableLayout", "exchange_file", "format_of", "require_writer"]
+__all__ = [
+    "ExchangeWriter",
+    "TableLayout",
+    "exchange_file",
+    "format_of",
+    "notices_of_pdfs",
+    "require_writer",
+]
 
 SUFFIXES = {
     **dict.fromkeys((".vot", ".votable", ".xml"), "votable"),
@@ -29,6 +37,12 @@ SUFFIXES = {
     ".ecsv": "ecsv",
     **dict.fromkeys((".hdf5", ".h5"), "qp"),
 }
+
+FOREIGN = (
+    *(".csv", ".tsv", ".txt", ".dat", ".tab", ".asc", ".ascii", ".json", ".tex", ".html", ".xlsx"),
+    *(".npy", ".npz", ".feather", ".arrow", ".asdf", ".db", ".sqlite"),
+)
+"""Suffixes of tables of other kinds, in which a FITS file would not be looked for."""
 
 
 class ExchangeWriter(Protocol):
@@ -83,6 +97,8 @@ class TableLayout:
         return null_in(self.dtype[column.name], column.null)
 
 
+HOLD_PDFS = ("fits", "qp")
+
 WRITERS: dict[str, Callable[[Path, TableLayout], ExchangeWriter]] = {
     "votable": VotableWriter,
     "parquet": ParquetWriter,
@@ -95,13 +111,32 @@ WRITERS: dict[str, Callable[[Path, TableLayout], ExchangeWriter]] = {
 def format_of(output: str, chosen: str) -> str:
     """The format of an output: the one that was chosen, or by its suffix.
 
+    Raises
+    ------
+    OutputError
+        If the suffix is that of a format which is not written.
+
     >>> format_of("z.parquet", "auto"), format_of("z.fits.gz", "auto"), format_of("z.txt", "ecsv")
     ('parquet', 'fits', 'ecsv')
     """
     assert chosen in TABLE_FORMATS
     if chosen != "auto":
         return chosen
-    return SUFFIXES.get(PurePath(output).suffix.lower(), "fits")
+    suffix = PurePath(output).suffix.lower()
+    if suffix in FOREIGN:
+        raise OutputError(
+            f"{output} would be no {suffix} file: tables are written as FITS, VOTable, Parquet,"
+            " ECSV and qp",
+            "name it .fits, .vot, .parquet, .ecsv or .hdf5, or choose the format with --format",
+        )
+    return SUFFIXES.get(suffix, "fits")
+
+
+def notices_of_pdfs(kind: str, pdf_form: PdfForm | None) -> tuple[str, ...]:
+    """What a user should know of PDFs that were asked for, in a table of some format."""
+    if pdf_form is None or kind in HOLD_PDFS:
+        return ()
+    return (f"the PDFs are left out of the {kind} table: FITS and qp files hold them",)
 
 
 def require_writer(kind: str) -> None:
