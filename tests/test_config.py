@@ -9,7 +9,13 @@ from typing import Any
 import pytest
 
 from photoz_ssl import config
-from photoz_ssl.config import EmbedConfig, PredictConfig, PrepareConfig, PretrainConfig
+from photoz_ssl.config import (
+    EmbedConfig,
+    PredictConfig,
+    PrepareConfig,
+    PretrainConfig,
+    SimilarConfig,
+)
 from photoz_ssl.errors import ConfigError
 from photoz_ssl.fields import options_of_job
 
@@ -46,6 +52,13 @@ def test_pretrain_refuses_what_cannot_be_used(change: dict[str, Any]) -> None:
     PretrainConfig(archive=Path("a.h5"), output=Path("run"))
     with pytest.raises(ConfigError):
         PretrainConfig(archive=Path("a.h5"), output=Path("run"), **change)
+
+
+@pytest.mark.parametrize("near", [(500.0, 10.0), (10.0, 100.0), (-1.0, 0.0), (10.0, -90.1)])
+def test_a_place_that_is_none_on_the_sky_is_refused(near: tuple[float, float]) -> None:
+    SimilarConfig(among=Path("a.h5"), output="n.fits", near=(360.0, -90.0))
+    with pytest.raises(ConfigError, match=r"RA in \[0, 360\]"):
+        SimilarConfig(among=Path("a.h5"), output="n.fits", near=near)
 
 
 def test_splits_are_drawn_or_read() -> None:

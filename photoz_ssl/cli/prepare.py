@@ -42,13 +42,13 @@ def prepare(quiet: bool, verbose: bool, **options: Any) -> None:
 
 
 def _show_problems(report: PrepareReport) -> None:
-    """A table of the first rows without a usable image, on stderr."""
+    """A table of the first rows that cannot be used, on stderr."""
     from rich.console import Console
     from rich.markup import escape
     from rich.table import Table
 
     failed = report.n_rows - report.n_usable
-    table = Table(title=f"{failed} of {report.n_rows} rows have no usable image")
+    table = Table(title=f"{failed} of {report.n_rows} rows cannot be used")
     for title in ("row", "id", "flag", "problem"):
         table.add_column(title, overflow="fold")
     for problem in report.problems[:MOST_LINES]:

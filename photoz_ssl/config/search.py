@@ -119,6 +119,10 @@ class SimilarConfig(Inference):
         refuse_unless(self.n_neighbours > 0, "-k must be positive")
         refuse_unless(self.near is None or len(self.near) == 2, "--near takes RA,DEC in degrees")
         refuse_unless(
+            self.near is None or (0 <= self.near[0] <= 360 and -90 <= self.near[1] <= 90),
+            "--near takes RA in [0, 360] and Dec in [-90, 90] degrees",
+        )
+        refuse_unless(
             self.most_unusual is None or self.most_unusual > 0, "--most-unusual must be positive"
         )
         questions = (self.queries, self.image, self.near, self.most_unusual)

@@ -72,7 +72,7 @@ def fit_projection(
         n_vectors += len(known)
         total = total + known.sum(axis=0)
         moments = moments + known.T @ known
-    require_components(n_components, min(moments.shape[0], n_vectors))
+    require_components(n_components, len(moments), n_vectors)
     mean = total / n_vectors
     variance, axes = np.linalg.eigh(moments / n_vectors - np.outer(mean, mean))
     variance, axes = variance[::-1][:n_components], axes[:, ::-1][:, :n_components]
@@ -82,17 +82,23 @@ def fit_projection(
     return Projection(mean.astype(np.float32), axes.astype(np.float32))
 
 
-def require_components(n_components: int, most: int) -> None:
-    """Refuse more components than vectors, or than numbers in a vector.
+def require_components(n_components: int, n_numbers: int, n_vectors: int) -> None:
+    """Refuse more components than numbers in a vector, or than vectors.
 
     Raises
     ------
     ConfigError
         That names the most there are.
     """
-    if n_components > most:
+    if n_components > n_numbers:
         raise ConfigError(
-            f"--dim {n_components} is more than the {most} that the vectors have", "choose fewer"
+            f"--dim {n_components} is more than the {n_numbers} numbers of a vector",
+            "choose fewer",
+        )
+    if n_components > n_vectors:
+        raise ConfigError(
+            f"--dim {n_components} is more than the {n_vectors} galaxies with a representation",
+            "choose fewer, or embed more galaxies",
         )
 
 

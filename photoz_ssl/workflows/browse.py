@@ -23,6 +23,7 @@ from photoz_ssl.workflows.atlas_encoder import AtlasEncoder
 from photoz_ssl.workflows.browser.images import DroppedImages
 from photoz_ssl.workflows.browser.server import make_app, require_server
 from photoz_ssl.workflows.browser.view import AtlasView
+from photoz_ssl.workflows.counting import counted
 
 if TYPE_CHECKING:
     from uvicorn import Server
@@ -58,9 +59,8 @@ class BrowseReport:
 
     def summary(self) -> str:
         """One line: what is served, where, and how it ends."""
-        return (
-            f"photoz-ssl: {self.n_galaxies} galaxies of {self.atlas}; Ctrl-C ends it → {self.url}"
-        )
+        shown = f"{counted(self.n_galaxies, 'galaxy')} of {self.atlas}"
+        return f"photoz-ssl: {shown}; Ctrl-C ends it → {self.url}"
 
 
 def browse(config: BrowseConfig, *, announce: Callable[[BrowseReport], None]) -> None:

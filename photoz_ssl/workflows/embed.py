@@ -23,6 +23,7 @@ from photoz_ssl.progress import Progress, Stop, never, silent, stopping
 from photoz_ssl.survey.part_file import Part
 from photoz_ssl.workflows.atlas_encoder import no_image, text_id_notices
 from photoz_ssl.workflows.atlases import named_atlases, rewrite_atlases
+from photoz_ssl.workflows.counting import counted
 from photoz_ssl.workflows.embedding_job import EmbeddingJob, open_embedding, write_atlas_of
 from photoz_ssl.workflows.part_work import (
     computed_part,
@@ -115,14 +116,13 @@ class EmbedReport:
         if not self.n_rows:
             return EMPTY_SHARD
         pace = f", {self.rate:.0f} galaxies/s on {self.device}" if self.device else ""
+        galaxies = counted(self.n_rows, "galaxy")
         atlas = (
-            f"photoz-ssl: {self.n_represented} of {self.n_rows} galaxies as {self.n_features}"
+            f"photoz-ssl: {self.n_represented} of {galaxies} as {self.n_features}"
             f" numbers each → {self.output}; model {self.model}{pace}"
         )
         index = [self.index.summary()] if self.index else []
-        mapped = (
-            [f"photoz-ssl: map of {self.n_rows} galaxies → {self.mapped}"] if self.mapped else []
-        )
+        mapped = [f"photoz-ssl: map of {galaxies} → {self.mapped}"] if self.mapped else []
         return "\n".join([*([atlas] if self.written else []), *index, *mapped])
 
 
@@ -264,7 +264,7 @@ def write_atlas(
     if rows[0] == rows[1]:
         return _report(job, path, Tally())
     if config.dim is not None:
-        require_components(config.dim, min(job.predictor.feature_size, source.n_rows))
+        require_components(config.dim, job.predictor.feature_size, source.n_rows)
     with (
         kept_if_interrupted(path),
         computed_part(job, path, rows, "", progress, stop) as (part, tally, pace),

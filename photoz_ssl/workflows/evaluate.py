@@ -25,6 +25,7 @@ from photoz_ssl.redshift.metrics import (
     score_metrics,
     subsets,
 )
+from photoz_ssl.workflows.counting import counted
 from photoz_ssl.workflows.figures import draw_figures, require_matplotlib
 from photoz_ssl.workflows.predictions import Predictions, read_predictions
 
@@ -121,7 +122,7 @@ class EvaluateReport:
         """One line: the scatter, the outliers and the bias."""
         point = self.quality.point
         return (
-            f"photoz-ssl: {point.n_galaxies} galaxies of {self.predictions}:"
+            f"photoz-ssl: {counted(point.n_galaxies, 'galaxy')} of {self.predictions}:"
             f" sigma_MAD {point.sigma_mad:.4f}, outliers {100 * point.outlier_fraction:.2f} %,"
             f" bias {point.bias:+.4f}"
         )

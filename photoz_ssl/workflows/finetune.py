@@ -36,6 +36,7 @@ from photoz_ssl.training.supervised import (
     some_labels,
     supervised_step,
 )
+from photoz_ssl.workflows.counting import counted
 from photoz_ssl.workflows.pretrain import is_file, load_encoder, uses_bfloat16
 from photoz_ssl.workflows.quantisation import calibrated
 
@@ -73,9 +74,10 @@ class FinetuneReport:
     def summary(self) -> str:
         """One line for a person."""
         return (
-            f"fine-tuned {self.epochs} epochs on {self.n_labels} labels in {self.seconds:.0f} s:"
+            f"fine-tuned {counted(self.epochs, 'epoch')} on {counted(self.n_labels, 'label')}"
+            f" in {self.seconds:.0f} s:"
             f" sigma_MAD {self.sigma_mad:.4f}, outliers {100 * self.outlier_fraction:.2f} % of"
-            f" {self.n_valid} validation galaxies → {self.model}"
+            f" {counted(self.n_valid, 'validation galaxy')} → {self.model}"
         )
 
 

@@ -12,6 +12,7 @@ from photoz_ssl.files import require_other
 from photoz_ssl.survey.exchange.formats import format_of, notices_of_pdfs, require_writer
 from photoz_ssl.survey.part_file import Part, read_part
 from photoz_ssl.survey.tables import STDOUT, claim_table
+from photoz_ssl.workflows.counting import counted
 from photoz_ssl.workflows.embedding_job import ATLAS, write_atlas_of
 from photoz_ssl.workflows.redshift_files import write_redshifts
 from photoz_ssl.workflows.redshift_tally import Tally
@@ -39,15 +40,15 @@ class MergeReport:
     n_parts: int
     n_rows: int
     n_redshifts: int
-    what: str = "redshifts"
+    what: str = "redshift"
     notices: tuple[str, ...] = ()
 
     def summary(self) -> str:
         """One line: what was written."""
         target = "standard output" if self.output == STDOUT else self.output
         return (
-            f"photoz-ssl: {self.n_redshifts} {self.what} of {self.n_rows} rows in {self.n_parts}"
-            f" parts → {target}"
+            f"photoz-ssl: {counted(self.n_redshifts, self.what)} of {counted(self.n_rows, 'row')}"
+            f" in {counted(self.n_parts, 'part')} → {target}"
         )
 
 
@@ -104,7 +105,7 @@ def _merged_atlas(parts: Sequence[Part], config: MergeConfig) -> MergeReport:
         n_parts=len(parts),
         n_rows=tally.n_rows,
         n_redshifts=tally.n_redshifts,
-        what="representations",
+        what="representation",
     )
 
 

@@ -13,6 +13,7 @@ from photoz_ssl.progress import Progress, Stop, never, silent
 from photoz_ssl.survey.exchange.formats import format_of, notices_of_pdfs, require_writer
 from photoz_ssl.survey.tables import STDOUT, claim_table
 from photoz_ssl.workflows.computed_blocks import ComputedBlocks, Pace
+from photoz_ssl.workflows.counting import counted
 from photoz_ssl.workflows.hats import is_hats, predict_hats
 from photoz_ssl.workflows.part_work import (
     computed_part,
@@ -74,13 +75,13 @@ class PredictReport:
         if not self.n_rows:
             return EMPTY_SHARD
         failed = self.n_rows - self.n_redshifts
-        counted = f"{self.n_redshifts} redshifts"
-        counted += f" of {self.n_rows} rows" if failed else ""
+        found = counted(self.n_redshifts, "redshift")
+        found += f" of {counted(self.n_rows, 'row')}" if failed else ""
         target = "standard output" if self.output == STDOUT else self.output
         pace = f", {self.rate:.0f} galaxies/s on {self.device}" if self.rate else ""
         held_up = f" (held up by {self.slowest})" if self.rate and self.slowest else ""
         return (
-            f"photoz-ssl: {counted} ({self.n_flagged} flagged) → {target};"
+            f"photoz-ssl: {found} ({self.n_flagged} flagged) → {target};"
             f" model {self.model} (trained on {self.trained_on}), {self.dust}{pace}{held_up}"
         )
 

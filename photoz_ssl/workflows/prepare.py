@@ -17,9 +17,11 @@ from photoz_ssl.survey.archive import create_archive, is_archive
 from photoz_ssl.survey.archive_columns import LONGEST_TEXT, OWN_ID, spectrum_id_column
 from photoz_ssl.survey.blocks import GalaxyBlock, RowProblem
 from photoz_ssl.survey.dust import spell_sources
+from photoz_ssl.survey.flags import UNUSABLE, RowFlag
 from photoz_ssl.survey.headers import null_in, null_of
 from photoz_ssl.survey.sources import GalaxySource, open_source
 from photoz_ssl.workflows.atlas_encoder import has_ids, text_id_notices
+from photoz_ssl.workflows.counting import counted
 
 __all__ = ["PrepareReport", "draw_split", "prepare"]
 
@@ -45,6 +47,8 @@ class PrepareReport:
         Where E(B-V) is from.
     rate : float
         Galaxies a second.
+    n_unreddened : int
+        Galaxies whose image could be used if their E(B-V) were known.
     problems : tuple of RowProblem
         The first rows without a usable image.
     notices : tuple of str
@@ -57,15 +61,18 @@ class PrepareReport:
     n_labelled: int
     dust: str
     rate: float
+    n_unreddened: int = 0
     problems: tuple[RowProblem, ...] = ()
     notices: tuple[str, ...] = ()
 
     def summary(self) -> str:
         """One line for a person."""
-        failed = self.n_rows - self.n_usable
-        flagged = f", {failed} without a usable image" if failed else ""
+        imageless = self.n_rows - self.n_usable - self.n_unreddened
+        flagged = f", {imageless} without a usable image" if imageless else ""
+        flagged += f", {self.n_unreddened} without E(B-V)" if self.n_unreddened else ""
+        galaxies = counted(self.n_rows, "galaxy")
         return (
-            f"photoz-ssl: {self.n_rows} galaxies{flagged}, {self.n_labelled} with a redshift"
+            f"photoz-ssl: {galaxies}{flagged}, {self.n_labelled} with a redshift"
             f" → {self.output}; {self.dust}, {self.rate:.0f} galaxies/s"
         )
 
@@ -107,7 +114,7 @@ def _write(config: PrepareConfig, source: GalaxySource, progress: Progress) -> P
     columns += (text_id,) if text_id else ()
     kinds, cards = source.table_dtype, source.column_cards
     nulls = {name: null_in(kinds[name], null_of(cards[name])) for name in columns}
-    done = usable = labelled = 0
+    done = usable = labelled = unreddened = 0
     problems: list[RowProblem] = []
     with create_archive(
         config.output,
@@ -122,6 +129,8 @@ def _write(config: PrepareConfig, source: GalaxySource, progress: Progress) -> P
             done += len(block)
             usable += int(np.count_nonzero(block.usable))
             labelled += int(np.count_nonzero(block.usable & np.isfinite(block.redshift)))
+            lacking = block.flags & int(UNUSABLE)
+            unreddened += int(np.count_nonzero(lacking == int(RowFlag.NO_REDDENING)))
             problems.extend(block.problems[: MOST_PROBLEMS - len(problems)])
             progress("preparing galaxies", done, source.n_rows)
         if usable == 0:
@@ -137,6 +146,7 @@ def _write(config: PrepareConfig, source: GalaxySource, progress: Progress) -> P
         n_labelled=labelled,
         dust=spell_sources(source.dust),
         rate=done / max(time.perf_counter() - start, 1e-9),
+        n_unreddened=unreddened,
         problems=tuple(problems),
         notices=(*source.notices, *text_id_notices(source, "archive")),
     )

@@ -29,6 +29,7 @@ from photoz_ssl.training.loop import Plan, train
 from photoz_ssl.training.optimizers import make_optimizer
 from photoz_ssl.training.run_folder import RunFolder, identity_of, open_run_folder
 from photoz_ssl.training.schedule import cosine_factor
+from photoz_ssl.workflows.counting import counted
 
 __all__ = ["PretrainReport", "load_encoder", "pretrain"]
 
@@ -58,7 +59,7 @@ class PretrainReport:
     def summary(self) -> str:
         """One line for a person."""
         return (
-            f"pretrained {self.epochs} epochs on {self.n_galaxies} galaxies in"
+            f"pretrained {counted(self.epochs, 'epoch')} on {counted(self.n_galaxies, 'galaxy')} in"
             f" {self.seconds:.0f} s, last loss {self.loss:.3f} → {self.encoder}"
         )
 

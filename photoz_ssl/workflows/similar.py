@@ -27,6 +27,7 @@ from photoz_ssl.survey.headers import Card
 from photoz_ssl.survey.tables import STDOUT, TableFile, claim_table, write_tables
 from photoz_ssl.workflows.asking import open_question
 from photoz_ssl.workflows.atlas_encoder import AtlasEncoder, no_image
+from photoz_ssl.workflows.counting import counted
 from photoz_ssl.workflows.gallery import (
     claim_galleries,
     finish,
@@ -88,7 +89,7 @@ class SimilarReport:
         """One line: what was found, among how many, with which model."""
         target = "standard output" if self.output == STDOUT else self.output
         return (
-            f"photoz-ssl: {self.what} among {self.n_searched} galaxies → {target};"
+            f"photoz-ssl: {self.what} among {counted(self.n_searched, 'galaxy')} → {target};"
             f" model {self.model}"
         )
 
@@ -239,7 +240,7 @@ class _Search:
             self._require_answers(tally, question.name)
             finish(galleries)
         n_asked = tally.n_queries - tally.n_without
-        what = f"{tally.n_pairs} neighbours of {n_asked} {'query' if n_asked == 1 else 'queries'}"
+        what = f"{counted(tally.n_pairs, 'neighbour')} of {counted(n_asked, 'query')}"
         return self._report(what, tally, (*question.notices, *self._notices(tally)))
 
     def rank_unusual(self) -> SimilarReport:

@@ -21,6 +21,7 @@ from photoz_ssl.survey.archive import create_archive, is_archive
 from photoz_ssl.survey.blocks import GalaxyBlock
 from photoz_ssl.survey.simulation.galaxies import MAGNITUDE_COLUMNS, simulate_blocks
 from photoz_ssl.survey.simulation.output import write_survey
+from photoz_ssl.workflows.counting import counted
 
 __all__ = ["SimulateReport", "simulate"]
 
@@ -51,7 +52,7 @@ class SimulateReport:
         """One line for a person."""
         rate = self.n_galaxies / max(self.seconds, 1e-3)
         return (
-            f"photoz-ssl: {self.n_galaxies} galaxies simulated → {self.output};"
+            f"photoz-ssl: {counted(self.n_galaxies, 'galaxy')} simulated → {self.output};"
             f" {rate:.0f} galaxies/s"
         )
 

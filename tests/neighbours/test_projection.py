@@ -53,7 +53,7 @@ def test_blocks_and_missing_vectors_change_nothing() -> None:
 
 
 def test_no_more_components_than_there_are() -> None:
-    with pytest.raises(ConfigError, match="--dim 13 is more than the 12"):
+    with pytest.raises(ConfigError, match="--dim 13 is more than the 12 numbers of a vector"):
         fit_projection([skewed()], 13, whiten=False)
-    with pytest.raises(ConfigError, match="--dim 9 is more than the 5"):
+    with pytest.raises(ConfigError, match="--dim 9 is more than the 5 galaxies with"):
         fit_projection([skewed(5)], 9, whiten=False)

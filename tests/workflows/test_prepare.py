@@ -76,6 +76,16 @@ def columns_of(folder: Path, **columns: NDArray[np.generic]) -> None:
         fitsio.write(str(folder / f"{100 + number}.fits"), image)
 
 
+def test_an_image_without_reddening_is_not_called_unusable(tmp_path: Path) -> None:
+    columns_of(
+        tmp_path,
+        EBV=np.where(np.arange(N) == 4, np.nan, 0.03).astype("f4"),
+        RA=np.full(N, np.nan),
+    )
+    report = prepare(config(tmp_path, cutouts=None))
+    assert report.summary().startswith(f"photoz-ssl: {N} galaxies, 1 without E(B-V), ")
+
+
 @pytest.mark.parametrize("name", ["OBJID", "NAME"])
 def test_text_ids_stay_ids_in_an_archive(tmp_path: Path, name: str) -> None:
     words = np.array([f"J{number:04d}".encode() for number in range(N)])
