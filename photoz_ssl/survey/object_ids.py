@@ -33,7 +33,9 @@ class UnfitIdError(Exception):
         self.row, self.value = row, value
 
 
-def integer_ids(values: NDArray[Any], null: int | None = None) -> NDArray[np.int64]:
+def integer_ids(
+    values: NDArray[Any], null: int | None = None, *, strict: bool = True
+) -> NDArray[np.int64]:
     """Numbers as ids, shape (n,); `NO_ID` where there is none.
 
     Parameters
@@ -42,11 +44,13 @@ def integer_ids(values: NDArray[Any], null: int | None = None) -> NDArray[np.int
         Numbers; a NaN stands for no id.
     null : int, optional
         The number that stands for no id.
+    strict : bool
+        Whether a number that is too large, or no whole one, is an error; else it is no id.
 
     Raises
     ------
     UnfitIdError
-        If one is too large, or no whole number.
+        If ``strict`` and there is such a number.
 
     >>> integer_ids(np.array([5, 0, 7]), null=0).tolist()
     [5, -1, 7]
@@ -59,9 +63,9 @@ def integer_ids(values: NDArray[Any], null: int | None = None) -> NDArray[np.int
         missing = missing | np.isnan(values)
         unfit = ~missing & ((np.abs(values) > LARGEST_EXACT) | (values != np.floor(values)))
     unfit = unfit & ~missing
-    if unfit.any():
+    if strict and unfit.any():
         row = int(unfit.argmax())
         raise UnfitIdError(row, str(values[row]))
-    ids = np.where(missing, 0, values).astype(np.int64)
-    ids[missing] = NO_ID
+    ids = np.where(missing | unfit, 0, values).astype(np.int64)
+    ids[missing | unfit] = NO_ID
     return ids

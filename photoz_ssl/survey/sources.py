@@ -30,7 +30,7 @@ from photoz_ssl.survey.flags import RowFlag
 from photoz_ssl.survey.frames import Frames
 from photoz_ssl.survey.headers import null_cards
 from photoz_ssl.survey.npz import is_npz
-from photoz_ssl.survey.object_ids import NO_ID, UnfitIdError, integer_ids
+from photoz_ssl.survey.object_ids import NO_ID, integer_ids
 from photoz_ssl.survey.pasquet import open_pasquet
 from photoz_ssl.survey.redshifts import without_placeholders
 from photoz_ssl.survey.stamps import Stamp, StampProblem
@@ -310,16 +310,12 @@ class CatalogSource:
         name = self._columns.object_id
         if name is None or rows.dtype[name].kind not in "iu" or rows.dtype[name].shape:
             return np.arange(start, start + len(rows), dtype=np.int64)
-        try:
-            ids = integer_ids(rows[name], self._catalog.null(name))
-        except UnfitIdError as error:
-            raise CatalogError(
-                f"{name} of {self._catalog.path}: row {start + error.row + 1} has the id"
-                f" {error.value}, which no signed 64-bit integer holds",
-                "name another column with --id-column, or store the ids as text",
-            ) from error
+        ids = integer_ids(rows[name], self._catalog.null(name), strict=False)
         if not self._of_ids and (ids == NO_ID).any():
-            self._of_ids = (f"some rows have no {name}: their id is {NO_ID}",)
+            self._of_ids = (
+                f"some rows have no {name}, or one that no signed 64-bit integer holds: their id"
+                f" is {NO_ID}",
+            )
         return ids
 
     def _redshifts(self, rows: NDArray[np.void]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
