@@ -22,7 +22,7 @@ from photoz_ssl.survey.archive import open_archive
 from photoz_ssl.workflows.quantisation import calibrated
 
 CARD = Path(__file__).parents[1] / "docs" / "model_card.md"
-NAME = "compact-3"
+NAME = "compact-4"
 
 
 def described(

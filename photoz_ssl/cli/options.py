@@ -100,47 +100,40 @@ def _own_first(config_class: Any) -> list[dataclasses.Field[Any]]:
 
 def _parameter(field: dataclasses.Field[Any], annotation: Any) -> click.Parameter:
     if field.metadata.get("argument"):
-        required = field.default is dataclasses.MISSING
         return click.Argument(
             [field.name],
             type=_click_type(annotation, ()),
-            required=required,
+            required=field.default is dataclasses.MISSING,
             nargs=-1 if field.metadata.get("several") else 1,
         )
     flag = "--" + field.name.replace("_", "-")
-    declarations = [*(field.metadata["flags"] or (flag,)), field.name]
+    flags = [*(field.metadata["flags"] or (flag,))]
     if annotation is bool:
-        declarations[-2] = f"{flag}/--no-{flag[2:]}" if field.default else flag
-        return click.Option(
-            declarations, is_flag=True, default=field.default, help=field.metadata["help"]
-        )
+        flags[-1] = f"{flag}/--no-{flag[2:]}" if field.default else flag
+    settings = {"help": field.metadata["help"], **_settings(field, annotation)}
+    return click.Option([*flags, field.name], **settings)
+
+
+def _settings(field: dataclasses.Field[Any], annotation: Any) -> dict[str, Any]:
+    """What an option takes, and what it is without, as click wants to know it."""
+    if annotation is bool:
+        return {"is_flag": True, "default": field.default}
     if field.metadata.get("or_auto"):
-        return click.Option(
-            declarations, type=NumberOrAuto(), default="auto", help=field.metadata["help"]
-        )
+        return {"type": NumberOrAuto(), "default": "auto"}
     if "pattern" in field.metadata:
-        return click.Option(
-            declarations,
-            type=Spelled(*(field.metadata[name] for name in ("pattern", "spelled", "bare"))),
-            is_flag=False,
-            flag_value=field.metadata["bare"],
-            default=field.default,
-            show_default=True,
-            help=field.metadata["help"],
-        )
+        spelled = Spelled(*(field.metadata[name] for name in ("pattern", "spelled", "bare")))
+        bare = {"is_flag": False, "flag_value": field.metadata["bare"]}
+        return {"type": spelled, "default": field.default, "show_default": True, **bare}
     settings: dict[str, Any] = {
         "type": _click_type(annotation, field.metadata["choices"]),
-        "help": field.metadata["help"],
         "multiple": _is_list_of_text(annotation),
     }
     if field.name == "recipe":
         settings |= {"is_eager": True, "callback": apply_recipe}
     if field.metadata.get("required"):
-        return click.Option(declarations, required=True, **settings)
+        return {**settings, "required": True}
     says_default = field.default in (None, ()) or "[default:" in field.metadata["help"]
-    return click.Option(
-        declarations, default=field.default, show_default=not says_default, **settings
-    )
+    return {**settings, "default": field.default, "show_default": not says_default}
 
 
 def _click_type(annotation: Any, choices: tuple[str, ...]) -> click.ParamType[Any]:

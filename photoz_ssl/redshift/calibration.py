@@ -4,8 +4,8 @@ A classifier does not know that neighbouring bins are alike. Trained on few labe
 probability to single bins, and a temperature that makes up for that spreads it over all
 redshifts, which moves the mean to the middle of the grid. A blur spreads it nearby.
 
-In training a network sees images that are turned and resampled. What it makes of those that it
-predicts from is off by a little, always to the same side: a shift brings it back.
+PDFs of galaxies that a network has not learned from may be off by a little, always to the same
+side: a shift brings them back.
 """
 
 from __future__ import annotations

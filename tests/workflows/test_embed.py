@@ -182,7 +182,7 @@ def test_a_projection_is_stored_and_is_that_of_the_representations(
     ]
     with pytest.raises(ConfigError, match="is projected already"):
         embed(dataclasses.replace(again, catalog=str(tmp_path / "b.h5"), output=tmp_path / "d.h5"))
-    with pytest.raises(ConfigError, match="--dim 500 is more than the 24"):
+    with pytest.raises(ConfigError, match="--dim 500 is more than the 64 numbers"):
         embed(dataclasses.replace(options, output=tmp_path / "d.h5", dim=500))
     assert not (tmp_path / "d.h5").exists()
 
@@ -389,7 +389,7 @@ def test_too_many_components_are_told_before_the_first_block(
     def stop() -> bool:
         raise AssertionError("a block was computed")
 
-    with pytest.raises(ConfigError, match="--dim 25 is more than the 24 that the vectors have"):
+    with pytest.raises(ConfigError, match="--dim 25 is more than the 24 galaxies"):
         embed(embedding(tiny_archive, make_model(), tmp_path / "a.h5", dim=25), stop=stop)
     assert not list(tmp_path.glob("a.h5*"))
 
