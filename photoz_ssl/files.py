@@ -24,6 +24,7 @@ __all__ = [
     "claim_output",
     "file_and_selection",
     "fingerprint_of",
+    "fingerprint_of_input",
     "is_leftover",
     "output_errors",
     "remove_leftovers",
@@ -92,7 +93,7 @@ def require_other(output: str | Path, *inputs: str | Path) -> None:
     OutputError
         That names the output.
     """
-    for name in (name for one in inputs for name in {str(one), str(one).partition("[")[0]}):
+    for name, _ in (file_and_selection(str(one)) for one in inputs):
         with suppress(OSError, ValueError):  # not there, or no name of a file
             if Path(output).samefile(name) and Path(name).is_file():
                 raise OutputError(f"the output {output} is the input", "name another --output")

@@ -35,7 +35,7 @@ from photoz_ssl.survey.archive_columns import (
 from photoz_ssl.survey.bands import R_DR12, ebv_from_extinction, extinction_from_ebv
 from photoz_ssl.survey.blocks import GalaxyBlock
 from photoz_ssl.survey.flags import UNUSABLE
-from photoz_ssl.survey.redshifts import without_placeholders
+from photoz_ssl.survey.placeholders import without_placeholders
 
 __all__ = [
     "Archive",

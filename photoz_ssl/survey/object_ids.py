@@ -18,19 +18,7 @@ LARGEST_EXACT = 2.0**53
 
 
 class UnfitIdError(Exception):
-    """A number that is no id, and where it stands.
-
-    Parameters
-    ----------
-    row : int
-        Its place, from 0.
-    value : str
-        The number.
-    """
-
-    def __init__(self, row: int, value: str) -> None:
-        super().__init__(f"row {row + 1} has the id {value}, which no signed 64-bit integer holds")
-        self.row, self.value = row, value
+    """A number that is no id; it says which, and where it stands."""
 
 
 def integer_ids(
@@ -65,7 +53,9 @@ def integer_ids(
     unfit = unfit & ~missing
     if strict and unfit.any():
         row = int(unfit.argmax())
-        raise UnfitIdError(row, str(values[row]))
+        raise UnfitIdError(
+            f"row {row + 1} has the id {values[row]}, which no signed 64-bit integer holds"
+        )
     ids = np.where(missing | unfit, 0, values).astype(np.int64)
     ids[missing | unfit] = NO_ID
     return ids

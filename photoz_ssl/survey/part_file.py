@@ -12,7 +12,7 @@ import json
 import os
 import zlib
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any
@@ -118,16 +118,13 @@ def read_part(path: Path) -> Part:
     PartError
         If it is missing or no part file.
     """
-    try:
-        with path.open("rb") as file:
-            manifest = _read_manifest(file, path)
-            start, size = manifest.start, file.tell()
-            while block := _next_block(file, manifest, start):
-                start, size = start + len(block.rows), file.tell()
-            file.seek(size)
-            ended = file.readline(LONGEST_LINE) == _end_line(manifest)
-    except OSError as error:
-        raise PartError(f"{path} cannot be read: {error.strerror}", "check the path") from error
+    with _opened(path) as file:
+        manifest = _read_manifest(file, path)
+        start, size = manifest.start, file.tell()
+        while block := _next_block(file, manifest, start):
+            start, size = start + len(block.rows), file.tell()
+        file.seek(size)
+        ended = file.readline(LONGEST_LINE) == _end_line(manifest)
     return Part(path, manifest, start - manifest.start, ended and start == manifest.stop, size)
 
 
@@ -139,15 +136,22 @@ def begun_part(path: Path) -> Part | None:
     PartError
         If what is there is no part file.
     """
+    if not path.exists():
+        return None
+    with _opened(path) as file:
+        first = file.read(len(MAGIC))
+        described = first == MAGIC and file.readline(LONGEST_LINE).endswith(b"\n")
+    return read_part(path) if described or not MAGIC.startswith(first) else None
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[IO[bytes]]:
+    """A part file to read; a `PartError` where the disk does not give it."""
     try:
         with path.open("rb") as file:
-            first = file.read(len(MAGIC))
-            described = first == MAGIC and file.readline(LONGEST_LINE).endswith(b"\n")
-    except FileNotFoundError:
-        return None
+            yield file
     except OSError as error:
         raise PartError(f"{path} cannot be read: {error.strerror}", "check the path") from error
-    return read_part(path) if described or not MAGIC.startswith(first) else None
 
 
 def _read_manifest(file: IO[bytes], path: Path) -> Manifest:
@@ -327,9 +331,7 @@ def _lock(file: IO[bytes], path: Path) -> None:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError as error:
         raise _being_written(path) from error
-    except OSError:
-        with suppress(OSError):
-            os.utime(path)
+    except OSError:  # a disk without locks
         return
     try:
         same = os.path.samestat(os.fstat(file.fileno()), path.stat())

@@ -32,7 +32,7 @@ from photoz_ssl.survey.headers import null_cards
 from photoz_ssl.survey.npz import is_npz
 from photoz_ssl.survey.object_ids import NO_ID, integer_ids
 from photoz_ssl.survey.pasquet import open_pasquet
-from photoz_ssl.survey.redshifts import without_placeholders
+from photoz_ssl.survey.placeholders import without_placeholders
 from photoz_ssl.survey.stamps import Stamp, StampProblem
 
 __all__ = ["GalaxySource", "catalog_source", "open_source", "says_where_images_are"]

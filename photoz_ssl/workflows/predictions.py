@@ -12,7 +12,7 @@ from photoz_ssl.errors import CatalogError
 from photoz_ssl.files import file_and_selection
 from photoz_ssl.redshift.scores import PdfScores, pdf_scores
 from photoz_ssl.survey.catalog import STDIN, Catalog, open_catalog
-from photoz_ssl.survey.redshifts import without_placeholders
+from photoz_ssl.survey.placeholders import without_placeholders
 from photoz_ssl.workflows.column_names import known_names
 
 __all__ = ["Predictions", "read_predictions"]
