@@ -38,9 +38,10 @@ DRY_RUN = click.Option(
 def predict(quiet: bool, verbose: bool, dry_run: bool, **options: Any) -> None:
     """Write redshifts for a catalogue.
 
-    Each row of CATALOG, a FITS table or an archive, gets its row in the output: estimates of
-    the redshift, its 68 % and 95 % intervals, and flags. Images are found by --cutouts, in
-    --frames, in an image column, or by a column of file names, in this order.
+    Each row of CATALOG, a FITS table (or VOTable, Parquet, ECSV) or an archive, gets its
+    row in the output: estimates of the redshift, its 68 % and 95 % intervals, and flags.
+    Images are found by --cutouts, in --frames, in an image column, or by a column of file
+    names, in this order.
     """
     from photoz_ssl.workflows.part_work import unfinished_part
     from photoz_ssl.workflows.predict import default_output

@@ -34,7 +34,7 @@ PDF_FORMS = r"none|hist|quantiles:([2-9]|[1-9][0-9]{1,2})"
 class PredictConfig(Inference):
     """Options of ``photoz-ssl predict``."""
 
-    catalog: str = argument("FITS table, archive NAME.h5, HATS folder, or - for a table on stdin.")
+    catalog: str = argument("Table, archive NAME.h5, HATS folder, or - for a table on stdin.")
     output: str | None = option(
         None,
         "Table to write, - for stdout [default: NAME.photoz.fits].",

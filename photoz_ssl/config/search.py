@@ -30,7 +30,7 @@ class EmbedConfig(Inference):
     """Options of ``photoz-ssl embed``."""
 
     catalog: str = argument(
-        "FITS table or archive NAME.h5 of galaxies; or an atlas, or a pattern such as"
+        "Table or archive NAME.h5 of galaxies; or an atlas, or a pattern such as"
         " 'parts/*.h5' of atlases, to project, join or index."
     )
     output: Path | None = option(
@@ -82,7 +82,7 @@ class SimilarConfig(Inference):
     """Options of ``photoz-ssl similar``."""
 
     queries: str | None = optional_argument(
-        "FITS table or archive of the galaxies to find look-alikes of."
+        "Table or archive of the galaxies to find look-alikes of."
     )
     among: Path = required_option("Atlas or archive to search.")
     output: str = required_option(

@@ -45,7 +45,7 @@ class SimulateConfig:
 class PrepareConfig(CatalogImages):
     """Options of ``photoz-ssl prepare``."""
 
-    catalog: str = argument("FITS table of galaxies, or the published sdss.npz.")
+    catalog: str = argument("Table of galaxies, or the published sdss.npz.")
     output: Path = output_option("Archive")
     size: int = option(STAMP_SIZE, "Side of the stored stamps in pixels.")
     redshift_column: str | None = option(

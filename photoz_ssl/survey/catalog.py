@@ -1,4 +1,4 @@
-"""FITS catalogues, read in blocks of rows, with CFITSIO's file-name syntax."""
+"""Catalogues, read in blocks of rows, with CFITSIO's file-name syntax."""
 
 from __future__ import annotations
 
@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from photoz_ssl.errors import CatalogError
 from photoz_ssl.files import file_and_selection, scratch_folder, temporary_errors
 from photoz_ssl.survey.angles import degrees_of
+from photoz_ssl.survey.exchange.reading import format_of_file, rewrite_as_fits
 from photoz_ssl.survey.headers import null_in, null_of
 from photoz_ssl.survey.table_file import (
     cards_of,
@@ -197,7 +198,7 @@ class Catalog:
 
 @contextmanager
 def open_catalog(path: str, *, streaming: bool = False) -> Iterator[Catalog]:
-    """Open a FITS table.
+    """Open a table: FITS, or VOTable, Parquet or ECSV, which is first rewritten as FITS.
 
     Parameters
     ----------
@@ -223,7 +224,7 @@ def open_catalog(path: str, *, streaming: bool = False) -> Iterator[Catalog]:
     else:
         path = _with_brackets(path)
         folder = Path(file_name(path)).parent if "://" not in path else Path()
-        with _readable(path) as name, _opened(path, name, folder) as catalog:
+        with _opened(path, path, folder) as catalog:
             yield catalog
 
 
@@ -249,7 +250,7 @@ def _streamed_stdin() -> Iterator[Catalog]:
 
 def _require_stdin() -> None:
     if sys.stdin is None or sys.stdin.isatty():
-        raise CatalogError("there is no FITS table on standard input", "pipe one in or name a file")
+        raise CatalogError("there is no table on standard input", "pipe one in or name a file")
 
 
 @contextmanager
@@ -271,37 +272,48 @@ def _spooled_stdin(seen: bytes = b"") -> Iterator[str]:
 
 @contextmanager
 def _opened(shown: str, path: str, folder: Path) -> Iterator[Catalog]:
-    refuse_damage(shown, path)
-    try:
-        file = fitsio.FITS(path)
-    except (OSError, ValueError) as error:
-        raise CatalogError(
-            f"{shown} cannot be read: {reason_of(error, path)}",
-            "check the HDU and the selection in its brackets" if "[" in path else "copy it again",
-        ) from error
-    with file:
-        hdu = table_hdu(shown, path, file)
-        n_rows = int(hdu.get_nrows())
-        if n_rows == 0:
-            if "[" in path:
+    with _readable(shown, path) as name:
+        refuse_damage(shown, name)
+        try:
+            file = fitsio.FITS(name)
+        except (OSError, ValueError) as error:
+            raise CatalogError(
+                f"{shown} cannot be read: {reason_of(error, name)}",
+                "check the HDU and the selection in its brackets"
+                if "[" in name
+                else "copy it again",
+            ) from error
+        with file:
+            hdu = table_hdu(shown, name, file)
+            n_rows = int(hdu.get_nrows())
+            if n_rows == 0 and "[" in name:
                 raise CatalogError(f"{shown} selects no rows", "check what its brackets ask for")
-            raise CatalogError(f"{shown} has no rows", "name a table with galaxies")
-        dtype = dtype_of(shown, hdu)
-        yield Catalog(shown, folder, n_rows, dtype, cards_of(hdu, dtype), hdu)
+            if n_rows == 0:
+                raise CatalogError(f"{shown} has no rows", "name a table with galaxies")
+            dtype = dtype_of(shown, hdu)
+            yield Catalog(shown, folder, n_rows, dtype, cards_of(hdu, dtype), hdu)
 
 
 @contextmanager
-def _readable(path: str) -> Iterator[str]:
-    """The path by another name, where CFITSIO would take brackets of its own for its syntax."""
+def _readable(shown: str, path: str) -> Iterator[str]:
+    """The path of a FITS file that CFITSIO reads the table from.
+
+    That is another one where the table is in another format, or where CFITSIO would take
+    brackets in its name for its syntax.
+    """
     name, selection = file_and_selection(path)
-    if "[" not in name:
+    kind = format_of_file(Path(name))
+    if kind is None and "[" not in name:
         yield path
         return
     suffix = Path(name).suffix if re.fullmatch(r"\.\w+", Path(name).suffix) else ".fits"
     with scratch_folder() as folder:
-        link = folder / f"catalog{suffix}"
-        link.symlink_to(Path(name).absolute())
-        yield f"{link}{selection}"
+        readable = folder / f"catalog{suffix if kind is None else '.fits'}"
+        if kind is None:
+            readable.symlink_to(Path(name).absolute())
+        else:
+            rewrite_as_fits(Path(name), kind, readable, shown=file_name(shown))
+        yield f"{readable}{selection}"
 
 
 def _with_brackets(path: str) -> str:

@@ -32,9 +32,10 @@ INTEGER_FORM = re.compile(r"\d*([BIJK])(?![0-9])")
 
 INTEGER_BYTES = {"B": 1, "I": 2, "J": 4, "K": 8}
 
-OTHER_STARTS = {b"PAR1": "parquet", b"<": "votable", b"# %ECSV": "ecsv"}
-OTHER_SUFFIXES = {".csv": "csv", ".vot": "votable", ".parquet": "parquet", ".tsv": "tst"}
-"""What stilts calls the tables that are no FITS, by their first bytes and their suffixes."""
+OTHER_SUFFIXES = {".csv": "csv", ".tsv": "tst"}
+"""What stilts calls the tables of text that are not read, by their suffixes."""
+
+HDF5_START = b"\x89HDF"
 
 COMPRESSED = (".gz", ".z", ".bz2", ".zip")
 
@@ -77,19 +78,22 @@ def refuse_damage(shown: str, path: str) -> None:
         return
     if not start.startswith(b"SIMPLE  ="):
         raise CatalogError(
-            f"{file_name(shown)} is not a FITS file",
-            f"convert it, for example with: {_conversion(file_name(shown), start)}",
+            f"{file_name(shown)} is not a FITS file", _what_else(file_name(shown), start)
         )
     _refuse_truncated(file_name(shown), name)
 
 
-def _conversion(shown: str, start: bytes) -> str:
-    """What makes a FITS table of a file of another kind; of standard input where it is no file."""
-    kinds = (kind for signs, kind in OTHER_STARTS.items() if start.lstrip().startswith(signs))
+def _what_else(shown: str, start: bytes) -> str:
+    """What to do with a file of another kind, or with standard input where it is no file."""
+    if start.startswith(HDF5_START):
+        return "name a table: FITS, VOTable, Parquet or ECSV"
     name = Path(shown)
-    kind = next(kinds, OTHER_SUFFIXES.get(name.suffix.lower(), "ascii"))
+    kind = OTHER_SUFFIXES.get(name.suffix.lower(), "ascii")
     source, target = (shown, str(name.with_suffix(".fits"))) if name.exists() else ("-", "-")
-    return f"stilts tpipe in={shlex.quote(source)} ifmt={kind} ofmt=fits out={shlex.quote(target)}"
+    return (
+        "convert it, for example with:"
+        f" stilts tpipe in={shlex.quote(source)} ifmt={kind} ofmt=fits out={shlex.quote(target)}"
+    )
 
 
 def _refuse_truncated(shown: str, name: Path) -> None:

@@ -14,10 +14,13 @@ from pathlib import Path
 import fitsio
 import numpy as np
 import pytest
+from astropy.table import Table
 from numpy.typing import NDArray
 
 from photoz_ssl.cli import main
+from photoz_ssl.config import EvaluateConfig
 from photoz_ssl.survey.flags import RowFlag
+from photoz_ssl.workflows.evaluate import evaluate
 
 N_GALAXIES = 12
 SIZE = 72
@@ -154,6 +157,31 @@ def test_cfitsio_s_brackets_choose_rows(survey: Path, run: Run) -> None:
     assert run(f"{survey}[1][OBJID > 15]").code == 0
     table = fitsio.read(survey.with_name("catalog.photoz.fits"), ext="PHOTOZ")
     np.testing.assert_array_equal(table["OBJID"], np.arange(16, 22))
+
+
+@pytest.mark.parametrize(
+    ("suffix", "kind"), [("vot", "votable"), ("ecsv", "ascii.ecsv"), ("parquet", "parquet")]
+)
+def test_a_catalogue_in_another_format_gives_the_same_redshifts(
+    survey: Path, run: Run, suffix: str, kind: str
+) -> None:
+    catalog, output = survey.with_suffix(f".{suffix}"), survey.with_name(f"z.{suffix}")
+    table = Table.read(survey)
+    table.convert_bytestring_to_unicode()
+    table.write(catalog, format=kind)
+    assert run(survey, "-o", survey.with_name("z.fits")).code == 0
+    assert run(catalog).code == 0
+    assert run(catalog, "-o", output).code == 0
+    expected = fitsio.read(survey.with_name("z.fits"), ext="PHOTOZ")
+    found = fitsio.read(survey.with_name("catalog.photoz.fits"), ext="PHOTOZ")
+    assert found.dtype.names == expected.dtype.names
+    for name in expected.dtype.names:
+        np.testing.assert_array_equal(found[name], expected[name])
+    qualities = [
+        evaluate(EvaluateConfig(predictions=str(path))).quality
+        for path in (survey.with_name("z.fits"), output)
+    ]
+    assert qualities[0] == qualities[1]
 
 
 def test_an_archive_works_like_a_catalogue(tiny_archive: Path, tmp_path: Path, run: Run) -> None:

@@ -152,7 +152,7 @@ def test_a_terminal_is_no_table(monkeypatch: pytest.MonkeyPatch) -> None:
     terminal = io.TextIOWrapper(io.BytesIO())
     monkeypatch.setattr(terminal, "isatty", lambda: True)
     monkeypatch.setattr(sys, "stdin", terminal)
-    with pytest.raises(CatalogError, match="no FITS table on standard input"):
+    with pytest.raises(CatalogError, match="no table on standard input"):
         read_all("-")
 
 

@@ -92,10 +92,7 @@ def test_another_width_of_rows_is_told_of_files_and_of_streams(
     ("name", "content", "kind"),
     [
         ("my table.csv", b"OBJID,RA\n1,2\n", "csv"),
-        ("t.vot", b"<?xml version='1.0'?>\n", "votable"),
-        ("t.xml", b"\n<VOTABLE>", "votable"),
-        ("t.ecsv", b"# %ECSV 1.0\n", "ecsv"),
-        ("t.parquet", b"PAR1....", "parquet"),
+        ("t.tsv", b"OBJID\tRA\n1\t2\n", "tst"),
         ("t.txt", b"1 2 3\n", "ascii"),
     ],
 )
@@ -114,3 +111,11 @@ def test_a_table_of_another_kind_comes_with_the_line_that_converts_it(
         pass
     assert "in=- " in caught.value.hint
     assert caught.value.hint.endswith("out=-")
+
+
+def test_hdf5_is_no_table_to_convert(tmp_path: Path) -> None:
+    (tmp_path / "z.hdf5").write_bytes(b"\x89HDF\r\n\x1a\n")
+    path = str(tmp_path / "z.hdf5")
+    with pytest.raises(CatalogError, match="not a FITS file") as caught, open_catalog(path):
+        pass
+    assert caught.value.hint == "name a table: FITS, VOTable, Parquet or ECSV"

@@ -148,7 +148,7 @@ def require_writer(kind: str) -> None:
         That names the package.
     """
     if kind == "parquet":
-        require_pyarrow()
+        require_pyarrow("writing Parquet")
 
 
 @contextmanager

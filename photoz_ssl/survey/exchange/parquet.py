@@ -23,17 +23,17 @@ VERSION_KEY, CONTENT_KEY = b"IVOA.VOTable-Parquet.version", b"IVOA.VOTable-Parqu
 ROWS_A_GROUP = 1 << 16
 
 
-def require_pyarrow() -> tuple[ModuleType, ModuleType]:
+def require_pyarrow(purpose: str) -> tuple[ModuleType, ModuleType]:
     """``pyarrow`` and ``pyarrow.parquet``, or what installs them."""
-    arrow = import_extra("pyarrow", extra="parquet", purpose="writing Parquet")
-    return arrow, import_extra("pyarrow.parquet", extra="parquet", purpose="writing Parquet")
+    arrow = import_extra("pyarrow", extra="parquet", purpose=purpose)
+    return arrow, import_extra("pyarrow.parquet", extra="parquet", purpose=purpose)
 
 
 class ParquetWriter:
     """Writes row groups, which are gathered from blocks."""
 
     def __init__(self, path: Path, layout: TableLayout) -> None:
-        self._arrow, parquet = require_pyarrow()
+        self._arrow, parquet = require_pyarrow("writing Parquet")
         self._layout = layout
         before, behind = votable_frame(layout)
         fields = [self._field(column) for column in layout.scalar_columns]

@@ -1,0 +1,148 @@
+"""A table of another format on its way into FITS: its columns, and its rows a block at a time."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from photoz_ssl.survey.headers import TableColumn
+
+__all__ = ["LONGEST_TEXT", "ROWS_AT_ONCE", "Incoming", "IncomingTable", "Masked", "incoming_table"]
+
+ROWS_AT_ONCE = 10_000
+
+LONGEST_TEXT = 4096
+"""Bytes of a text; a column with longer ones is left out, as FITS gives each row as many."""
+
+MISSING = -(1 << 63)
+"""The integer that stands for no value."""
+
+Masked = tuple[NDArray[Any], NDArray[np.bool_]]
+"""Values of a column, shape (n, ...), and which of them are missing, of the same shape."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Incoming:
+    """What another format says of a column.
+
+    Parameters
+    ----------
+    name : str
+        Its name there.
+    kind : numpy dtype
+        Of its values: any but objects; of text the longest.
+    shape : tuple of int
+        Of one value; ``()`` for most.
+    has_missing : bool
+        Whether some rows have no value.
+    unit, ucd, description : str
+        Empty where they are not told.
+    """
+
+    name: str
+    kind: np.dtype[Any]
+    shape: tuple[int, ...] = ()
+    has_missing: bool = False
+    unit: str = ""
+    ucd: str = ""
+    description: str = ""
+
+    @property
+    def stored(self) -> np.dtype[Any]:
+        """The type in which FITS holds its values."""
+        letter, n_bytes = self.kind.kind, self.kind.itemsize
+        if letter == "U":
+            return np.dtype(f"S{max(n_bytes // 4, 1)}")
+        if letter in "iub" and self.has_missing:
+            return np.dtype("i8")
+        if letter == "f":
+            return np.dtype(f"f{min(max(n_bytes, 4), 8)}")
+        return self.kind.newbyteorder("=")
+
+    def fill(self, values: NDArray[Any], missing: NDArray[np.bool_]) -> NDArray[Any]:
+        """Values as they are stored, with what stands for none in the place of missing ones."""
+        if self.kind.kind == "U":
+            values = np.char.encode(values, "ascii", "replace")
+        stored = values.astype(self.stored, casting="unsafe" if missing.any() else "same_kind")
+        if missing.any():
+            nothing: Any = {"S": b"", "i": MISSING}.get(self.stored.kind, np.nan)
+            stored[missing] = nothing
+        return stored
+
+
+@dataclass(frozen=True)
+class IncomingTable:
+    """A table as FITS will hold it; see `incoming_table`.
+
+    Parameters
+    ----------
+    columns : sequence of TableColumn
+        Its columns.
+    dtype : numpy dtype
+        Structured: its rows.
+    blocks : iterator of structured ndarray
+        Its rows, in order.
+    """
+
+    columns: Sequence[TableColumn]
+    dtype: np.dtype[Any]
+    blocks: Iterator[NDArray[np.void]]
+
+
+def incoming_table(
+    columns: Sequence[Incoming], blocks: Iterable[Mapping[str, Masked]]
+) -> IncomingTable:
+    """A table of these columns.
+
+    Parameters
+    ----------
+    columns : sequence of Incoming
+        The columns.
+    blocks : iterable of mapping
+        The rows, in order: the values of each column by its name.
+    """
+    names = _names_in_fits([column.name for column in columns])
+    dtype = np.dtype([(names[column.name], column.stored, column.shape) for column in columns])
+    told = [
+        TableColumn(
+            names[column.name],
+            column.unit,
+            column.ucd,
+            column.description,
+            null=MISSING if column.has_missing and column.stored.kind == "i" else None,
+        )
+        for column in columns
+    ]
+
+    def rows() -> Iterator[NDArray[np.void]]:
+        for block in blocks:
+            filled = {column.name: column.fill(*block[column.name]) for column in columns}
+            table = np.empty(len(next(iter(filled.values()))), dtype)
+            for name, values in filled.items():
+                table[names[name]] = values
+            yield table
+
+    return IncomingTable(told, dtype, rows())
+
+
+def _names_in_fits(names: Sequence[str]) -> dict[str, str]:
+    """A name for each column that FITS, which knows no case, tells from those before it.
+
+    >>> _names_in_fits(["Z", "z"])
+    {'Z': 'Z', 'z': 'z_2'}
+    """
+    chosen: dict[str, str] = {}
+    taken: set[str] = set()
+    for name in names:
+        plain = unlike = name.encode("ascii", "replace").decode().strip() or "COLUMN"
+        number = 1
+        while unlike.upper() in taken:
+            number += 1
+            unlike = f"{plain}_{number}"
+        taken.add(unlike.upper())
+        chosen[name] = unlike
+    return chosen

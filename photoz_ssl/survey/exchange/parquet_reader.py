@@ -1,0 +1,145 @@
+"""Parquet files as catalogues, in bounded memory."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from photoz_ssl.survey.exchange.incoming import (
+    LONGEST_TEXT,
+    ROWS_AT_ONCE,
+    Incoming,
+    IncomingTable,
+    Masked,
+    incoming_table,
+)
+from photoz_ssl.survey.exchange.parquet import require_pyarrow
+
+__all__ = ["read_parquet"]
+
+
+def read_parquet(path: Path, shown: str) -> IncomingTable:
+    """The columns of a Parquet file that have one number or text a row, dates as text.
+
+    The file is read twice, as FITS wants to know of the longest text and of missing values
+    before the first row.
+
+    Parameters
+    ----------
+    path : Path
+        The file.
+    shown : str
+        What an error calls it; this reader tells of none itself.
+    """
+    arrow, parquet = require_pyarrow("reading Parquet")
+    return _ParquetTable(arrow, parquet.ParquetFile(path)).incoming()
+
+
+@dataclass
+class _Seen:
+    """What is known of a column once all its values were looked at."""
+
+    kind: np.dtype[Any] = field(default_factory=lambda: np.dtype("U1"))
+    longest: int = 1
+    has_missing: bool = False
+    is_text: bool = True
+
+    def incoming(self, name: str, metadata: Mapping[bytes, bytes]) -> Incoming:
+        """The column of this name, described in its field's metadata as our own files do."""
+
+        def told(key: bytes) -> str:
+            return metadata.get(key, b"").decode("utf-8", "replace")
+
+        return Incoming(
+            name=name,
+            kind=self.kind,
+            has_missing=self.has_missing,
+            unit=told(b"unit"),
+            ucd=told(b"ucd"),
+            description=told(b"description"),
+        )
+
+
+class _ParquetTable:
+    """A Parquet file, and the package that reads it."""
+
+    def __init__(self, arrow: Any, file: Any) -> None:
+        self._arrow = arrow
+        self._file = file
+
+    def incoming(self) -> IncomingTable:
+        """The columns that FITS can have, and their rows."""
+        fields = {one.name: one for one in self._file.schema_arrow if self._is_plain(one.type)}
+        seen = {name: _Seen() for name in fields}
+        for batch in self._batches(list(fields)):
+            for name, values in batch.items():
+                self._look_at(values, seen[name])
+        columns = [
+            known.incoming(name, fields[name].metadata or {})
+            for name, known in seen.items()
+            if known.is_text or known.kind.kind != "U"
+        ]
+        names = [column.name for column in columns]
+        rows = (
+            {name: self._masked(values) for name, values in batch.items()}
+            for batch in self._batches(names)
+        )
+        return incoming_table(columns, rows)
+
+    def _batches(self, names: Sequence[str]) -> Iterator[Mapping[str, Any]]:
+        for batch in self._file.iter_batches(batch_size=ROWS_AT_ONCE, columns=names):
+            yield {name: self._plain(batch.column(name)) for name in names}
+
+    def _is_plain(self, kind: Any) -> bool:
+        """Whether values of a type are single numbers, or can be written as one word."""
+        types = self._arrow.types
+        if types.is_dictionary(kind):
+            return self._is_plain(kind.value_type)
+        return self._is_number(kind) or any(
+            is_kind(kind)
+            for is_kind in (
+                *(types.is_string, types.is_large_string, types.is_binary, types.is_large_binary),
+                *(types.is_decimal, types.is_timestamp, types.is_date),
+            )
+        )
+
+    def _is_number(self, kind: Any) -> bool:
+        types = self._arrow.types
+        return any(
+            is_kind(kind) for is_kind in (types.is_floating, types.is_integer, types.is_boolean)
+        )
+
+    def _plain(self, values: Any) -> Any:
+        """Values as numbers, or as text; as bytes where they are no text."""
+        types = self._arrow.types
+        if types.is_dictionary(values.type):
+            return self._plain(values.dictionary_decode())
+        if self._is_number(values.type):
+            return values
+        if types.is_decimal(values.type):
+            return values.cast(self._arrow.float64())
+        try:
+            return values.cast(self._arrow.string())
+        except self._arrow.ArrowInvalid:
+            return values
+
+    def _look_at(self, values: Any, seen: _Seen) -> None:
+        seen.has_missing |= values.null_count > 0
+        if self._is_number(values.type):
+            seen.kind = np.dtype(values.type.to_pandas_dtype())
+            return
+        length = self._arrow.compute.max(self._arrow.compute.binary_length(values)).as_py()
+        seen.longest = max(seen.longest, length or 1)
+        seen.is_text &= self._arrow.types.is_string(values.type) and seen.longest <= LONGEST_TEXT
+        seen.kind = np.dtype(f"U{seen.longest}")
+
+    def _masked(self, values: Any) -> Masked:
+        missing = values.is_null().to_numpy(zero_copy_only=False)
+        if self._arrow.types.is_string(values.type):
+            return np.array(values.fill_null("").to_pylist(), dtype=np.str_), missing
+        zero = self._arrow.scalar(0).cast(values.type)
+        return values.fill_null(zero).to_numpy(zero_copy_only=False), missing

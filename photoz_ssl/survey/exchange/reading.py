@@ -1,0 +1,106 @@
+"""Tables of other formats, rewritten as FITS, so that a catalogue in any of them is read alike."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import MappingProxyType
+from xml.parsers.expat import ExpatError
+
+from photoz_ssl.errors import CatalogError
+from photoz_ssl.survey.exchange.incoming import IncomingTable
+from photoz_ssl.survey.exchange.parquet_reader import read_parquet
+from photoz_ssl.survey.exchange.text_reader import read_ecsv, read_votable
+from photoz_ssl.survey.tables import scratch_tables
+
+__all__ = ["format_of_file", "rewrite_as_fits"]
+
+FIRST_BYTES = 4096
+"""How far into a file the tag that makes it a VOTable may stand, behind comments."""
+
+MARKS = MappingProxyType(
+    {
+        "parquet": re.compile(rb"PAR1"),
+        "ecsv": re.compile(rb"(\xef\xbb\xbf)?# %ECSV "),
+        "votable": re.compile(rb"(\xef\xbb\xbf)?\s*<[^\0]*<?(\w+:)?VOTABLE\b", re.DOTALL),
+    }
+)
+"""What a file of each format starts with."""
+
+READERS: MappingProxyType[str, Callable[[Path, str], IncomingTable]] = MappingProxyType(
+    {"parquet": read_parquet, "ecsv": read_ecsv, "votable": read_votable}
+)
+
+DAMAGE = (
+    *(ArithmeticError, AttributeError, LookupError, OSError, RuntimeError, SyntaxError),
+    *(TypeError, ValueError, MemoryError, ExpatError),
+)
+"""What the readers of these formats raise of a file that is not what it says."""
+
+
+def format_of_file(path: Path) -> str | None:
+    """Which of the other formats a table is in, by its first bytes; None for FITS and the rest.
+
+    Parameters
+    ----------
+    path : Path
+        The file; one that cannot be opened is of no format.
+    """
+    try:
+        with path.open("rb") as stream:
+            start = stream.read(FIRST_BYTES)
+    except (OSError, ValueError):
+        return None
+    return next((kind for kind, mark in MARKS.items() if mark.match(start)), None)
+
+
+def rewrite_as_fits(path: Path, kind: str, target: Path, *, shown: str) -> None:
+    """Write the columns of a table, those with one value a row, as a FITS table.
+
+    Text is kept as ASCII. An integer or truth value that is missing makes its column one of
+    64-bit integers with a TNULL; a missing number is NaN, and missing text is empty.
+
+    Parameters
+    ----------
+    path : Path
+        The table.
+    kind : {'parquet', 'ecsv', 'votable'}
+        Its format; see `format_of_file`.
+    target : Path
+        The FITS file, which is scratch.
+    shown : str
+        What an error calls the table.
+
+    Raises
+    ------
+    CatalogError
+        If the table is damaged, too large for its format, or has no columns.
+    MissingExtraError
+        If the format needs a package that is not installed.
+    """
+    with _damage_told(shown, kind):
+        table = READERS[kind](path, shown)
+    if not table.columns:
+        raise CatalogError(f"{shown} has no columns", "name a table with galaxies")
+    with scratch_tables(target) as file:
+        writer = file.table("CATALOG", table.columns, table.dtype)
+        blocks = iter(table.blocks)
+        while True:
+            with _damage_told(shown, kind):
+                block = next(blocks, None)
+            if block is None:
+                return
+            writer.append(block)
+
+
+@contextmanager
+def _damage_told(shown: str, kind: str) -> Iterator[None]:
+    try:
+        yield
+    except DAMAGE as error:
+        reason = str(error).strip().partition("\n")[0].rstrip(".: ") or type(error).__name__
+        raise CatalogError(
+            f"{shown} cannot be read as {kind}: {reason}", "copy or make it again"
+        ) from error

@@ -1,0 +1,152 @@
+"""VOTables and ECSV files as catalogues, read by astropy as a whole."""
+
+from __future__ import annotations
+
+import math
+import re
+import warnings
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from astropy.io import votable
+from astropy.table import Column, Table
+from numpy.typing import NDArray
+
+from photoz_ssl.errors import CatalogError
+from photoz_ssl.survey.exchange.incoming import (
+    LONGEST_TEXT,
+    ROWS_AT_ONCE,
+    Incoming,
+    IncomingTable,
+    Masked,
+    incoming_table,
+)
+
+__all__ = ["read_ecsv", "read_votable"]
+
+LARGEST_FILE = 512 << 20
+"""Bytes; a table of text takes several times its file in memory."""
+
+LARGEST_VALUE = 1 << 20
+"""Numbers or letters in one value of a VOTable."""
+
+ENTITIES = re.compile(rb"<!ENTITY")
+ELSEWHERE = re.compile(rb"<(\w+:)?STREAM\b[^<]*\bhref\b")
+ARRAYSIZE = re.compile(rb"\barraysize\s*=\s*[\"']\s*([\dx]+)")
+N_ROWS = re.compile(rb"\bnrows\s*=\s*[\"']\s*(\d+)")
+
+
+def read_ecsv(path: Path, shown: str) -> IncomingTable:
+    """The columns of an ECSV file that have values of one type and shape.
+
+    Parameters
+    ----------
+    path : Path
+        The file.
+    shown : str
+        What an error calls it.
+    """
+    _refuse_large(path, shown, "ecsv")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return _incoming(Table.read(path, format="ascii.ecsv"))
+
+
+def read_votable(path: Path, shown: str) -> IncomingTable:
+    """The columns of a VOTable's first table that have values of one type and shape.
+
+    Parameters
+    ----------
+    path : Path
+        The file. Its rows have to be in it: nothing is fetched from elsewhere.
+    shown : str
+        What an error calls it.
+    """
+    _refuse_large(path, shown, "votable")
+    _refuse_traps(path, shown)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        document = votable.parse(path, verify="ignore")
+        return _incoming(document.get_first_table().to_table(use_names_over_ids=True))
+
+
+def _refuse_large(path: Path, shown: str, kind: str) -> None:
+    if path.stat().st_size > LARGEST_FILE:
+        raise CatalogError(
+            f"{shown} is a table of text with more than {LARGEST_FILE >> 20} MB",
+            "make a FITS table of it, for example with STILTS:"
+            f" stilts tpipe in=NAME ifmt={kind} ofmt=fits out=NAME.fits",
+        )
+
+
+def _refuse_traps(path: Path, shown: str) -> None:
+    """Refuse what would make the reader fetch other files, or take far more memory than bytes."""
+    content = path.read_bytes()
+    if ENTITIES.search(content):
+        raise CatalogError(f"{shown} defines entities, as a VOTable needs not", "remove its DTD")
+    if ELSEWHERE.search(content):
+        raise CatalogError(
+            f"the rows of {shown} are in another file", "save the table with its rows in it"
+        )
+    sizes = (
+        math.prod(int(axis) for axis in match[1].split(b"x") if axis)
+        for match in ARRAYSIZE.finditer(content)
+    )
+    n_rows = (int(match[1]) for match in N_ROWS.finditer(content))
+    if max(sizes, default=0) > LARGEST_VALUE or max(n_rows, default=0) > len(content):
+        raise CatalogError(f"{shown} promises more than it can hold", "copy or make it again")
+
+
+def _incoming(table: Table) -> IncomingTable:
+    values = {name: _values(table[name]) for name in table.colnames}
+    plain = {name: found for name, found in values.items() if found is not None}
+    columns = [
+        Incoming(
+            name=name,
+            kind=numbers.dtype,
+            shape=numbers.shape[1:],
+            has_missing=bool(missing.any()),
+            unit=_unit(table[name]),
+            ucd=str(table[name].meta.get("ucd") or ""),
+            description=str(table[name].description or ""),
+        )
+        for name, (numbers, missing) in plain.items()
+    ]
+    return incoming_table(columns, _blocks(plain, len(table)))
+
+
+def _blocks(columns: Mapping[str, Masked], n_rows: int) -> Iterator[Mapping[str, Masked]]:
+    for start in range(0, n_rows, ROWS_AT_ONCE):
+        rows = slice(start, start + ROWS_AT_ONCE)
+        yield {name: (values[rows], missing[rows]) for name, (values, missing) in columns.items()}
+
+
+def _values(column: Any) -> Masked | None:
+    """A column's values and which are missing; None where they are of no one type and shape."""
+    if not isinstance(column, Column):  # a time, a sky coordinate
+        return None
+    missing: NDArray[np.bool_] = np.broadcast_to(np.ma.getmaskarray(column), column.shape)
+    values: NDArray[Any] = np.ma.getdata(np.ma.asarray(column))
+    if values.dtype.kind == "O":
+        if not all(isinstance(value, (str, bytes)) for value in values[~missing]):
+            return None
+        values = np.array([_text(value) for value in np.where(missing, "", values)], np.str_)
+    if values.dtype.kind == "S":
+        values = np.char.decode(values, "utf-8", "replace")
+    too_long = values.dtype.kind == "U" and values.dtype.itemsize > 4 * LONGEST_TEXT
+    return (values, missing) if values.dtype.kind in "iubfcU" and not too_long else None
+
+
+def _text(value: str | bytes) -> str:
+    return value.decode("utf-8", "replace") if isinstance(value, bytes) else value
+
+
+def _unit(column: Column) -> str:
+    if column.unit is None:
+        return ""
+    try:
+        return str(column.unit.to_string("fits"))
+    except (ValueError, AttributeError):
+        return str(column.unit)

@@ -1,0 +1,310 @@
+"""Catalogues in other formats than FITS: the same table is read whichever it is in."""
+
+from __future__ import annotations
+
+import base64
+import io
+import re
+import sys
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from astropy.coordinates import SkyCoord
+from astropy.table import MaskedColumn, Table
+from numpy.typing import NDArray
+
+from photoz_ssl.errors import CatalogError, MissingExtraError
+from photoz_ssl.survey.catalog import Catalog, open_catalog
+from photoz_ssl.survey.exchange import parquet, text_reader
+from photoz_ssl.survey.exchange.formats import TableLayout, exchange_file
+from photoz_ssl.survey.exchange.reading import format_of_file
+from photoz_ssl.survey.headers import TableColumn
+
+N = 25_000
+MISSING = -(1 << 63)
+
+
+def galaxies(n: int = 5) -> Table:
+    """A table with whatever the formats have in common; every third value is missing."""
+    gone = np.arange(n) % 3 == 1
+    table = Table()
+    table["OBJID"] = 2**60 + np.arange(n)
+    table["RA"], table["DEC"] = np.linspace(0, 359, n), np.linspace(-30, 60, n)
+    table["RA"].unit = table["DEC"].unit = "deg"
+    table["RA"].meta["ucd"], table["RA"].description = "pos.eq.ra;meta.main", "Right ascension"
+    table["NAME"] = [f"galaxy {'β' if row == 2 else row}" for row in range(n)]
+    table["MAG"] = MaskedColumn(np.linspace(14, 18, n).astype("f4"), mask=gone)
+    table["COUNT"] = MaskedColumn(np.arange(n, dtype="i2"), mask=gone)
+    table["OK"] = np.arange(n) % 2 == 0
+    return table
+
+
+def as_votable(table: Table, path: Path) -> None:
+    table.write(path, format="votable")
+
+
+def as_binary_votable(table: Table, path: Path) -> None:
+    table.write(path, format="votable", tabledata_format="binary2")
+
+
+def as_ecsv(table: Table, path: Path) -> None:
+    table.write(path, format="ascii.ecsv")
+
+
+def as_parquet(table: Table, path: Path) -> None:
+    def field(name: str, values: Any) -> Any:
+        column = table[name]
+        told = {
+            "unit": str(column.unit or ""),
+            "ucd": column.meta.get("ucd", ""),
+            "description": column.description or "",
+        }
+        return pa.field(name, values.type, metadata=told)
+
+    arrays = {
+        name: pa.array(list(table[name]), mask=np.ma.getmaskarray(table[name]))
+        if table[name].dtype.kind == "U"
+        else pa.array(np.ma.getdata(table[name]), mask=np.ma.getmaskarray(table[name]))
+        for name in table.colnames
+    }
+    fields = [field(name, values) for name, values in arrays.items()]
+    pq.write_table(pa.Table.from_arrays(list(arrays.values()), schema=pa.schema(fields)), path)
+
+
+Writer = Callable[[Table, Path], None]
+WRITERS = pytest.mark.parametrize("write", [as_votable, as_binary_votable, as_ecsv, as_parquet])
+
+
+def read_all(catalog: Catalog) -> NDArray[np.void]:
+    starts = range(0, catalog.n_rows, 1000)
+    return np.concatenate([catalog.read(s, min(s + 1000, catalog.n_rows)) for s in starts])
+
+
+def refusal_of(path: Path) -> CatalogError:
+    with pytest.raises(CatalogError) as caught, open_catalog(str(path)):
+        pass
+    assert "\n" not in caught.value.message
+    return caught.value
+
+
+# what is read
+
+
+@WRITERS
+def test_a_table_is_the_same_in_each_format(tmp_path: Path, write: Writer) -> None:
+    table = galaxies(N)
+    write(table, tmp_path / "cat")
+    with open_catalog(str(tmp_path / "cat")) as catalog:
+        rows = read_all(catalog)
+        assert catalog.names == tuple(table.colnames)
+        assert catalog.null("COUNT") == MISSING
+        assert catalog.position_columns() == ("RA", "DEC")
+        assert catalog.id_column() == "OBJID"
+        assert catalog.cards["RA"]["TUNIT"] == "deg"
+        assert catalog.cards["RA"]["TUCD"] == "pos.eq.ra;meta.main"
+        assert catalog.cards["RA"]["TCOMM"] == "Right ascension"
+    gone = np.arange(N) % 3 == 1
+    for name in ("OBJID", "RA", "DEC", "OK"):
+        np.testing.assert_array_equal(rows[name], table[name])
+    np.testing.assert_array_equal(np.isnan(rows["MAG"]), gone)
+    np.testing.assert_array_equal(rows["MAG"][~gone], np.linspace(14, 18, N, dtype="f4")[~gone])
+    np.testing.assert_array_equal(
+        rows["COUNT"], np.where(gone, MISSING, np.ma.getdata(table["COUNT"]).astype("i8"))
+    )
+    assert rows["NAME"][[0, 2]].tolist() == [b"galaxy 0", b"galaxy ?"]
+
+
+@WRITERS
+def test_rows_are_selected_as_of_a_fits_table(tmp_path: Path, write: Writer) -> None:
+    write(galaxies(), tmp_path / "cat[2].tab")
+    with open_catalog(f"{tmp_path / 'cat[2].tab'}[1][MAG > 13 && OK]") as catalog:
+        assert read_all(catalog)["OBJID"].tolist() == [2**60, 2**60 + 2]
+
+
+@WRITERS
+def test_standard_input_may_be_of_any_format(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, write: Writer
+) -> None:
+    write(galaxies(), tmp_path / "cat")
+    for name, streaming, n_rows in (("-", False, 5), ("-", True, 5), ("-[1][#row < 3]", False, 2)):
+        piped = io.TextIOWrapper(io.BytesIO((tmp_path / "cat").read_bytes()))
+        monkeypatch.setattr(sys, "stdin", piped)
+        with open_catalog(name, streaming=streaming) as catalog:
+            assert catalog.n_rows == n_rows
+
+
+@pytest.mark.parametrize("kind", ["votable", "ecsv", "parquet"])
+def test_what_we_write_is_read_back(tmp_path: Path, kind: str) -> None:
+    dtype = np.dtype([("ID", "i8"), ("N", "u2"), ("NAME", "S4"), ("OK", "?"), ("Z", "f4")])
+    columns = [TableColumn("ID", ucd="meta.id;meta.main"), TableColumn("N", null=-32768 + 7)]
+    columns += [
+        TableColumn("NAME"),
+        TableColumn("OK"),
+        TableColumn("Z", "", "src.redshift", "Redshift"),
+    ]
+    rows = np.zeros(9, dtype)
+    rows["ID"], rows["N"], rows["Z"] = np.arange(9) - 4, np.arange(9), np.linspace(0, 1, 9)
+    rows["NAME"], rows["OK"], rows["Z"][3] = (
+        [b"a<&,", b""] * 4 + [b"b"],
+        [True, False, False] * 3,
+        np.nan,
+    )
+    layout = TableLayout(name="T", n_rows=9, columns=columns, dtype=dtype, cards=(), pdf_form=None)
+    with exchange_file(tmp_path / "t", kind, layout) as writer:
+        writer.append(rows, None)
+    with open_catalog(str(tmp_path / "t")) as catalog:
+        again = read_all(catalog)
+        assert catalog.redshift_columns()[0] == "Z"
+        assert catalog.null("N") == MISSING
+    for name in ("ID", "NAME", "OK", "Z"):
+        np.testing.assert_array_equal(again[name], rows[name])
+    assert again["N"].tolist() == [0, 1, 2, 3, 4, 5, 6, MISSING, 8]
+
+
+def test_what_parquet_has_besides(tmp_path: Path) -> None:
+    table = pa.table(
+        {
+            "when": pa.array(np.array(["2020-01-02T03:04:05", "NaT"], "M8[s]")),
+            "class": pa.array(["spiral", None]).dictionary_encode(),
+            "bytes": pa.array([b"ab", b"c"]),
+            "blob": pa.array([b"\xff\xfe", b"c"]),
+            "long": pa.array(["x" * 5000, "y"]),
+            "half": pa.array(np.array([1.5, 2], np.float16)),
+            "list": pa.array([[1.0], [2.0, 3.0]]),
+            "nothing": pa.nulls(2),
+            "large": pa.array([2**64 - 1, 0], pa.uint64()),
+        }
+    )
+    pq.write_table(table, tmp_path / "t.parquet")
+    with open_catalog(str(tmp_path / "t.parquet")) as catalog:
+        assert catalog.names == ("when", "class", "bytes", "half", "large")
+        first, second = read_all(catalog).tolist()
+    assert first == (b"2020-01-02 03:04:05.000", b"spiral", b"ab", 1.5, 2**64 - 1)
+    assert second == (b"", b"", b"c", 2.0, 0)
+
+
+def test_columns_that_are_no_numbers_or_text_are_left_out_of_ecsv(tmp_path: Path) -> None:
+    table = galaxies()
+    table["PLACE"] = SkyCoord(table["RA"], table["DEC"])
+    table["LIST"] = np.array([[1], [1, 2], [], [3], [4]], dtype=object)
+    table["V"] = np.arange(10.0).reshape(5, 2)
+    as_ecsv(table, tmp_path / "cat.ecsv")
+    with open_catalog(str(tmp_path / "cat.ecsv")) as catalog:
+        assert set(catalog.names) == {*galaxies().colnames, "V"}
+        np.testing.assert_array_equal(read_all(catalog)["V"], table["V"])
+
+
+def test_names_that_differ_by_case_alone_are_told_apart(tmp_path: Path) -> None:
+    as_parquet(Table({"z": [1.0], "Z": [2.0], "é": [3.0]}), tmp_path / "t")
+    with open_catalog(str(tmp_path / "t")) as catalog:
+        assert catalog.names == ("z", "Z_2", "?")
+        assert catalog.read(0, 1).tolist() == [(1.0, 2.0, 3.0)]
+
+
+# what is refused
+
+
+@pytest.mark.parametrize(
+    "content", [b"", b"<html>", b"# ECSV", b"a,b\n", b"SIMPLE  = T", b"<?xml?>"]
+)
+def test_files_of_no_such_format(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "t").write_bytes(content)
+    assert format_of_file(tmp_path / "t") is None
+    assert format_of_file(tmp_path / "absent") is None
+    assert format_of_file(tmp_path) is None
+
+
+@WRITERS
+def test_a_table_without_rows(tmp_path: Path, write: Writer) -> None:
+    write(galaxies()[:0], tmp_path / "cat")
+    assert refusal_of(tmp_path / "cat").message.endswith("cat has no rows")
+
+
+@WRITERS
+def test_damage_is_told_in_a_sentence(tmp_path: Path, write: Writer) -> None:
+    write(galaxies(200), tmp_path / "cat")
+    content = (tmp_path / "cat").read_bytes()
+    generator = np.random.default_rng(0)
+    refused = 0
+    for _ in range(40):
+        bad = bytearray(content)
+        place = int(generator.integers(len(bad)))
+        if generator.random() < 0.3:
+            del bad[place:]
+        else:
+            bad[place : place + 4] = generator.bytes(4)
+        (tmp_path / "bad").write_bytes(bad)
+        with suppress(CatalogError), open_catalog(str(tmp_path / "bad")) as catalog:
+            read_all(catalog)
+            refused -= 1
+        refused += 1
+    assert refused > 10
+
+
+def votable(middle: str, before: str = "") -> bytes:
+    return (
+        f"<?xml version='1.0'?>{before}<VOTABLE version='1.4'"
+        f" xmlns='http://www.ivoa.net/xml/VOTable/v1.3'><RESOURCE>{middle}</RESOURCE></VOTABLE>"
+    ).encode()
+
+
+def test_a_votable_is_not_fetched_from_elsewhere(tmp_path: Path) -> None:
+    secret = tmp_path / "secret"
+    secret.write_bytes(base64.b64encode(np.arange(4.0).tobytes()))
+    for href in (f'href="file://{secret}"', f"a='>' href = 'file://{secret}'"):
+        stream = f'<STREAM encoding="base64" {href}/>'
+        field = '<FIELD name="RA" datatype="double"/>'
+        (tmp_path / "t.vot").write_bytes(
+            votable(f"<TABLE>{field}<DATA><BINARY>{stream}</BINARY></DATA></TABLE>")
+        )
+        assert "are in another file" in refusal_of(tmp_path / "t.vot").message
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        (
+            votable("", "<!DOCTYPE V [<!ENTITY a \"<STREAM href='file:///a'/>\">]>"),
+            "defines entities",
+        ),
+        (votable('<TABLE nrows="99999999999"></TABLE>'), "promises more"),
+        (
+            votable('<TABLE><FIELD name="a" datatype="int" arraysize="9999x9999"/></TABLE>'),
+            "promises",
+        ),
+        (votable("<TABLE></TABLE>"), "has no columns"),
+        (votable(""), "cannot be read as votable"),
+        (votable("<TABLE>"), "cannot be read as votable"),
+    ],
+)
+def test_votables_that_are_traps_or_empty(tmp_path: Path, content: bytes, words: str) -> None:
+    (tmp_path / "t.vot").write_bytes(content)
+    assert words in refusal_of(tmp_path / "t.vot").message
+
+
+def test_text_that_is_too_large_to_read_at_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(text_reader, "LARGEST_FILE", 1 << 10)
+    for write, kind in ((as_ecsv, "ecsv"), (as_votable, "votable")):
+        write(galaxies(100), tmp_path / kind)
+        assert re.search(rf"stilts tpipe in=NAME ifmt={kind}", refusal_of(tmp_path / kind).hint)
+
+
+def test_parquet_needs_its_package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def missing(module: str, *, extra: str, purpose: str) -> None:
+        raise MissingExtraError(module, extra, purpose)
+
+    as_parquet(galaxies(), tmp_path / "t")
+    monkeypatch.setattr(parquet, "import_extra", missing)
+    with (
+        pytest.raises(MissingExtraError, match="reading Parquet"),
+        open_catalog(str(tmp_path / "t")),
+    ):
+        pass
