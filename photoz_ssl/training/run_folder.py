@@ -40,6 +40,9 @@ OWN_FILES = re.compile(
 )
 """What trainings and experiments write into their folders; nothing else is ever removed."""
 
+MARK = "# photoz-ssl: what this run was made with\n"
+"""First line of a run's ``config.toml``; a user's own file of that name is no run."""
+
 OF_THE_ARCHIVE = ("contents", "galaxies", "rows")
 """What `identity_of` tells an archive by."""
 
@@ -197,12 +200,13 @@ def open_run_folder(
     folder = check_run_folder(config, command, inputs)
     path = folder.path
     with output_errors(path):
-        if config.overwrite and (path / "config.toml").exists():
+        if config.overwrite and _is_run(path):
             remove_own(path, OWN_FILES)
         path.mkdir(parents=True, exist_ok=True)
         remove_leftovers(path)
     with atomic_output(path / "config.toml", overwrite=True) as temporary:
-        temporary.write_text(tomli_w.dumps({command: _essential(config)}), encoding="utf-8")
+        settings = tomli_w.dumps({command: _essential(config)})
+        temporary.write_text(MARK + settings, encoding="utf-8")
     return folder
 
 
@@ -218,14 +222,25 @@ def check_run_folder(config: TrainingConfig, command: str, inputs: Mapping[str, 
         raise OutputError(
             f"the run folder {path} exists already", "add --resume to go on, or --overwrite"
         )
+    if occupied and not _is_run(path) and (config.overwrite or (path / "config.toml").exists()):
+        raise ConfigError(f"{path} is not a run folder", "name another --output")
     if occupied and config.overwrite:
-        if not (path / "config.toml").exists():
-            raise ConfigError(f"{path} is not a run folder", "name another --output")
         require_own(path, OWN_FILES, "a run")
     folder = _run_folder(config, command, inputs)
     if not config.overwrite:
         folder.load_state()
     return folder
+
+
+def _is_run(path: Path) -> bool:
+    """Whether a folder's ``config.toml`` is that of a run: by its first line, or what is beside."""
+    settings = path / "config.toml"
+    if not settings.is_file():
+        return False
+    with settings.open("rb") as stream:
+        marked = stream.read(len(MARK)) == MARK.encode()
+    beside = ("state.pt", "metrics.jsonl", "measured", "encoder.safetensors", "photoz.safetensors")
+    return marked or any((path / name).exists() for name in beside)
 
 
 def _run_folder(config: TrainingConfig, command: str, inputs: Mapping[str, str]) -> RunFolder:

@@ -22,6 +22,7 @@ from photoz_ssl.neighbours.atlas_writer import create_atlas, kept_columns
 from photoz_ssl.spec import NETWORK_SIZE, ImageSpec
 from photoz_ssl.survey.appearance import N_NUMBERS
 from photoz_ssl.survey.blocks import GalaxyBlock, GalaxySource
+from photoz_ssl.survey.headers import null_in, null_of
 from photoz_ssl.survey.manifest import Manifest
 from photoz_ssl.survey.part_file import Part
 from photoz_ssl.survey.sources import open_source
@@ -37,6 +38,9 @@ __all__ = ["ATLAS", "EmbeddingJob", "load_model", "open_embedding", "write_atlas
 
 ATLAS = "ATLAS"
 """The name of the table in a part of an atlas."""
+
+LARGEST_EXACT = 4
+"""Bytes of integers that float64 holds without rounding; 64-bit ones are kept as they are."""
 
 COLUMN = "column "
 """Before the names of the catalogue's columns in the rows of a part."""
@@ -87,7 +91,24 @@ class EmbeddingJob:
         kinds += [("looks", "<f4", (N_NUMBERS,))]
         kinds += [("thumbnail", "|u1", PICTURE_SHAPE)] if self.config.thumbnails else []
         table = self.source.table_dtype
-        return np.dtype([*kinds, *((COLUMN + name, table[name]) for name in kept_columns(table))])
+        nulls = self._nulls()
+        kinds += [
+            (COLUMN + name, "<f8" if name in nulls else table[name]) for name in kept_columns(table)
+        ]
+        return np.dtype(kinds)
+
+    def _nulls(self) -> dict[str, int]:
+        """What stands for no value in the kept columns of integers that floats hold exactly.
+
+        An atlas has NaN there, which fulfils no condition.
+        """
+        table, cards = self.source.table_dtype, self.source.column_cards
+        found = {
+            name: null_in(table[name], null_of(cards.get(name, {})))
+            for name in kept_columns(table)
+            if table[name].itemsize <= LARGEST_EXACT
+        }
+        return {name: null for name, null in found.items() if null is not None}
 
     def identity(self) -> dict[str, str | int]:
         """All that the atlas depends on, named for a person."""
@@ -131,8 +152,12 @@ class EmbeddingJob:
         if self.config.thumbnails:
             reddening = self.source.spec.reddening(block.ebv)
             rows["thumbnail"] = thumbnails(block.images, reddening)
+        nulls = self._nulls()
         for name in kept_columns(block.table.dtype):
-            rows[COLUMN + name] = block.table[name]
+            values = block.table[name]
+            rows[COLUMN + name] = (
+                np.where(values == nulls[name], np.nan, values) if name in nulls else values
+            )
         n_represented = int(np.isfinite(rows["representation"][:, 0]).sum())
         facts = facts_of(
             block,

@@ -68,14 +68,14 @@ EVIDENCE_COLUMNS: tuple[tuple[TableColumn, str], ...] = (
     ),
     (
         TableColumn(
-            "NOVELTY", "%", "stat.rank", "Percentile of NN_DISTANCE among the atlas's own", "F6.2"
+            "NOVELTY", "", "stat.rank", "Percentile of NN_DISTANCE among the atlas's own", "F6.2"
         ),
         "f4",
     ),
     (
         TableColumn(
             "ODDITY",
-            "%",
+            "",
             "stat.rank",
             "Percentile of how odd the image is among the atlas's",
             "F6.2",

@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 
 from photoz_ssl.config import FinetuneConfig
-from photoz_ssl.errors import CheckpointError, OutputError
+from photoz_ssl.errors import CheckpointError, ConfigError, OutputError
 from photoz_ssl.files import is_leftover
 from photoz_ssl.networks.encoder import PRESETS
 from photoz_ssl.survey.archive import open_archive
@@ -131,6 +131,31 @@ def test_overwriting_removes_what_trainings_write_and_nothing_else(
         with pytest.raises(OutputError, match="is the working directory"):
             finetune(replace(config, output=output, overwrite=True))
     assert (config.output / "photoz.safetensors").read_bytes() == before
+
+
+@pytest.mark.parametrize("choice", ["resume", "overwrite"])
+def test_a_config_of_the_user_s_own_is_no_run(
+    choice: str, tiny_archive: Path, tmp_path: Path
+) -> None:
+    config = finetuning(tiny_archive, tmp_path / "run", epochs=1, **{choice: True})
+    config.output.mkdir()
+    (config.output / "config.toml").write_text("[finetune]\nepochs = 3\n")
+    with pytest.raises(ConfigError, match="is not a run folder"):
+        finetune(config)
+    assert (config.output / "config.toml").read_text() == "[finetune]\nepochs = 3\n"
+
+
+@pytest.mark.parametrize("choice", ["resume", "overwrite"])
+def test_a_run_that_was_killed_at_once_is_a_run(
+    choice: str, tiny_archive: Path, tmp_path: Path
+) -> None:
+    config = finetuning(tiny_archive, tmp_path / "run", epochs=1)
+    finetune(config)
+    for path in config.output.iterdir():
+        if path.name != "config.toml":
+            path.unlink()
+    again = finetuning(tiny_archive, config.output, epochs=1, **{choice: True})
+    assert finetune(again).model.exists()
 
 
 def test_a_run_folder_behind_a_link_is_overwritten(tiny_archive: Path, tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import shutil
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -95,6 +96,25 @@ def test_a_row_for_each_row_in_order(
     np.testing.assert_allclose(lengths, 1, atol=2e-4)  # vectors of float16
     assert atlas.header.has_ids
     assert "24 of 24 galaxies" in report.summary()
+
+
+def test_an_integer_that_stands_for_no_value_is_nan(
+    tiny_archive: Path, tmp_path: Path, make_model: MakeModel
+) -> None:
+    path, output = tmp_path / "nulls.h5", tmp_path / "atlas.h5"
+    shutil.copy(tiny_archive, path)
+    with h5py.File(path, "a") as file:
+        for name, kind in (("COUNT", "i4"), ("LARGE", "i8"), ("WHOLE", "i2")):
+            column = file.create_dataset(f"columns/{name}", data=np.arange(24, dtype=kind))
+            if name != "WHOLE":
+                column.attrs["null"] = 3
+    embed(EmbedConfig(catalog=str(path), output=output, model=make_model()))
+    atlas = read_atlas(output)
+    expected = np.where(np.arange(24) == 3, np.nan, np.arange(24))
+    np.testing.assert_array_equal(atlas.column("COUNT"), expected)
+    for name, kind in (("LARGE", "i8"), ("WHOLE", "i2")):
+        assert atlas.column(name).dtype == kind
+        np.testing.assert_array_equal(atlas.column(name), np.arange(24))
 
 
 def test_the_same_input_gives_the_same_bytes(

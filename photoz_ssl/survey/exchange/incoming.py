@@ -18,8 +18,8 @@ ROWS_AT_ONCE = 10_000
 LONGEST_TEXT = 4096
 """Bytes of a text; a column with longer ones is left out, as FITS gives each row as many."""
 
-MISSING = -(1 << 63)
-"""The integer that stands for no value."""
+ROOM_FOR_NULL = {"b1": "i2", "i1": "i2", "u1": "i2", "i2": "i4", "u2": "i4", "u4": "i8", "u8": "i8"}
+"""For types of integers some of which are missing, one with a value to spare for these."""
 
 Masked = tuple[NDArray[Any], NDArray[np.bool_]]
 """Values of a column, shape (n, ...), and which of them are missing, of the same shape."""
@@ -58,10 +58,16 @@ class Incoming:
         if letter == "U":
             return np.dtype(f"S{max(n_bytes // 4, 1)}")
         if letter in "iub" and self.has_missing:
-            return np.dtype("i8")
+            return np.dtype(ROOM_FOR_NULL.get(f"{letter}{n_bytes}", f"i{n_bytes}"))
         if letter == "f":
             return np.dtype(f"f{min(max(n_bytes, 4), 8)}")
         return self.kind.newbyteorder("=")
+
+    @property
+    def null(self) -> int | None:
+        """The integer that stands for no value, the least of its type; None where none does."""
+        integers = self.has_missing and self.stored.kind == "i"
+        return int(np.iinfo(self.stored).min) if integers else None
 
     def fill(self, values: NDArray[Any], missing: NDArray[np.bool_]) -> NDArray[Any]:
         """Values as they are stored, with what stands for none in the place of missing ones."""
@@ -69,7 +75,7 @@ class Incoming:
             values = np.char.encode(values, "ascii", "replace")
         stored = values.astype(self.stored, casting="unsafe" if missing.any() else "same_kind")
         if missing.any():
-            nothing: Any = {"S": b"", "i": MISSING}.get(self.stored.kind, np.nan)
+            nothing: Any = {"S": b"", "i": self.null}.get(self.stored.kind, np.nan)
             stored[missing] = nothing
         return stored
 
@@ -113,7 +119,7 @@ def incoming_table(
             column.unit,
             column.ucd,
             column.description,
-            null=MISSING if column.has_missing and column.stored.kind == "i" else None,
+            null=column.null,
         )
         for column in columns
     ]

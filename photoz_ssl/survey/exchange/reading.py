@@ -60,7 +60,7 @@ def rewrite_as_fits(path: Path, kind: str, target: Path, *, shown: str) -> None:
     """Write the columns of a table, those with one value a row, as a FITS table.
 
     Text is kept as ASCII. An integer or truth value that is missing makes its column one of
-    64-bit integers with a TNULL; a missing number is NaN, and missing text is empty.
+    signed integers with a TNULL; a missing number is NaN, and missing text is empty.
 
     Parameters
     ----------
