@@ -17,10 +17,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from photoz_ssl.errors import CatalogError
-from photoz_ssl.files import file_and_selection, scratch_folder, temporary_errors
+from photoz_ssl.files import temporary_errors
 from photoz_ssl.survey.angles import degrees_of
-from photoz_ssl.survey.exchange.reading import format_of_file, rewrite_as_fits
 from photoz_ssl.survey.headers import null_in, null_of
+from photoz_ssl.survey.plain_table import plain_table
 from photoz_ssl.survey.table_file import (
     cards_of,
     dtype_of,
@@ -272,7 +272,7 @@ def _spooled_stdin(seen: bytes = b"") -> Iterator[str]:
 
 @contextmanager
 def _opened(shown: str, path: str, folder: Path) -> Iterator[Catalog]:
-    with _readable(shown, path) as name:
+    with plain_table(path, shown=file_name(shown)) as name:
         refuse_damage(shown, name)
         try:
             file = fitsio.FITS(name)
@@ -292,28 +292,6 @@ def _opened(shown: str, path: str, folder: Path) -> Iterator[Catalog]:
                 raise CatalogError(f"{shown} has no rows", "name a table with galaxies")
             dtype = dtype_of(shown, hdu)
             yield Catalog(shown, folder, n_rows, dtype, cards_of(hdu, dtype), hdu)
-
-
-@contextmanager
-def _readable(shown: str, path: str) -> Iterator[str]:
-    """The path of a FITS file that CFITSIO reads the table from.
-
-    That is another one where the table is in another format, or where CFITSIO would take
-    brackets in its name for its syntax.
-    """
-    name, selection = file_and_selection(path)
-    kind = format_of_file(Path(name))
-    if kind is None and "[" not in name:
-        yield path
-        return
-    suffix = Path(name).suffix if re.fullmatch(r"\.\w+", Path(name).suffix) else ".fits"
-    with scratch_folder() as folder:
-        readable = folder / f"catalog{suffix if kind is None else '.fits'}"
-        if kind is None:
-            readable.symlink_to(Path(name).absolute())
-        else:
-            rewrite_as_fits(Path(name), kind, readable, shown=file_name(shown))
-        yield f"{readable}{selection}"
 
 
 def _with_brackets(path: str) -> str:

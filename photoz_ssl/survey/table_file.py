@@ -37,7 +37,8 @@ OTHER_SUFFIXES = {".csv": "csv", ".tsv": "tst"}
 
 HDF5_START = b"\x89HDF"
 
-COMPRESSED = (".gz", ".z", ".bz2", ".zip")
+PACKED_FOR_CFITSIO = (b"\x1f\x9d", b"\x1f\x1e", b"\x1f\xa0", b"PK")
+"""First bytes of what compress, pack, lzh and zip make, which CFITSIO unpacks itself."""
 
 
 def file_name(path: str) -> str:
@@ -74,7 +75,7 @@ def refuse_damage(shown: str, path: str) -> None:
         start = stream.read(80)
     if not start:
         raise CatalogError(f"{file_name(shown)} is an empty file", "copy or make it again")
-    if name.suffix.lower() in COMPRESSED or start[:2] in (b"\x1f\x8b", b"BZ"):
+    if start.startswith(PACKED_FOR_CFITSIO):
         return
     if not start.startswith(b"SIMPLE  ="):
         raise CatalogError(

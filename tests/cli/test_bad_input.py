@@ -129,10 +129,10 @@ def run(survey: Path, model: Path, capsys: pytest.CaptureFixture[str]) -> Run:
 BAD_TABLES = {
     "missing.fits": "there is no catalogue missing.fits",
     "text.fits": "text.fits is not a FITS file",
-    "text.fits.gz": "text.fits.gz cannot be read",
+    "text.fits.gz": "text.fits.gz is not a FITS file",
     "truncated.fits": "truncated.fits is truncated",
     "half.fits": "half.fits is damaged",
-    "half.fits.gz": "half.fits.gz cannot be read",
+    "half.fits.gz": "half.fits.gz cannot be unpacked",
     "nothing.fits": "nothing.fits is an empty file",
     "image.fits": "image.fits holds no table",
     "empty.fits": "empty.fits has no rows",

@@ -19,6 +19,10 @@ from numpy.typing import NDArray
 from photoz_ssl.errors import CatalogError
 from photoz_ssl.survey.catalog import Catalog, open_catalog
 
+PACKERS = pytest.mark.parametrize(
+    ("suffix", "pack"), [(".gz", gzip.compress), (".bz2", bz2.compress)]
+)
+
 N = 30
 
 
@@ -131,7 +135,7 @@ def test_where_no_such_file_is_there_brackets_are_a_selection(path: Path) -> Non
         read_all(f"{path}[1][#row < 4]")
 
 
-@pytest.mark.parametrize(("suffix", "pack"), [(".gz", gzip.compress), (".bz2", bz2.compress)])
+@PACKERS
 def test_packed_files_are_read_as_they_are(
     path: Path, suffix: str, pack: Callable[[bytes], bytes]
 ) -> None:
@@ -139,6 +143,24 @@ def test_packed_files_are_read_as_they_are(
     packed.write_bytes(pack(path.read_bytes()))
     np.testing.assert_array_equal(read_all(packed), galaxies())
     np.testing.assert_array_equal(read_all(f"{packed}[2][#row < 3]"), galaxies()[:4:2])
+
+
+@PACKERS
+def test_packed_files_that_are_cut_off_or_damaged_are_told(
+    path: Path, suffix: str, pack: Callable[[bytes], bytes]
+) -> None:
+    whole = path.read_bytes()
+    packed = path.with_name(path.name + suffix)
+    for content, words in (
+        (pack(whole)[:-20], "cannot be unpacked"),
+        (pack(whole)[:40] + pack(whole)[60:], "cannot be unpacked"),
+        (pack(whole[:-2880]), "is truncated"),
+        (pack(b"a,b\n1,2\n"), "is not a FITS file"),
+    ):
+        packed.write_bytes(content)
+        with pytest.raises(CatalogError, match=words) as caught, open_catalog(str(packed)):
+            pass
+        assert str(packed) in caught.value.message
 
 
 @pytest.mark.parametrize("name", ["-", "-[1]", "-[1][OBJID < 103]"])

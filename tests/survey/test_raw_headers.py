@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 from pathlib import Path
 
 import fitsio
@@ -37,8 +38,11 @@ def test_a_side_by_which_cfitsio_would_divide_is_refused_by_all_that_open_files(
         refuse_absurd_tiles(path)
     with pytest.raises(ValueError, match="no positive number"), open_images(path):
         pass
-    with pytest.raises(CatalogError, match="is damaged"), open_catalog(str(path)):
-        pass
+    packed = tmp_path / "tiled.fits.gz"
+    packed.write_bytes(gzip.compress(path.read_bytes()))
+    for catalog in (path, packed):
+        with pytest.raises(CatalogError, match="is damaged"), open_catalog(str(catalog)):
+            pass
 
 
 def test_a_compressed_image_is_let_through(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import gzip
 import io
 import re
 import sys
@@ -137,6 +138,14 @@ def test_standard_input_may_be_of_any_format(
         monkeypatch.setattr(sys, "stdin", piped)
         with open_catalog(name, streaming=streaming) as catalog:
             assert catalog.n_rows == n_rows
+
+
+@WRITERS
+def test_packed_tables_are_unpacked_first(tmp_path: Path, write: Writer) -> None:
+    write(galaxies(), tmp_path / "cat")
+    (tmp_path / "cat.gz").write_bytes(gzip.compress((tmp_path / "cat").read_bytes()))
+    with open_catalog(str(tmp_path / "cat.gz")) as catalog:
+        assert read_all(catalog)["OBJID"].tolist() == [2**60 + row for row in range(5)]
 
 
 @pytest.mark.parametrize("kind", ["votable", "ecsv", "parquet"])
