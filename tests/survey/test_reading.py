@@ -287,6 +287,11 @@ def test_a_votable_is_not_fetched_from_elsewhere(tmp_path: Path) -> None:
             votable('<TABLE><FIELD name="a" datatype="int" arraysize="9999x9999"/></TABLE>'),
             "promises",
         ),
+        (
+            votable('<TABLE><FIELD name="a" datatype="char" arraysize="5x2"/></TABLE>'),
+            "cannot be read as votable: Invalid size specifier",
+        ),
+        (votable("<TABLE><DATA><FITS/></DATA></TABLE>"), "its rows are a FITS file inside"),
         (votable("<TABLE></TABLE>"), "has no columns"),
         (votable(""), "cannot be read as votable"),
         (votable("<TABLE>"), "cannot be read as votable"),

@@ -40,6 +40,10 @@ DAMAGE = (
 """What the readers of these formats raise of a file that is not what it says."""
 
 
+WHERE_IT_WAS = re.compile(r"^(None:\?:\?: )?([EW]\d\d: )?")
+"""What astropy's messages begin with where they name no place in the file."""
+
+
 def format_of_file(path: Path) -> str | None:
     """Which of the other formats a table is in, by its first bytes; None for FITS and the rest.
 
@@ -100,7 +104,10 @@ def _damage_told(shown: str, kind: str) -> Iterator[None]:
     try:
         yield
     except DAMAGE as error:
-        reason = str(error).strip().partition("\n")[0].rstrip(".: ") or type(error).__name__
+        first_line = WHERE_IT_WAS.sub("", str(error).strip().partition("\n")[0])
+        reason = first_line.rstrip(".: ") or type(error).__name__
         raise CatalogError(
-            f"{shown} cannot be read as {kind}: {reason}", "copy or make it again"
+            f"{shown} cannot be read as {kind}: {reason}",
+            "copy or make it again, or convert it, for example with:"
+            f" stilts tpipe in=NAME ifmt={kind} ofmt=fits out=NAME.fits",
         ) from error

@@ -34,6 +34,7 @@ LARGEST_VALUE = 1 << 20
 
 ENTITIES = re.compile(rb"<!ENTITY")
 ELSEWHERE = re.compile(rb"<(\w+:)?STREAM\b[^<]*\bhref\b")
+INSIDE_FITS = re.compile(rb"<(\w+:)?FITS\b")
 ARRAYSIZE = re.compile(rb"\barraysize\s*=\s*[\"']\s*([\dx]+)")
 N_ROWS = re.compile(rb"\bnrows\s*=\s*[\"']\s*(\d+)")
 
@@ -90,6 +91,8 @@ def _refuse_traps(path: Path, shown: str) -> None:
         raise CatalogError(
             f"the rows of {shown} are in another file", "save the table with its rows in it"
         )
+    if INSIDE_FITS.search(content):
+        raise ValueError("its rows are a FITS file inside, which astropy does not read")
     sizes = (
         math.prod(int(axis) for axis in match[1].split(b"x") if axis)
         for match in ARRAYSIZE.finditer(content)
