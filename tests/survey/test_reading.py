@@ -6,6 +6,8 @@ import base64
 import gzip
 import io
 import re
+import shutil
+import subprocess
 import sys
 from collections.abc import Callable
 from contextlib import suppress
@@ -146,6 +148,31 @@ def test_packed_tables_are_unpacked_first(tmp_path: Path, write: Writer) -> None
     (tmp_path / "cat.gz").write_bytes(gzip.compress((tmp_path / "cat").read_bytes()))
     with open_catalog(str(tmp_path / "cat.gz")) as catalog:
         assert read_all(catalog)["OBJID"].tolist() == [2**60 + row for row in range(5)]
+
+
+@pytest.mark.parametrize(
+    "kind", ["votable-tabledata", "votable-binary-inline", "votable-binary2-inline", "ecsv"]
+)
+def test_what_stilts_writes_is_read(tmp_path: Path, kind: str) -> None:
+    stilts = shutil.which("stilts")
+    if stilts is None:
+        pytest.skip("stilts is not installed")
+    table = galaxies(20)
+    as_votable(table, tmp_path / "in.vot")
+    output = tmp_path / "out"
+    subprocess.run(
+        [stilts, "tpipe", f"in={tmp_path / 'in.vot'}", f"ofmt={kind}", f"out={output}"],
+        check=True,
+        capture_output=True,
+    )
+    with open_catalog(str(output)) as catalog:
+        rows = read_all(catalog)
+        assert catalog.cards["RA"]["TUNIT"] == "deg"
+    gone = np.arange(20) % 3 == 1
+    for name in ("OBJID", "RA", "DEC", "OK"):
+        np.testing.assert_array_equal(rows[name], table[name])
+    np.testing.assert_array_equal(np.isnan(rows["MAG"]), gone)
+    np.testing.assert_array_equal(rows["COUNT"] == np.iinfo(rows["COUNT"].dtype).min, gone)
 
 
 @pytest.mark.parametrize("kind", ["votable", "ecsv", "parquet"])
