@@ -1,7 +1,8 @@
 """How well each redshift PDF foretold the true redshift (method section 5).
 
 A PDF is an array of bin probabilities with a constant density within a bin, so that the
-integrals below are exact. Every score has one entry a galaxy.
+integrals below are exact. Every score has one entry a galaxy. The bins may be each galaxy's own:
+those between quantiles hold the probabilities between them.
 """
 
 from __future__ import annotations
@@ -18,6 +19,9 @@ Array = NDArray[np.float64]
 ROWS_AT_ONCE = 8192
 """Galaxies whose PDFs are scored together, which bounds the memory."""
 
+NARROWEST = 1e-6
+"""Width of a bin below which its density is that of this one: a density has to be finite."""
+
 
 def pit_values(pdf: Array, edges: Array, z_spec: Array) -> Array:
     """Probability integral transform: each PDF's cumulative probability at the true redshift.
@@ -26,7 +30,7 @@ def pit_values(pdf: Array, edges: Array, z_spec: Array) -> Array:
     ----------
     pdf : ndarray, shape (n_galaxies, n_bins)
         Probabilities of the bins, with a sum of 1 a galaxy; constant density within a bin.
-    edges : ndarray, shape (n_bins + 1,)
+    edges : ndarray, shape (n_bins + 1,) or (n_galaxies, n_bins + 1)
         Of the redshift bins, ascending.
     z_spec : ndarray, shape (n_galaxies,)
         True redshifts; below the first edge the value is 0, above the last it is 1.
@@ -65,7 +69,8 @@ def crps(pdf: Array, edges: Array, z_spec: Array) -> Array:
     at_truth = lower + below * pdf
     left = below * (lower**2 + lower * at_truth + at_truth**2)
     right = (1 - below) * ((1 - at_truth) ** 2 + (1 - at_truth) * (1 - upper) + (1 - upper) ** 2)
-    outside = np.maximum(edges[0] - z_spec, 0) + np.maximum(z_spec - edges[-1], 0)
+    below_all, above_all = edges[..., 0] - z_spec, z_spec - edges[..., -1]
+    outside = np.maximum(below_all, 0) + np.maximum(above_all, 0)
     return np.asarray(np.sum((left + right) * np.diff(edges), axis=1) / 3 + outside)
 
 
@@ -88,10 +93,10 @@ def cde_loss(pdf: Array, edges: Array, z_spec: Array) -> Array:
     ----------
     Izbicki & Lee (2017), Electronic Journal of Statistics 11, 2800; Dalmasso et al. (2020).
     """
-    widths = np.diff(edges)
+    widths = np.maximum(np.diff(edges), NARROWEST)
     density = pdf / widths
-    bins = np.clip(np.searchsorted(edges, z_spec, side="right") - 1, 0, len(widths) - 1)
-    inside = (z_spec >= edges[0]) & (z_spec <= edges[-1])
+    bins = np.sum(z_spec[:, np.newaxis] >= edges[..., 1:-1], axis=1)
+    inside = (z_spec >= edges[..., 0]) & (z_spec <= edges[..., -1])
     at_truth = np.where(inside, density[np.arange(len(pdf)), bins], 0.0)
     loss = np.sum(density**2 * widths, axis=1) - 2 * at_truth
     return np.where(np.isfinite(z_spec), loss, np.nan)
@@ -99,7 +104,9 @@ def cde_loss(pdf: Array, edges: Array, z_spec: Array) -> Array:
 
 def _fraction_below(edges: Array, z_spec: Array) -> Array:
     """Fraction of each bin that lies below each redshift, shape (n_galaxies, n_bins)."""
-    position = (z_spec[:, np.newaxis] - edges[:-1]) / np.diff(edges)
+    beyond, widths = z_spec[:, np.newaxis] - edges[..., :-1], np.diff(edges)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        position = np.where(widths > 0, beyond / widths, beyond >= 0)
     return np.asarray(np.clip(position, 0.0, 1.0))
 
 
@@ -140,6 +147,7 @@ def pdf_scores(pdf: ArrayLike, edges: ArrayLike, z_spec: ArrayLike) -> PdfScores
     """
     densities, true = np.asarray(pdf), np.asarray(z_spec, np.float64)
     limits = np.asarray(edges, np.float64)
+    own = limits.ndim > 1
     scores = np.full((3, len(true)), np.nan)
     for start in range(0, len(true), ROWS_AT_ONCE):
         rows = slice(start, start + ROWS_AT_ONCE)
@@ -147,5 +155,5 @@ def pdf_scores(pdf: ArrayLike, edges: ArrayLike, z_spec: ArrayLike) -> PdfScores
         with np.errstate(invalid="ignore", divide="ignore"):
             mass = mass / mass.sum(axis=1, keepdims=True)
         for number, score in enumerate((pit_values, crps, cde_loss)):
-            scores[number, rows] = score(mass, limits, true[rows])
+            scores[number, rows] = score(mass, limits[rows] if own else limits, true[rows])
     return PdfScores(*scores)

@@ -22,6 +22,9 @@ ROWS_AT_ONCE = 10_000
 INTERVALS = ("l68", "u68", "l95", "u95", "odds")
 SPLIT = "SPLIT"
 EBV = "EBV"
+PDFS_AT = {"bins": "pdfs", "quants": "locs"}
+"""What the PDFs are called in DATA, by the name of what all have in common in META."""
+
 R_MAGNITUDES = (
     *("PETRO_MAG_R", "PETROMAG_R", "PETRO_R", "DERED_PETRO_R", "MODEL_MAG_R", "MODELMAG_R"),
     *("R_MAG", "MAG_R", "RMAG", "R"),
@@ -145,22 +148,23 @@ def _score_pdfs(
     file_name, _ = file_and_selection(path)
     try:
         with open_catalog(f"{file_name}[META]") as meta:
-            edges = np.asarray(meta.read(0, 1)["bins"][0], np.float64)
+            (kind,) = PDFS_AT.keys() & set(meta.names)
+            points = np.asarray(meta.read(0, 1)[kind][0], np.float64)
     except (CatalogError, ValueError):
         return None, (
-            "there are no PDFs as histograms in the file, so PIT, CRPS and CDE loss are left"
-            " out; predict writes them with --pdf",
+            "there are no PDFs in the file, so PIT, CRPS and CDE loss are left out; predict"
+            " writes them with --pdf",
         )
     with open_catalog(f"{file_name}[DATA]") as data:
-        if data.n_rows != len(z_spec) or data.dtype["pdfs"].shape != (len(edges) - 1,):
+        n_values, column = len(points) - (kind == "bins"), PDFS_AT[kind]
+        fit = column in data.names and data.dtype[column].shape == (n_values,)
+        if data.n_rows != len(z_spec) or not fit:
             return None, (
                 "the PDFs in the file are not those of the rows that were selected, so"
                 " PIT, CRPS and CDE loss are left out",
             )
-        scores = [
-            _score_block(data, edges, z_spec, chosen, start)
-            for start in range(0, data.n_rows, ROWS_AT_ONCE)
-        ]
+        starts = range(0, data.n_rows, ROWS_AT_ONCE)
+        scores = [_score_block(data, points, z_spec, chosen, start) for start in starts]
     pit, crps, cde_loss = (
         np.concatenate([getattr(block, name) for block in scores])
         for name in ("pit", "crps", "cde_loss")
@@ -169,9 +173,14 @@ def _score_pdfs(
 
 
 def _score_block(
-    data: Catalog, edges: Array, z_spec: Array, chosen: NDArray[np.bool_], start: int
+    data: Catalog, points: Array, z_spec: Array, chosen: NDArray[np.bool_], start: int
 ) -> PdfScores:
+    """Score PDFs that are densities between redshifts, or redshifts of probabilities."""
     rows = slice(start, min(start + ROWS_AT_ONCE, data.n_rows))
-    wanted = chosen[rows]
-    density = np.asarray(data.read(rows.start, rows.stop)["pdfs"], np.float64)[wanted]
-    return pdf_scores(density * np.diff(edges), edges, z_spec[rows][wanted])
+    wanted, block = chosen[rows], data.read(rows.start, rows.stop)
+    true = z_spec[rows][wanted]
+    if "locs" in data.names:
+        edges = np.asarray(block["locs"], np.float64)[wanted]
+        return pdf_scores(np.broadcast_to(np.diff(points), edges[:, 1:].shape), edges, true)
+    density = np.asarray(block["pdfs"], np.float64)[wanted]
+    return pdf_scores(density * np.diff(points), points, true)

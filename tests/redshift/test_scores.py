@@ -118,6 +118,27 @@ def test_pit_and_cde_loss_agree_with_qps_metrics() -> None:
     assert np.mean(cde_loss(pdf, EDGES, inside)) == pytest.approx(theirs, rel=1e-3)
 
 
+def test_bins_may_be_each_galaxy_s_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "ROWS_AT_ONCE", 7)
+    pdf, z_spec = some_pdfs()
+    shared = pdf_scores(pdf, EDGES, z_spec)
+    own = pdf_scores(pdf, np.tile(EDGES, (len(pdf), 1)), z_spec)
+    moved = pdf_scores(pdf, EDGES + np.arange(len(pdf))[:, np.newaxis], z_spec + np.arange(30))
+    for name in ("pit", "crps", "cde_loss"):
+        np.testing.assert_allclose(getattr(own, name), getattr(shared, name), rtol=1e-12)
+        np.testing.assert_allclose(getattr(moved, name), getattr(shared, name), rtol=1e-9)
+
+
+def test_a_bin_without_width_holds_its_probability_at_a_point() -> None:
+    edges, pdf = np.array([[0, 0.1, 0.1, 0.2]]), np.array([[0.25, 0.5, 0.25]])
+    for truth, pit in ((0.05, 0.125), (0.1, 0.75), (0.15, 0.875)):
+        scores = pdf_scores(pdf, edges, np.array([truth]))
+        assert scores.pit[0] == pytest.approx(pit)
+        assert np.isfinite(scores.cde_loss[0])
+    # F is 2.5 z below the point and 0.5 + 2.5 z above it: twice the integral of (2.5 z)².
+    assert crps(pdf, edges, np.array([0.1]))[0] == pytest.approx(2 * 2.5**2 * 0.1**3 / 3)
+
+
 def test_scores_do_not_depend_on_the_block_or_on_the_normalisation(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

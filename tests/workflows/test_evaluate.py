@@ -61,15 +61,24 @@ WriteTable = Callable[..., str]
 def write(tmp_path: Path) -> WriteTable:
     """A function that writes rows, and PDFs if there are any, as predict does."""
 
-    def write_rows(rows: NDArray[np.void], pdf: NDArray[np.float64] | None = None) -> str:
+    def write_rows(
+        rows: NDArray[np.void], pdf: NDArray[np.float64] | None = None, n_quantiles: int = 0
+    ) -> str:
         path = str(tmp_path / "cat.photoz.fits")
-        form = PdfForm("hist", tuple(GRID.edges))
+        below = np.linspace(0, 1, n_quantiles)
+        form = PdfForm("quant", tuple(below)) if n_quantiles else PdfForm("hist", tuple(GRID.edges))
         with write_tables(path, overwrite=True) as file, spool_pdfs(form, tmp_path) as pdfs:
             columns = [TableColumn(name) for name in rows.dtype.names or ()]
             file.table("PHOTOZ", columns, rows.dtype).append(rows)
             if pdf is not None:
                 zero = np.zeros(len(pdf))
-                pdfs.append(pdf_rows(pdf / np.diff(GRID.edges), zero, zero.astype(np.int32)))
+                cumulative = np.pad(np.cumsum(pdf, axis=1), ((0, 0), (1, 0)))
+                values = (
+                    np.array([np.interp(below, steps, GRID.edges) for steps in cumulative])
+                    if n_quantiles
+                    else pdf / np.diff(GRID.edges)
+                )
+                pdfs.append(pdf_rows(values, zero, zero.astype(np.int32)))
                 pdfs.write(file)
         return path
 
@@ -113,6 +122,21 @@ def test_a_calibrated_table_looks_calibrated(write: WriteTable) -> None:
     assert pdf.pit_ks < 0.05
     assert sum(report.pit_histogram) == 4000
     assert report.notices == ()
+
+
+def test_quantiles_are_scored_like_the_pdfs_they_are_of(write: WriteTable) -> None:
+    rows = redshifts(400)
+    whole = evaluate(config(write(rows, gaussians(rows)))).quality.pdf
+    report = evaluate(config(write(rows, gaussians(rows), 101)))
+    few = evaluate(config(write(rows, gaussians(rows), 12))).quality.pdf
+    assert whole is not None
+    assert few is not None
+    assert report.quality.pdf is not None
+    assert report.notices == ()
+    assert report.quality.pdf.pit_ks == pytest.approx(whole.pit_ks, abs=0.003)
+    assert report.quality.pdf.crps == pytest.approx(whole.crps, rel=3e-3)
+    assert report.quality.pdf.cde_loss == pytest.approx(whole.cde_loss, rel=0.02)
+    assert whole.crps < few.crps < 1.2 * whole.crps  # its ends reach over all of the grid
 
 
 @pytest.mark.parametrize("style", NAMES)
