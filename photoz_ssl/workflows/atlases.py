@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import glob
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -40,8 +41,8 @@ def named_atlases(catalog: str) -> list[Atlas]:
 
 def rewrite_atlases(
     atlases: Sequence[Atlas], output: Path, config: EmbedConfig, progress: Progress
-) -> None:
-    """Write one atlas of several, one after the other.
+) -> tuple[str, ...]:
+    """Write one atlas of several, one after the other, with the columns that all of them have.
 
     Parameters
     ----------
@@ -53,6 +54,11 @@ def rewrite_atlases(
         Type of the vectors, and what to project them to.
     progress : Progress
         Told of the galaxies done.
+
+    Returns
+    -------
+    tuple of str
+        What a user should know: which columns are left out.
 
     Raises
     ------
@@ -66,7 +72,7 @@ def rewrite_atlases(
     first, n_galaxies = atlases[0], sum(len(atlas) for atlas in atlases)
     for atlas in atlases[1:]:
         _require_alike(first, atlas)
-    fitted = _fitted(atlases, config)
+    fitted, kinds = _fitted(atlases, config), _shared_columns(atlases)
     n_done = 0
     with create_atlas(
         output, first.header, n_galaxies, vectors=config.vectors, overwrite=config.overwrite
@@ -79,7 +85,7 @@ def rewrite_atlases(
                 dec=atlas.dec[rows],
                 redshift=atlas.redshift[rows],
                 representations=vectors if fitted is None else fitted.apply(vectors),
-                table=_table(atlas, rows),
+                table=_table(atlas, rows, kinds),
                 thumbnails=(
                     atlas.thumbnails(np.arange(rows.start, rows.stop))
                     if config.thumbnails and first.has_thumbnails
@@ -92,6 +98,10 @@ def rewrite_atlases(
         projection = fitted or first.projection
         if projection is not None:
             writer.write_projection(projection)
+    known = dict.fromkeys(name for atlas in atlases for name in _further(atlas))
+    dropped = [name for name in known if name not in kinds]
+    told = f"left out are the columns that not all of these atlases have: {', '.join(dropped)}"
+    return (told,) if dropped else ()
 
 
 def _fitted(atlases: Sequence[Atlas], config: EmbedConfig) -> Projection | None:
@@ -113,12 +123,25 @@ def _blocks(atlases: Sequence[Atlas]) -> Iterator[tuple[Atlas, slice]]:
             yield atlas, slice(start, min(start + ROWS_AT_ONCE, len(atlas)))
 
 
-def _table(atlas: Atlas, rows: slice) -> NDArray[np.void]:
+def _further(atlas: Atlas) -> dict[str, NDArray[Any]]:
+    return {name: values for name, values in atlas.columns.items() if name not in CATALOG_NAMES}
+
+
+def _shared_columns(atlases: Sequence[Atlas]) -> dict[str, np.dtype[Any]]:
+    """The further columns that all atlases have, and for each a type that holds all its values."""
+    kinds: dict[str, np.dtype[Any]] = {}
+    for name in _further(atlases[0]):
+        found = [atlas.columns[name].dtype for atlas in atlases if name in atlas.columns]
+        if len(found) == len(atlases) and len({kind.kind == "S" for kind in found}) == 1:
+            kinds[name] = np.result_type(*found)
+    return kinds
+
+
+def _table(atlas: Atlas, rows: slice, kinds: Mapping[str, np.dtype[Any]]) -> NDArray[np.void]:
     """The further columns of some rows."""
-    columns = {name: values for name, values in atlas.columns.items() if name not in CATALOG_NAMES}
-    table = np.empty(rows.stop - rows.start, [(name, kept.dtype) for name, kept in columns.items()])
-    for name, values in columns.items():
-        table[name] = values[rows]
+    table = np.empty(rows.stop - rows.start, list(kinds.items()))
+    for name in kinds:
+        table[name] = atlas.columns[name][rows]
     return table
 
 
@@ -129,7 +152,6 @@ def _require_alike(one: Atlas, other: Atlas) -> None:
         ("kind of images", _seen(one), _seen(other)),
         ("kind of ids", one.header.has_ids, other.header.has_ids),
         ("projection", _numbers(one.projection), _numbers(other.projection)),
-        ("columns", _kinds(one), _kinds(other)),
         ("pictures", one.has_thumbnails, other.has_thumbnails),
         ("descriptions of looks", one.looks is None, other.looks is None),
     ):
@@ -147,7 +169,3 @@ def _seen(atlas: Atlas) -> ImageSpec:
 
 def _numbers(projection: Projection | None) -> bytes:
     return projection.mean.tobytes() + projection.axes.tobytes() if projection else b""
-
-
-def _kinds(atlas: Atlas) -> list[tuple[str, str]]:
-    return sorted((name, column.dtype.str) for name, column in atlas.columns.items())

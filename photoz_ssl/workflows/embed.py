@@ -189,8 +189,8 @@ def _written(
 ) -> EmbedReport:
     """Write the atlas, of atlases or of a catalogue."""
     if atlases:
-        rewrite_atlases(atlases, output, config, stopping(progress, stop))
-        return _report_of(read_atlas(output))
+        notices = rewrite_atlases(atlases, output, config, stopping(progress, stop))
+        return replace(_report_of(read_atlas(output)), notices=notices)
     with open_embedding(config) as job:
         return write_atlas(job, output, config, progress, stop)
 

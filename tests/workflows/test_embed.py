@@ -228,6 +228,31 @@ def test_parts_are_joined_to_what_was_embedded_at_once(
     assert "24 of 24 galaxies" in report.summary()
 
 
+def test_joined_atlases_have_the_columns_that_all_have(
+    tiny_archive: Path, tmp_path: Path, make_model: MakeModel
+) -> None:
+    model, paths = make_model(), [tmp_path / "one.h5", tmp_path / "two.h5"]
+    kinds = [
+        {"N": "i4", "Z": "f4", "NAME": "S3", "ONE": "f4", "MIXED": "f4"},
+        {"NAME": "S5", "N": "f8", "Z": "f4", "TWO": "i2", "MIXED": "S2"},
+    ]
+    for path, columns in zip(paths, kinds, strict=True):
+        shutil.copy(tiny_archive, path)
+        with h5py.File(path, "a") as file:
+            for name, kind in columns.items():
+                file[f"columns/{name}"] = np.arange(24).astype(kind)
+        embed(EmbedConfig(catalog=str(path), output=path.with_suffix(".atlas"), model=model))
+    report = embed(EmbedConfig(catalog=str(tmp_path / "*.atlas"), output=tmp_path / "joined.h5"))
+    (notice,) = report.notices
+    assert notice.endswith("that not all of these atlases have: MIXED, ONE, TWO")
+    atlas = read_atlas(tmp_path / "joined.h5")
+    own = read_atlas(paths[0].with_suffix(".atlas")).columns.keys() - kinds[0].keys()
+    assert atlas.columns.keys() == own | {"N", "Z", "NAME"}
+    np.testing.assert_array_equal(atlas.column("N"), np.tile(np.arange(24), 2))
+    assert atlas.column("NAME").dtype == "S5"
+    assert atlas.column("NAME")[[3, 47]].tolist() == [b"3", b"23"]
+
+
 def test_parts_by_different_models_are_not_joined(
     tiny_archive: Path, tmp_path: Path, make_model: MakeModel
 ) -> None:
