@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import torch
@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from torchvision.models.resnet import BasicBlock, Bottleneck, ResNet
 
 from photoz_ssl.errors import CheckpointError, ConfigError
+from photoz_ssl.networks.aperture_photometry import AperturePhotometry
 from photoz_ssl.scalars import require_types
 
 __all__ = ["PRESETS", "SKY_NOISE", "Encoder", "EncoderConfig", "build_encoder", "encoder_config"]
@@ -25,6 +26,7 @@ ARCHITECTURES: dict[str, tuple[type[BasicBlock] | type[Bottleneck], tuple[int, .
 }
 MAX_WIDTH = 4.0
 MAX_CHANNELS = 64
+MAX_APERTURES = 64
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,6 +51,9 @@ class EncoderConfig:
         Bands.
     softening : tuple of float, length in_channels, optional
         If given, pixels enter as arcsinh(flux / softening), nanomaggies; else as they are.
+    apertures : tuple of float, optional
+        Radii in pixels of circles whose fluxes enter beside the maps; see
+        `photoz_ssl.networks.aperture_photometry`.
     """
 
     architecture: str = "resnet50"
@@ -58,6 +63,7 @@ class EncoderConfig:
     averaged: bool = False
     in_channels: int = 5
     softening: tuple[float, ...] | None = None
+    apertures: tuple[float, ...] | None = None
 
     def __post_init__(self) -> None:
         if self.architecture not in ARCHITECTURES:
@@ -71,10 +77,18 @@ class EncoderConfig:
             or not all(math.isfinite(value) and value > 0 for value in self.softening)
         ):
             raise ConfigError("the encoder needs one positive softening a band")
+        if self.apertures is not None and not (
+            0 < len(self.apertures) <= MAX_APERTURES
+            and all(math.isfinite(radius) and radius > 0 for radius in self.apertures)
+        ):
+            raise ConfigError("the encoder's apertures are a few radii in pixels")
 
     def to_dict(self) -> dict[str, Any]:
-        """The fields as JSON-ready values."""
-        return asdict(self)
+        """The fields as JSON-ready values; without apertures where there are none."""
+        fields = asdict(self)
+        if self.apertures is None:
+            del fields["apertures"]
+        return fields
 
     @classmethod
     def from_dict(cls, fields: Mapping[str, Any]) -> EncoderConfig:
@@ -87,8 +101,12 @@ class EncoderConfig:
         """
         try:
             require_types(fields, cls)
-            softening = fields.get("softening")
-            return cls(**{**fields, "softening": None if softening is None else tuple(softening)})
+            lists = {
+                name: tuple(fields[name])
+                for name in ("softening", "apertures")
+                if fields.get(name) is not None
+            }
+            return cls(**{**fields, **lists})
         except (TypeError, ValueError, AttributeError, ConfigError) as error:
             raise CheckpointError(f"the file describes no known encoder: {error}") from error
 
@@ -107,7 +125,11 @@ PRESETS: dict[str, EncoderConfig] = {
         softening=SKY_NOISE,
     ),
 }
-"""``resnet50`` is the paper's; ``-fast`` adds the max-pool; ``-compact`` is for small machines."""
+PRESETS["resnet18-photometric"] = replace(
+    PRESETS["resnet18-compact"], apertures=(2.5, 5.0, 8.0, 12.0, 18.0)
+)
+"""``resnet50`` is the paper's; ``-fast`` adds the max-pool; ``-compact`` is for small machines, and
+``-photometric`` is that with sums of pixels beside."""
 
 
 def encoder_config(preset: str) -> EncoderConfig:
@@ -153,6 +175,10 @@ class Encoder(ResNet):  # type: ignore[misc]  # torchvision is untyped
             self.layer4 = self._halving_stage(block, 8 * channels, layers[3])
         self.fc = nn.Identity()
         self.feature_size = 8 * channels * block.expansion
+        self.photometry: AperturePhotometry | None = None
+        if config.apertures is not None:
+            self.photometry = AperturePhotometry(config.in_channels, config.apertures)
+            self.feature_size += self.photometry.feature_size
         softening = torch.tensor(config.softening or (1.0,) * config.in_channels)
         self.register_buffer("softening", softening[:, None, None], persistent=False)
         _initialise(self)
@@ -167,9 +193,12 @@ class Encoder(ResNet):  # type: ignore[misc]  # torchvision is untyped
 
     def forward(self, images: Tensor) -> Tensor:
         """Representations, shape (n, feature_size), of images, shape (n, bands, y, x)."""
+        soft = images
         if self.config.softening is not None:
-            images = torch.asinh(images / self.softening)
-        features: Tensor = super().forward(images)
+            soft = torch.asinh(images / self.softening)
+        features: Tensor = super().forward(soft)
+        if self.photometry is not None:
+            features = torch.cat([features, self.photometry(images)], dim=1)
         return features
 
 

@@ -16,9 +16,9 @@ __all__ = ["damaged", "require_plain"]
 MOST_BYTES_OF_XML = 1 << 24
 LAYERS = frozenset(
     (
-        *("Add", "Asinh", "AvgPool", "Const", "Convert", "Convolution", "Divide", "FakeQuantize"),
-        *("MatMul", "MaxPool", "Multiply", "Parameter", "ReLU", "ReduceMean", "Reshape", "Result"),
-        "Subtract",
+        *("Add", "Asinh", "AvgPool", "Concat", "Const", "Convert", "Convolution", "Divide"),
+        *("FakeQuantize", "Gather", "MatMul", "MaxPool", "Multiply", "Parameter", "ReLU"),
+        *("ReduceMean", "Reshape", "Result", "ShapeOf", "Subtract"),
     )
 )
 """What our networks are made of; nothing among them reads files or runs code."""

@@ -156,12 +156,18 @@ class _BothOutputs(nn.Module):
         return features, self.network.head(features)
 
 
+def _has_photometry(network: RedshiftNetwork | Encoder) -> bool:
+    encoder = network if isinstance(network, Encoder) else network.encoder
+    return encoder.config.apertures is not None
+
+
 def quantise(network: RedshiftNetwork | Encoder, images: Tensor) -> Quantised:
     """A network in 8-bit integers, its ranges measured on images (Jacob et al. 2018).
 
     The ranges are those from the smallest to the largest activation: a galaxy's flux is in its
     brightest pixels, and ranges by means, NNCF's own choice, cut them off. The first convolution
-    stays in float32, as noise is added where it sees the faintest. Biases are left as trained.
+    stays in float32, as noise is added where it sees the faintest, and so does the photometry
+    of an encoder that has one. Biases are left as trained.
 
     Parameters
     ----------
@@ -188,7 +194,10 @@ def quantise(network: RedshiftNetwork | Encoder, images: Tensor) -> Quantised:
             nncf.Dataset([image[np.newaxis] for image in images.contiguous().numpy()]),
             subset_size=len(images),
             preset=nncf.QuantizationPreset.MIXED,
-            ignored_scope=nncf.IgnoredScope(names=[first.get_friendly_name()]),
+            ignored_scope=nncf.IgnoredScope(
+                names=[first.get_friendly_name()],
+                patterns=[".*photometry.*"] if _has_photometry(network) else [],
+            ),
             advanced_parameters=nncf.AdvancedQuantizationParameters(
                 disable_bias_correction=True,
                 activations_range_estimator_params=_smallest_to_largest(),
