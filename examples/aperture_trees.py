@@ -1,6 +1,6 @@
 """Redshifts from nothing but sums of pixels: what any network on the same images should reach.
 
-Fluxes of the dereddened images within five circles about the galaxy, as magnitudes and colours,
+The numbers that the preset resnet18-photometric takes beside its maps, of dereddened images,
 go into extremely randomised trees, which learn from the training split and are measured on the
 test split. Prints one JSON object.
 
@@ -14,40 +14,31 @@ import json
 from pathlib import Path
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from sklearn.ensemble import ExtraTreesRegressor
 
+from photoz_ssl.datasets.augment import prediction_view
+from photoz_ssl.networks.aperture_photometry import AperturePhotometry
+from photoz_ssl.networks.encoder import PRESETS
 from photoz_ssl.redshift.metrics import normalised_residual, outlier_fraction, sigma_mad
 from photoz_ssl.survey.archive import Archive, open_archive
-from photoz_ssl.survey.bands import BANDS, extinction_from_ebv
-
-RADII = (2.5, 5.0, 8.0, 12.0, 18.0)
-"""Of the circles, in pixels."""
-
-SOFTENING = 0.1
-"""Flux, in nanomaggies, about which a magnitude becomes linear in flux."""
 
 ROWS_AT_ONCE = 1000
 N_DRAWS = 3
 
-Array = NDArray[np.float64]
 
-
-def aperture_colours(archive: Archive) -> Array:
-    """The r magnitude and four colours in each circle, shape (n_galaxies, 25)."""
-    size = archive.spec.size
-    y, x = np.mgrid[:size, :size] - size // 2
-    circles = np.stack([np.hypot(x, y) < radius for radius in RADII], axis=-1)
-    circles = circles.reshape(-1, len(RADII)).astype(np.float32)
-    fluxes = []
+def aperture_colours(archive: Archive) -> NDArray[np.float32]:
+    """A magnitude and four colours in each circle, shape (n_galaxies, 25)."""
+    apertures = PRESETS["resnet18-photometric"].apertures
+    assert apertures is not None
+    photometry, found = AperturePhotometry(len(archive.spec.bands), apertures), []
     for start in range(0, len(archive), ROWS_AT_ONCE):
-        images = np.array(archive.images[start : start + ROWS_AT_ONCE])
-        fluxes.append(images.reshape(len(images), len(BANDS), -1) @ circles)
-    reddening = 10 ** (0.4 * extinction_from_ebv(archive.ebv))
-    flux = np.concatenate(fluxes) * reddening[:, :, np.newaxis]
-    magnitude = -2.5 / np.log(10) * np.arcsinh(flux / (2 * SOFTENING))
-    colours = magnitude[:, :-1] - magnitude[:, 1:]
-    return np.concatenate([magnitude[:, 2], colours.reshape(len(flux), -1)], axis=1)
+        rows = slice(start, start + ROWS_AT_ONCE)
+        stamps = torch.from_numpy(np.array(archive.images[rows], np.float32))
+        reddening = torch.from_numpy(archive.spec.reddening(archive.ebv[rows]))
+        found.append(photometry.numbers(prediction_view(stamps, reddening)).flatten(1).numpy())
+    return np.concatenate(found)
 
 
 def main() -> None:

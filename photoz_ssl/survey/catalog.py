@@ -32,7 +32,7 @@ from photoz_ssl.survey.table_file import (
 )
 from photoz_ssl.survey.table_stream import open_stream
 
-__all__ = ["Catalog", "open_catalog"]
+__all__ = ["Catalog", "open_beside", "open_catalog"]
 
 ID_NAMES = (
     *("OBJID", "OBJ_ID", "OBJECTID", "OBJECT_ID", "ID", "SOURCE_ID"),
@@ -67,6 +67,10 @@ class Catalog:
         Structured: its columns, in native byte order, text as bytes.
     cards : dict of str to dict
         For each column its TFORM, TUNIT, TUCD, TDISP, TCOMM and TNULL cards, where it has them.
+    hdu : HDU of fitsio
+        Where its rows are read from.
+    file : str
+        The FITS file of that, unpacked and rewritten where need be; empty for a stream.
     """
 
     path: str
@@ -75,6 +79,7 @@ class Catalog:
     dtype: np.dtype[Any]
     cards: dict[str, dict[str, str]]
     hdu: Any
+    file: str = ""
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -291,7 +296,22 @@ def _opened(shown: str, path: str, folder: Path) -> Iterator[Catalog]:
             if n_rows == 0:
                 raise CatalogError(f"{shown} has no rows", "name a table with galaxies")
             dtype = dtype_of(shown, hdu)
-            yield Catalog(shown, folder, n_rows, dtype, cards_of(hdu, dtype), hdu)
+            cards = cards_of(hdu, dtype)
+            yield Catalog(shown, folder, n_rows, dtype, cards, hdu, file_name(name))
+
+
+@contextmanager
+def open_beside(catalog: Catalog, extname: str) -> Iterator[Catalog]:
+    """Open another table of the file of a catalogue that is open, whatever rows were selected.
+
+    Raises
+    ------
+    CatalogError
+        As `open_catalog`.
+    """
+    shown = f"{file_name(catalog.path)}[{extname}]"
+    with _opened(shown, f"{catalog.file}[{extname}]", catalog.folder) as table:
+        yield table
 
 
 def _with_brackets(path: str) -> str:

@@ -9,9 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from photoz_ssl.errors import CatalogError
-from photoz_ssl.files import file_and_selection
 from photoz_ssl.redshift.scores import PdfScores, pdf_scores
-from photoz_ssl.survey.catalog import STDIN, Catalog, open_catalog
+from photoz_ssl.survey.catalog import Catalog, open_beside, open_catalog
 from photoz_ssl.survey.placeholders import without_placeholders
 from photoz_ssl.workflows.column_names import known_names
 
@@ -92,10 +91,10 @@ def read_predictions(path: str, *, redshift_column: str, split: str | None) -> P
         quantities = [name for name in (spectroscopic, magnitude, reddening) if name]
         names = dict.fromkeys([estimated, *intervals, *quantities])
         columns, chosen = _read_columns(catalog, tuple(names), split_column, split)
-    if not chosen.any():
-        raise CatalogError(f"{path} has no row whose {SPLIT} is {split}", "leave out --split")
-    true = columns[spectroscopic] = without_placeholders(columns[spectroscopic])
-    scores, notices = _score_pdfs(path, true, chosen)
+        if not chosen.any():
+            raise CatalogError(f"{path} has no row whose {SPLIT} is {split}", "leave out --split")
+        true = columns[spectroscopic] = without_placeholders(columns[spectroscopic])
+        scores, notices = _score_pdfs(catalog, true, chosen)
     if len(intervals) < len(INTERVALS):
         notices += (f"{path} has no columns of intervals and odds, so their coverage is unknown",)
     return Predictions(
@@ -137,17 +136,11 @@ def _read_columns(
 
 
 def _score_pdfs(
-    path: str, z_spec: Array, chosen: NDArray[np.bool_]
+    catalog: Catalog, z_spec: Array, chosen: NDArray[np.bool_]
 ) -> tuple[PdfScores | None, tuple[str, ...]]:
     """Score the PDFs of the chosen rows; without PDFs, a notice that says why."""
-    if path.startswith(STDIN):
-        return None, (
-            "PDFs are not read from standard input, so PIT, CRPS and CDE loss are left"
-            " out; name the file",
-        )
-    file_name, _ = file_and_selection(path)
     try:
-        with open_catalog(f"{file_name}[META]") as meta:
+        with open_beside(catalog, "META") as meta:
             (kind,) = PDFS_AT.keys() & set(meta.names)
             points = np.asarray(meta.read(0, 1)[kind][0], np.float64)
     except (CatalogError, ValueError):
@@ -155,7 +148,7 @@ def _score_pdfs(
             "there are no PDFs in the file, so PIT, CRPS and CDE loss are left out; predict"
             " writes them with --pdf",
         )
-    with open_catalog(f"{file_name}[DATA]") as data:
+    with open_beside(catalog, "DATA") as data:
         n_values, column = len(points) - (kind == "bins"), PDFS_AT[kind]
         fit = column in data.names and data.dtype[column].shape == (n_values,)
         if data.n_rows != len(z_spec) or not fit:

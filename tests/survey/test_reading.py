@@ -299,7 +299,7 @@ def test_a_votable_is_not_fetched_from_elsewhere(tmp_path: Path) -> None:
         (tmp_path / "t.vot").write_bytes(
             votable(f"<TABLE>{field}<DATA><BINARY>{stream}</BINARY></DATA></TABLE>")
         )
-        assert "are in another file" in refusal_of(tmp_path / "t.vot").message
+        assert "its rows are in another file" in refusal_of(tmp_path / "t.vot").message
 
 
 @pytest.mark.parametrize(

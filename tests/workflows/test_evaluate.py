@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import gzip
+import io
 import json
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -122,6 +125,20 @@ def test_a_calibrated_table_looks_calibrated(write: WriteTable) -> None:
     assert pdf.pit_ks < 0.05
     assert sum(report.pit_histogram) == 4000
     assert report.notices == ()
+
+
+def test_pdfs_are_read_from_packed_files_and_from_standard_input(
+    write: WriteTable, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rows = redshifts(60)
+    path = write(rows, gaussians(rows))
+    expected = evaluate(config(path)).quality
+    assert expected.pdf is not None
+    content = Path(path).read_bytes()
+    Path(f"{path}.gz").write_bytes(gzip.compress(content))
+    assert evaluate(config(f"{path}.gz")).quality == expected
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(content)))
+    assert evaluate(config("-")).quality == expected
 
 
 def test_quantiles_are_scored_like_the_pdfs_they_are_of(write: WriteTable) -> None:

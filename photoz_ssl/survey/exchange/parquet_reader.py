@@ -22,7 +22,7 @@ from photoz_ssl.survey.exchange.parquet import require_pyarrow
 __all__ = ["read_parquet"]
 
 
-def read_parquet(path: Path, shown: str) -> IncomingTable:
+def read_parquet(path: Path) -> IncomingTable:
     """The columns of a Parquet file that have one number or text a row, dates as text.
 
     The file is read twice, as FITS wants to know of the longest text and of missing values
@@ -32,8 +32,6 @@ def read_parquet(path: Path, shown: str) -> IncomingTable:
     ----------
     path : Path
         The file.
-    shown : str
-        What an error calls it; this reader tells of none itself.
     """
     arrow, parquet = require_pyarrow("reading Parquet")
     return _ParquetTable(arrow, parquet.ParquetFile(path)).incoming()

@@ -29,7 +29,7 @@ MARKS = MappingProxyType(
 )
 """What a file of each format starts with."""
 
-READERS: MappingProxyType[str, Callable[[Path, str], IncomingTable]] = MappingProxyType(
+READERS: MappingProxyType[str, Callable[[Path], IncomingTable]] = MappingProxyType(
     {"parquet": read_parquet, "ecsv": read_ecsv, "votable": read_votable}
 )
 
@@ -85,7 +85,7 @@ def rewrite_as_fits(path: Path, kind: str, target: Path, *, shown: str) -> None:
         If the format needs a package that is not installed.
     """
     with _damage_told(shown, kind):
-        table = READERS[kind](path, shown)
+        table = READERS[kind](path)
     if not table.columns:
         raise CatalogError(f"{shown} has no columns", "name a table with galaxies")
     with scratch_tables(target) as file:

@@ -14,7 +14,6 @@ from astropy.io import votable
 from astropy.table import Column, Table
 from numpy.typing import NDArray
 
-from photoz_ssl.errors import CatalogError
 from photoz_ssl.survey.exchange.incoming import (
     LONGEST_TEXT,
     ROWS_AT_ONCE,
@@ -39,58 +38,47 @@ ARRAYSIZE = re.compile(rb"\barraysize\s*=\s*[\"']\s*([\dx]+)")
 N_ROWS = re.compile(rb"\bnrows\s*=\s*[\"']\s*(\d+)")
 
 
-def read_ecsv(path: Path, shown: str) -> IncomingTable:
+def read_ecsv(path: Path) -> IncomingTable:
     """The columns of an ECSV file that have values of one type and shape.
 
     Parameters
     ----------
     path : Path
         The file.
-    shown : str
-        What an error calls it.
     """
-    _refuse_large(path, shown, "ecsv")
+    _refuse_large(path)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         return _incoming(Table.read(path, format="ascii.ecsv"))
 
 
-def read_votable(path: Path, shown: str) -> IncomingTable:
+def read_votable(path: Path) -> IncomingTable:
     """The columns of a VOTable's first table that have values of one type and shape.
 
     Parameters
     ----------
     path : Path
         The file. Its rows have to be in it: nothing is fetched from elsewhere.
-    shown : str
-        What an error calls it.
     """
-    _refuse_large(path, shown, "votable")
-    _refuse_traps(path, shown)
+    _refuse_large(path)
+    _refuse_traps(path.read_bytes())
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         document = votable.parse(path, verify="ignore")
         return _incoming(document.get_first_table().to_table(use_names_over_ids=True))
 
 
-def _refuse_large(path: Path, shown: str, kind: str) -> None:
+def _refuse_large(path: Path) -> None:
     if path.stat().st_size > LARGEST_FILE:
-        raise CatalogError(
-            f"{shown} is a table of text with more than {LARGEST_FILE >> 20} MB",
-            "make a FITS table of it, for example with STILTS:"
-            f" stilts tpipe in=NAME ifmt={kind} ofmt=fits out=NAME.fits",
-        )
+        raise ValueError(f"it is a table of text with more than {LARGEST_FILE >> 20} MB")
 
 
-def _refuse_traps(path: Path, shown: str) -> None:
+def _refuse_traps(content: bytes) -> None:
     """Refuse what would make the reader fetch other files, or take far more memory than bytes."""
-    content = path.read_bytes()
     if ENTITIES.search(content):
-        raise CatalogError(f"{shown} defines entities, as a VOTable needs not", "remove its DTD")
+        raise ValueError("it defines entities, as a VOTable needs not")
     if ELSEWHERE.search(content):
-        raise CatalogError(
-            f"the rows of {shown} are in another file", "save the table with its rows in it"
-        )
+        raise ValueError("its rows are in another file")
     if INSIDE_FITS.search(content):
         raise ValueError("its rows are a FITS file inside, which astropy does not read")
     sizes = (
@@ -99,7 +87,7 @@ def _refuse_traps(path: Path, shown: str) -> None:
     )
     n_rows = (int(match[1]) for match in N_ROWS.finditer(content))
     if max(sizes, default=0) > LARGEST_VALUE or max(n_rows, default=0) > len(content):
-        raise CatalogError(f"{shown} promises more than it can hold", "copy or make it again")
+        raise ValueError("it promises more than it can hold")
 
 
 def _incoming(table: Table) -> IncomingTable:
