@@ -54,6 +54,7 @@ class OpenVinoRunner:
             "INFERENCE_NUM_THREADS": torch.get_num_threads(),
             "NUM_STREAMS": n_streams,
         }
+        self._takes_both = len(model.inputs) > 1
         compiled = openvino.Core().compile_model(model, "CPU", settings)
         port = compiled.output(output) if output else compiled.output(0)
         self._port = port
@@ -75,7 +76,7 @@ class OpenVinoRunner:
                     self._taken(images), np.empty((len(images), self._length), np.float32)
                 )
                 work.append(batch)
-                self._queue.start_async([batch.images], batch, share_inputs=True)
+                self._queue.start_async(batch.inputs, batch, share_inputs=True)
         except BaseException:
             self._queue.wait_all()
             raise
@@ -88,10 +89,13 @@ class OpenVinoRunner:
 
         return outcome
 
-    def _taken(self, images: Tensor) -> NDArray[np.float32]:
+    def _taken(self, images: Tensor) -> list[NDArray[np.float32]]:
         """Images as the compiled network takes them, in memory that OpenVINO can read."""
         taken = images.contiguous().numpy()
-        return taken if self._scale is None else softened(taken, self._scale)
+        if self._scale is None:
+            return [taken]
+        soft = softened(taken, self._scale)
+        return [soft, taken] if self._takes_both else [soft]
 
     def _keep(self, request: Any, batch: _Batch) -> None:
         batch.output[:] = request.get_tensor(self._port).data
@@ -108,6 +112,6 @@ def _settle(queue: Any) -> None:
 class _Batch:
     """Images in a stream, and what has become of them."""
 
-    images: NDArray[np.float32]
+    inputs: list[NDArray[np.float32]]
     output: NDArray[np.float32]
     done: bool = False

@@ -29,25 +29,36 @@ def without_softening(model: Any) -> tuple[Any, NDArray[np.float32] | None]:
     Returns
     -------
     openvino.Model
-        The same where the network does not begin with arcsinh(images / scale).
+        The same where the network does not begin with arcsinh(images / scale). Else its first
+        input is those softened; the images as they are become a second where it has another use
+        for them, as one with photometry.
     ndarray, shape (1, bands, 1, 1), optional
         The scale; None where there is none.
     """
-    arcsinhs = [op for op in model.get_ordered_ops() if op.get_type_name() == "Asinh"]
-    if len(arcsinhs) != 1:
+    softenings = [op for op in model.get_ordered_ops() if _is_softening(op)]
+    if len(softenings) != 1:
         return model, None
-    quotient = arcsinhs[0].input_value(0).get_node()
-    if quotient.get_type_name() != "Divide":
-        return model, None
-    images, scale = (quotient.input_value(place).get_node() for place in range(2))
-    if (images.get_type_name(), scale.get_type_name()) != ("Parameter", "Constant"):
-        return model, None
-    if [*scale.shape] != [1, scale.data.size, 1, 1]:
-        return model, None
+    quotient = softenings[0].input_value(0)
+    images, scale = (value.get_node() for value in quotient.get_node().input_values())
+    uses = [len(value.get_target_inputs()) for value in (images.output(0), quotient)]
     openvino, opset = (importlib.import_module(f"openvino{name}") for name in ("", ".opset13"))
     soft = opset.parameter(images.get_partial_shape(), np.float32)
-    arcsinhs[0].output(0).replace(soft.output(0))
-    return openvino.Model(model.get_results(), [soft]), scale.get_data()
+    softenings[0].output(0).replace(soft.output(0))
+    inputs = [soft] if uses == [1, 1] else [soft, images]
+    return openvino.Model(model.get_results(), inputs), scale.get_data()
+
+
+def _is_softening(op: Any) -> bool:
+    """Whether an operation is arcsinh(images / scale), of a scale a band."""
+    if op.get_type_name() != "Asinh":
+        return False
+    quotient = op.input_value(0).get_node()
+    if quotient.get_type_name() != "Divide":
+        return False
+    images, scale = (value.get_node() for value in quotient.input_values())
+    if (images.get_type_name(), scale.get_type_name()) != ("Parameter", "Constant"):
+        return False
+    return [*scale.shape] == [1, scale.data.size, 1, 1]
 
 
 def softened(images: NDArray[np.float32], scale: NDArray[np.float32]) -> NDArray[np.float32]:

@@ -16,7 +16,7 @@ from torch import Generator, nn
 
 from photoz_ssl.networks import openvino_engine, runtimes
 from photoz_ssl.networks.checkpoint import Checkpoint
-from photoz_ssl.networks.encoder import PRESETS, build_encoder
+from photoz_ssl.networks.encoder import PRESETS, EncoderConfig, build_encoder
 from photoz_ssl.networks.openvino_engine import OpenVinoEngine
 from photoz_ssl.networks.redshift_head import RedshiftNetwork
 from photoz_ssl.networks.runtimes import IMAGES_WORTH_CONVERTING, open_runtime
@@ -38,10 +38,10 @@ def cache(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
     return tmp_path / "photoz-ssl" / "openvino"
 
 
-def tiny_model() -> Checkpoint:
-    network = RedshiftNetwork(build_encoder(TINY, seed=1), GRID.n_bins, seed=1)
+def tiny_model(encoder: EncoderConfig = TINY) -> Checkpoint:
+    network = RedshiftNetwork(build_encoder(encoder, seed=1), GRID.n_bins, seed=1)
     return Checkpoint(
-        kind="photoz", spec=ImageSpec(), encoder=TINY, state=network.state_dict(), grid=GRID
+        kind="photoz", spec=ImageSpec(), encoder=encoder, state=network.state_dict(), grid=GRID
     )
 
 
@@ -49,8 +49,11 @@ def stamps(n: int) -> torch.Tensor:
     return torch.randn(n, 5, 64, 64, generator=Generator().manual_seed(3))
 
 
-def test_redshifts_and_representations_are_those_of_pytorch() -> None:
-    model = tiny_model()
+@pytest.mark.parametrize("apertures", [None, (2.5, 8.0)], ids=["maps", "photometry"])
+def test_redshifts_and_representations_are_those_of_pytorch(
+    apertures: tuple[float, ...] | None,
+) -> None:
+    model = tiny_model(replace(TINY, apertures=apertures))
     eager = open_runtime(model, "cpu")
     fast = open_runtime(model, "cpu", "abc", WORTH)
     assert (eager.name, fast.name) == ("PyTorch", "OpenVINO")

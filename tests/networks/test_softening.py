@@ -55,7 +55,7 @@ def test_it_is_odd_and_what_is_not_finite_stays_so() -> None:
 
 
 @pytest.mark.skipif(not has_openvino(), reason="OpenVINO (extra [cpu]) is not installed")
-@pytest.mark.parametrize("preset", ["resnet18", "resnet18-compact"])
+@pytest.mark.parametrize("preset", ["resnet18", "resnet18-compact", "resnet18-photometric"])
 def test_a_network_without_it_gives_the_same_for_softened_images(preset: str) -> None:
     encoder = build_encoder(replace(PRESETS[preset], width=0.125)).eval()
     stamps = torch.randn(2, 5, NETWORK_SIZE, NETWORK_SIZE)
@@ -66,9 +66,12 @@ def test_a_network_without_it_gives_the_same_for_softened_images(preset: str) ->
         expected = encoder(stamps).numpy()
     left, scale = without_softening(model)
     assert (scale is None) == (encoder.config.softening is None)
-    taken = stamps.numpy() if scale is None else softened(stamps.numpy(), scale)
+    taken = [stamps.numpy()] if scale is None else [softened(stamps.numpy(), scale)]
+    if encoder.config.apertures is not None:
+        taken.append(stamps.numpy())
     compiled = openvino.Core().compile_model(left, "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
-    np.testing.assert_allclose(compiled([taken])[0], expected, rtol=0, atol=2e-5)
+    assert len(compiled.inputs) == len(taken)
+    np.testing.assert_allclose(compiled(taken)[0], expected, rtol=0, atol=2e-5)
 
 
 @pytest.mark.skipif(not has_openvino(), reason="OpenVINO (extra [cpu]) is not installed")
