@@ -50,6 +50,10 @@ SIDE = 107
 FRAME_SHAPE = (1489, 2048)
 BASELINE_BATCH = 16
 
+RESNET50_SIZES = {"plain": 192, "fp32": 600, "int8": 2400}
+SHIPPED_SIZES = {"plain": 2000, "fp32": 8000, "int8": 8000}
+"""Galaxies for the baseline and each precision of ours: seconds of work at least."""
+
 
 @dataclass(frozen=True)
 class Survey:
@@ -70,6 +74,13 @@ class Survey:
     def catalog(self) -> Path:
         """The catalogue."""
         return self.folder / "catalog.fits"
+
+    def first(self, n_galaxies: int) -> Path:
+        """A catalogue of the first of them."""
+        path = self.folder / f"first-{n_galaxies}.fits"
+        if not path.exists():
+            Table.read(self.catalog)[:n_galaxies].write(path)
+        return path
 
 
 def noise(n_galaxies: int) -> NDArray[np.float32]:
@@ -101,7 +112,7 @@ def plainly(survey: Survey, model: Path, n_galaxies: int, output: Path) -> float
     """The plain way; galaxies a second."""
     start = time.perf_counter()
     checkpoint = load_checkpoint(model)
-    network, rows = checkpoint.network(), Table.read(survey.catalog)[:n_galaxies]
+    network, rows = checkpoint.network(), Table.read(survey.first(n_galaxies))
     assert checkpoint.grid is not None
     first = (SIDE - NETWORK_SIZE) // 2
     means = []
@@ -121,11 +132,11 @@ def plainly(survey: Survey, model: Path, n_galaxies: int, output: Path) -> float
     return n_galaxies / (time.perf_counter() - start)
 
 
-def by_command(survey: Survey, model: Path, precision: str, output: Path) -> float:
+def by_command(survey: Survey, model: Path, precision: str, n_galaxies: int, output: Path) -> float:
     """What the command does; galaxies a second."""
     start = time.perf_counter()
     config = PredictConfig(
-        catalog=str(survey.catalog),
+        catalog=str(survey.first(n_galaxies)),
         model=model,
         precision=precision,
         device="cpu",
@@ -133,7 +144,7 @@ def by_command(survey: Survey, model: Path, precision: str, output: Path) -> flo
         overwrite=True,
     )
     predict(config)
-    return survey.n_galaxies / (time.perf_counter() - start)
+    return n_galaxies / (time.perf_counter() - start)
 
 
 def write_resnet50(path: Path, archive: Path) -> None:
@@ -150,9 +161,7 @@ def write_resnet50(path: Path, archive: Path) -> None:
     save_checkpoint(path, calibrated(checkpoint, open_archive(archive))[0])
 
 
-def rates_of(
-    folder: Path, model: Path, precisions: tuple[str, ...], sizes: tuple[int, int], n_rounds: int
-) -> dict[str, float]:
+def rates_of(folder: Path, model: Path, sizes: dict[str, int], n_rounds: int) -> dict[str, float]:
     """Medians of galaxies a second, baseline and ours by turns.
 
     Parameters
@@ -161,21 +170,22 @@ def rates_of(
         For scratch.
     model : Path
         The model.
-    precisions : tuple of str
-        Of ours.
-    sizes : (int, int)
-        Galaxies for the baseline, and for ours.
+    sizes : dict
+        Galaxies for the baseline, "plain", and for each precision of ours.
     n_rounds : int
         Turns.
     """
-    survey, output = write_survey(folder / model.stem, max(sizes)), folder / "z.fits"
-    for precision in precisions:  # converted now, and kept
-        by_command(survey, model, precision, output)
-    found: dict[str, list[float]] = {"plain": [], **{name: [] for name in precisions}}
+    survey, output = write_survey(folder / model.stem, max(sizes.values())), folder / "z.fits"
+    precisions = [name for name in sizes if name != "plain"]
+    for name, size in sizes.items():
+        survey.first(size)
+        if name in precisions:  # converted now, and kept
+            by_command(survey, model, name, size, output)
+    found: dict[str, list[float]] = {name: [] for name in sizes}
     for _ in range(n_rounds):
-        found["plain"].append(plainly(survey, model, sizes[0], output))
-        for precision in precisions:
-            found[precision].append(by_command(survey, model, precision, output))
+        found["plain"].append(plainly(survey, model, sizes["plain"], output))
+        for name in precisions:
+            found[name].append(by_command(survey, model, name, sizes[name], output))
     return {name: round(median(rates), 1) for name, rates in found.items()}
 
 
@@ -274,24 +284,17 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--device", default="cpu", choices=("cpu", "cuda"), help="cpu is measured")
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--galaxies", type=int, default=8000, help="for the model that ships")
-    parser.add_argument("--resnet50-galaxies", type=int, default=600)
-    parser.add_argument("--baseline-galaxies", type=int, default=64, help="for the ResNet-50")
+    parser.add_argument("--share", type=float, default=1.0, help="of the galaxies, for a glance")
     options = parser.parse_args()
     warnings.simplefilter("ignore")
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         sources = image_sources(folder, 300)
-        resnet50 = folder / "resnet50.safetensors"
+        resnet50, shipped = folder / "resnet50.safetensors", shipped_model_path("photoz")
         write_resnet50(resnet50, folder / "survey.h5")
-        sizes = (options.baseline_galaxies, options.resnet50_galaxies)
-        large = rates_of(folder, resnet50, ("fp32", "int8"), sizes, options.rounds)
-        small = rates_of(
-            folder,
-            shipped_model_path("photoz"),
-            ("fp32", "int8"),
-            (options.galaxies // 4, options.galaxies),
-            options.rounds,
+        large, small = (
+            rates_of(folder, model, _shares(options.share, sizes), options.rounds)
+            for model, sizes in ((resnet50, RESNET50_SIZES), (shipped, SHIPPED_SIZES))
         )
         result = {
             "benchmark": "predict",
@@ -309,6 +312,10 @@ def main() -> None:
             "reading": {kind: reading(config, 300) for kind, config in sources.items()},
         }
     print(json.dumps(result))
+
+
+def _shares(share: float, sizes: dict[str, int]) -> dict[str, int]:
+    return {name: max(1, round(share * size)) for name, size in sizes.items()}
 
 
 def over(rates: dict[str, float], name: str) -> float:
