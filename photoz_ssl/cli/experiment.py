@@ -32,7 +32,7 @@ def label_efficiency(quiet: bool, verbose: bool, **options: Any) -> None:
     Trains networks from scratch and from a pretrained encoder on the same fractions of the
     labels, measures them on the test split, beside trees on the catalogue's magnitudes where
     the archive has them, and states the factor of labels saved at equal scatter. With --resume
-    it goes on where it stopped.
+    it goes on where it stopped, and adds other fractions and more seeds to those that it has.
     """
     from photoz_ssl.workflows.label_efficiency import label_efficiency as run
 

@@ -33,6 +33,9 @@ __all__ = ["RunFolder", "check_run_folder", "identity_of", "open_run_folder"]
 FREE_TO_CHANGE = ("archive", "output", "device", "resume", "overwrite")
 """Fields that a resumed run may have otherwise than the run it resumes."""
 
+HOW_MANY = ("fractions", "n_seeds")
+"""Fields of an experiment by which its single trainings do not change, but their number."""
+
 OWN_FILES = re.compile(
     r"((fine-tuned|from-scratch)-[\d.e+-]+/)?"  # trainings of the label-efficiency experiment
     r"(config\.toml|state\.pt|metrics\.jsonl|(encoder|photoz)\.safetensors)"
@@ -244,7 +247,9 @@ def _is_run(path: Path) -> bool:
 
 
 def _run_folder(config: TrainingConfig, command: str, inputs: Mapping[str, str]) -> RunFolder:
-    what = {"command": command, **_essential(config), **inputs}
+    settings = _essential(config)
+    decisive = {name: value for name, value in settings.items() if name not in HOW_MANY}
+    what = {"command": command, **decisive, **inputs}
     return RunFolder(config.output, json.dumps(what, sort_keys=True))
 
 

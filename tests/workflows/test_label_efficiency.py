@@ -106,6 +106,28 @@ def test_other_options_are_not_mixed_in(config: LabelEfficiencyConfig) -> None:
         label_efficiency(replace(config, resume=True, learning_rate=0.1))
 
 
+def test_fractions_and_seeds_are_added(
+    config: LabelEfficiencyConfig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    together = label_efficiency(config)
+    apart = replace(config, output=config.output.with_name("apart"))
+    label_efficiency(replace(apart, fractions=(1.0,), n_seeds=1))
+    trained = []
+    finetune = module.finetune  # type: ignore[attr-defined]
+
+    def counted(options: Any, **others: Any) -> Any:
+        trained.append(options.output.name)
+        return finetune(options, **others)
+
+    monkeypatch.setattr(module, "finetune", counted)
+    assert label_efficiency(replace(apart, resume=True)).curves == together.curves
+    assert len(trained) == 6
+    assert "fine-tuned-1-0" not in trained
+    assert "n_seeds = 2" in (apart.output / "config.toml").read_text()
+    fewer = label_efficiency(replace(apart, resume=True, fractions=(1.0,)))
+    assert {curve.n_labels for curve in fewer.curves} == {(12.0,)}
+
+
 def test_without_a_validation_split_the_trees_have_the_networks_labels(
     config: LabelEfficiencyConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
