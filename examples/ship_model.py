@@ -18,11 +18,12 @@ from photoz_ssl.networks.checkpoint import (
     save_checkpoint,
     shipped_model_path,
 )
+from photoz_ssl.networks.encoder import EncoderConfig
 from photoz_ssl.survey.archive import open_archive
 from photoz_ssl.workflows.quantisation import calibrated
 
 CARD = Path(__file__).parents[1] / "docs" / "model_card.md"
-NAME = "compact-4"
+NAME = "compact-5"
 
 
 def described(
@@ -44,9 +45,10 @@ def card(encoder: Checkpoint, photoz: Checkpoint) -> str:
     lines = [
         "# The models that ship",
         f"`{NAME}` is a {network.architecture} with {network.width:g} times the channels, stem"
-        f" stride {network.stem_stride} and arcsinh input. It comes as two files, weights stored"
-        " as float16: the **encoder** as pretraining without redshifts left it, which `embed`"
-        " and `similar` use, and the **redshift model** fine-tuned from it, which `predict` uses.",
+        f" stride {network.stem_stride} and arcsinh input{photometry(network)}. It comes as two"
+        " files, weights stored as float16: the **encoder** as pretraining without redshifts left"
+        " it, which `embed` and `similar` use, and the **redshift model** fine-tuned from it, which"
+        " `predict` uses.",
         "**Both are trained on simulations** (see [the science](science.md)), not on a real"
         " survey. The redshifts of real galaxies have not been validated: train your own model"
         " before you use redshifts for science, or calibrate this one's PDFs on some redshifts of"
@@ -68,6 +70,14 @@ def card(encoder: Checkpoint, photoz: Checkpoint) -> str:
         _json({name: value for name, value in photoz.metrics["test"].items() if name != "bins"}),
     ]
     return "\n\n".join(lines) + "\n"
+
+
+def photometry(network: EncoderConfig) -> str:
+    """What it has beside its convolutions, as words; none where it has nothing."""
+    if network.apertures is None:
+        return ""
+    *radii, last = (f"{radius:g}" for radius in network.apertures)
+    return f", beside it the fluxes within {', '.join(radii)} and {last} pixels of the galaxy"
 
 
 def _json(value: object) -> str:

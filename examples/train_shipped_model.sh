@@ -11,7 +11,7 @@ finetuning_epochs=${3:-15}
 [ -e survey.h5 ] || photoz-ssl simulate -n "$galaxies" --seed 2026 -o survey.h5
 
 [ -e pretrained/encoder.safetensors ] ||
-    photoz-ssl pretrain survey.h5 -o pretrained --encoder resnet18-compact \
+    photoz-ssl pretrain survey.h5 -o pretrained --encoder resnet18-photometric \
         --epochs "$pretraining_epochs" --warmup-epochs 0.5 --batch-size 128 --batchnorm-groups 4 \
         --queue-size 4096 --key-momentum 0.99 --optimizer adamw --learning-rate 0.0015 \
         --max-reddening 0.05 --resume

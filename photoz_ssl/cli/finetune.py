@@ -14,7 +14,7 @@ from photoz_ssl.config import FinetuneConfig
 EXAMPLES = (
     "photoz-ssl finetune survey.h5 -o finetuned --encoder pretrained/encoder.safetensors\n"
     "photoz-ssl finetune survey.h5 -o few --encoder encoder.safetensors --label-fraction 0.1\n"
-    "photoz-ssl finetune survey.h5 -o scratch --encoder resnet18-compact\n"
+    "photoz-ssl finetune survey.h5 -o scratch --encoder resnet18-photometric\n"
     "photoz-ssl finetune survey.h5 -o baseline --recipe hayat2020 --dry-run"
 )
 

@@ -14,7 +14,7 @@ from photoz_ssl.config import PretrainConfig
 EXAMPLES = (
     "photoz-ssl pretrain survey.h5 -o pretrained\n"
     "photoz-ssl pretrain survey.h5 -o pretrained --recipe hayat2020 --dry-run\n"
-    "photoz-ssl pretrain survey.h5 -o pretrained --encoder resnet18-compact --epochs 30\n"
+    "photoz-ssl pretrain survey.h5 -o pretrained --encoder resnet18-photometric --epochs 30\n"
     "photoz-ssl pretrain survey.h5 -o pretrained --resume"
 )
 
