@@ -77,8 +77,9 @@ def _position(text: str) -> tuple[float, float]:
 @contextmanager
 def _open_table(path: str, config: SimilarConfig) -> Iterator[Question]:
     from photoz_ssl.survey.archive import is_archive
+    from photoz_ssl.survey.catalog_source import catalog_source, says_where_images_are
     from photoz_ssl.survey.npz import is_npz
-    from photoz_ssl.survey.sources import catalog_source, open_source, says_where_images_are
+    from photoz_ssl.survey.sources import open_source
 
     with ExitStack() as stack:
         if is_archive(path) or is_npz(path):
@@ -96,8 +97,8 @@ def _open_table(path: str, config: SimilarConfig) -> Iterator[Question]:
 
 @contextmanager
 def _open_image(path: Path, config: SimilarConfig) -> Iterator[FromImages]:
+    from photoz_ssl.survey.catalog_source import catalog_source
     from photoz_ssl.survey.single import image_catalog
-    from photoz_ssl.survey.sources import catalog_source
 
     spec = ImageSpec(size=NETWORK_SIZE)
     catalog, notices = image_catalog(path, spec)
@@ -108,8 +109,8 @@ def _open_image(path: Path, config: SimilarConfig) -> Iterator[FromImages]:
 
 @contextmanager
 def _open_position(position: tuple[float, ...], config: SimilarConfig) -> Iterator[Question]:
+    from photoz_ssl.survey.catalog_source import catalog_source
     from photoz_ssl.survey.single import position_catalog
-    from photoz_ssl.survey.sources import catalog_source
 
     ra, dec = position
     if config.frames is None:

@@ -19,9 +19,9 @@ from photoz_ssl.extras import import_extra
 from photoz_ssl.files import output_errors, remove_own, require_own
 from photoz_ssl.progress import Stop, Stopped, never
 from photoz_ssl.spec import NETWORK_SIZE, ImageSpec
+from photoz_ssl.survey.catalog_source import catalog_source
 from photoz_ssl.survey.frame_catalog import catalog_of_frame
 from photoz_ssl.survey.headers import TableColumn
-from photoz_ssl.survey.sources import catalog_source
 from photoz_ssl.workflows.dask_blocks import dask_client, from_anywhere
 from photoz_ssl.workflows.linear_algebra import in_one_thread
 from photoz_ssl.workflows.prediction_job import PredictionJob, job_on, load_predictor
