@@ -65,6 +65,7 @@ _HAYAT2020_FINETUNE = {
     "encoder_rate": Constant(0.1, "[paper] a pretrained encoder at a tenth of the head's rate"),
     "weight_decay": Constant(0.0, _BASELINE),
     "schedule": Constant("steps", _BASELINE + ": x0.1 at epochs 60 and 90 of 100"),
+    "label_blur": Constant(0.0, "[paper] a redshift's bin is its class"),
     "max_shift": Constant(7, _BASELINE),
     "mirror": Constant(False, "[code] views are rotated, not mirrored"),
 }

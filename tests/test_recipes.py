@@ -42,6 +42,7 @@ PUBLISHED: dict[str, dict[str, Any]] = {
         "encoder_rate": 0.1,
         "weight_decay": 0.0,
         "schedule": "steps",
+        "label_blur": 0.0,
         "max_shift": 7,
         "mirror": False,
     },

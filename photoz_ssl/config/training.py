@@ -107,12 +107,20 @@ class SupervisedConfig(TrainingConfig):
     schedule: str = option(
         "steps", "Steps: x0.1 at 60 % and 90 % of the epochs.", choices=("steps", "cosine")
     )
+    label_blur: float | None = option(
+        None,
+        "Spread of a label over redshift bins, in bins, 0 for none"
+        " [default: 110 over the cube root of the number of labels].",
+    )
     max_shift: int = option(7, "Largest shift of a view, pixels.")
 
     def __post_init__(self) -> None:
         super().__post_init__()
         refuse_unless(self.learning_rate > 0, "--learning-rate must be positive")
         refuse_unless(self.encoder_rate >= 0, "--encoder-rate cannot be negative")
+        refuse_unless(
+            self.label_blur is None or self.label_blur >= 0, "--label-blur cannot be negative"
+        )
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -26,8 +26,10 @@ __all__ = [
     "Evaluation",
     "evaluate_logits",
     "finetuning_optimizer",
+    "label_distribution",
     "some_labels",
     "supervised_step",
+    "usual_blur",
 ]
 
 
@@ -59,6 +61,41 @@ def finetuning_optimizer(
     return make_optimizer(learning, config, weight_decay=config.weight_decay)
 
 
+BLUR_OF_ONE_LABEL = 110.0
+"""Bins, from trials with 164 to 16,408 labels (docs/science.md, "Blurred labels")."""
+
+
+def usual_blur(n_labels: int) -> float:
+    """Standard deviation, in bins, that labels are blurred by where no other is asked for."""
+    return float(BLUR_OF_ONE_LABEL / n_labels ** (1 / 3))
+
+
+def label_distribution(redshift: Tensor, grid: RedshiftGrid, blur: float) -> Tensor:
+    """What a label says of each bin: a Gaussian about the redshift.
+
+    The labels of few galaxies leave most bins without one, and a network that is to be sure
+    of single bins learns these galaxies by heart; a label that its neighbours share with it
+    says that neighbouring bins are alike (Geng 2016, arXiv 1408.6027).
+
+    Parameters
+    ----------
+    redshift : Tensor, shape (n,)
+        Spectroscopic redshifts.
+    grid : RedshiftGrid
+        The bins.
+    blur : float
+        Standard deviation of the Gaussian, in bins.
+
+    Returns
+    -------
+    Tensor, shape (n, n_bins), float32
+        Each row sums to 1.
+    """
+    centres = torch.from_numpy(grid.centres).to(redshift.device)
+    away = (centres - redshift.double().unsqueeze(1)) / (blur * grid.width)
+    return torch.softmax(-0.5 * away**2, dim=1).float()
+
+
 def supervised_step(
     network: nn.Module, grid: RedshiftGrid, config: FinetuneConfig, world: World = ALONE
 ) -> Step:
@@ -75,8 +112,11 @@ def supervised_step(
             share=share_of(len(batch), world),
         )
         logits = network(view.contiguous(memory_format=torch.channels_last))
-        bins = torch.bucketize(batch.redshift.double(), inner_edges, right=True)
-        return F.cross_entropy(logits.float(), bins), {}
+        if config.label_blur:
+            target = label_distribution(batch.redshift, grid, config.label_blur)
+        else:
+            target = torch.bucketize(batch.redshift.double(), inner_edges, right=True)
+        return F.cross_entropy(logits.float(), target), {}
 
     return step
 

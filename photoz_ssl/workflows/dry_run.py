@@ -22,7 +22,7 @@ from photoz_ssl.survey.bands import R_SF11
 from photoz_ssl.training.contrastive import measure_band_mad
 from photoz_ssl.training.run_folder import check_run_folder, identity_of
 from photoz_ssl.training.schedule import STEP_FACTOR, STEP_FRACTIONS
-from photoz_ssl.workflows.finetune import labelled_rows
+from photoz_ssl.workflows.finetune import labelled_rows, with_label_blur
 from photoz_ssl.workflows.pretrain import (
     is_file,
     load_encoder,
@@ -116,7 +116,7 @@ def dry_run_pretrain(
     encoder = _checked_encoder(config, archive.spec)
     check_run_folder(config, "pretrain", identity_of(archive, rows))
     constants = [
-        *_fields(config, "pretrain", given or {}, batch_size),
+        *_fields(config, "pretrain", given or {}, (batch_size, len(rows))),
         RunConstant("schedule", "cosine to 0", "[field] Chen et al. 2020 (MoCo v2)"),
         *_network(encoder, config.encoder),
         RunConstant(
@@ -149,10 +149,11 @@ def dry_run_finetune(
     archive = open_archive(config.archive)
     rows, valid = labelled_rows(archive, config)
     encoder = _checked_encoder(config, archive.spec)
-    check_run_folder(config, "finetune", identity_of(archive, rows))
+    identity = identity_of(archive, rows)
+    check_run_folder(with_label_blur(config, len(rows)), "finetune", identity)
     batch_size, grid = min(config.batch_size, len(rows)), RedshiftGrid()
     constants = [
-        *_fields(config, "finetune", given or {}, batch_size),
+        *_fields(config, "finetune", given or {}, (batch_size, len(rows))),
         *_network(encoder, config.encoder),
         _rate_steps(config),
         RunConstant("head", f"linear {encoder.feature_size} to {grid.n_bins}", "[code]"),
@@ -212,10 +213,10 @@ def _fields(
     config: PretrainConfig | FinetuneConfig,
     command: str,
     given: Mapping[str, str],
-    batch_size: int,
+    sizes: tuple[int, int],
 ) -> list[RunConstant]:
     """The config's own constants, as they will be in effect."""
-    in_effect = _in_effect(config, batch_size)
+    in_effect = _in_effect(config, *sizes)
     found = []
     for field in dataclasses.fields(config):
         if field.name in NOT_CONSTANTS:
@@ -223,13 +224,14 @@ def _fields(
         value, source = getattr(config, field.name), _source(config, command, field, given)
         effective, reason = in_effect.get(field.name, (value, ""))
         if effective != value:
-            source = f"{_text(value)} ({source}); {reason}"
+            before = source if value is None else f"{_text(value)} ({source})"
+            source = f"{before}; {reason}"
         found.append(RunConstant(field.name, _text(effective), source))
     return found
 
 
 def _in_effect(
-    config: PretrainConfig | FinetuneConfig, batch_size: int
+    config: PretrainConfig | FinetuneConfig, batch_size: int, n_galaxies: int
 ) -> dict[str, tuple[Any, str]]:
     """What becomes of some fields in this run, and why."""
     device = choose_device(config.device)
@@ -239,8 +241,11 @@ def _in_effect(
         "device": (device.type, "of this machine"),
         "precision": (precision, "on this device"),
     }
-    if isinstance(config, FinetuneConfig) and not is_file(config.encoder):
-        found["encoder_rate"] = (1.0, "an encoder from scratch learns at the head's rate")
+    if isinstance(config, FinetuneConfig):
+        blur = with_label_blur(config, n_galaxies).label_blur
+        found["label_blur"] = (blur, "by the number of labels")
+        if not is_file(config.encoder):
+            found["encoder_rate"] = (1.0, "an encoder from scratch learns at the head's rate")
     return found
 
 

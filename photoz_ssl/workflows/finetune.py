@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -35,12 +36,13 @@ from photoz_ssl.training.supervised import (
     finetuning_optimizer,
     some_labels,
     supervised_step,
+    usual_blur,
 )
 from photoz_ssl.workflows.counting import counted
 from photoz_ssl.workflows.pretrain import is_file, load_encoder, uses_bfloat16
 from photoz_ssl.workflows.quantisation import calibrated
 
-__all__ = ["FinetuneReport", "finetune", "labelled_rows"]
+__all__ = ["FinetuneReport", "finetune", "labelled_rows", "with_label_blur"]
 
 STEPS_BETWEEN_VALIDATIONS = 50
 HELD_OUT = 0.1
@@ -107,6 +109,7 @@ def finetune(
         with world.together():
             archive = open_archive(config.archive)
             rows, valid = labelled_rows(archive, config)
+            config = with_label_blur(config, len(rows))
             plan = _plan(config, archive, rows, world)
             encoder = load_encoder(
                 config.encoder, archive.spec, str(config.archive), seed=config.seed
@@ -172,6 +175,13 @@ def labelled_rows(archive: Archive, config: FinetuneConfig) -> tuple[Rows, Rows]
             "prepare it with a column of spectroscopic redshifts (--redshift-column)",
         )
     return some_labels(rows, config.label_fraction, seed=config.seed), valid
+
+
+def with_label_blur(config: FinetuneConfig, n_labels: int) -> FinetuneConfig:
+    """A configuration that says how far labels are blurred."""
+    if config.label_blur is not None:
+        return config
+    return dataclasses.replace(config, label_blur=round(usual_blur(n_labels), 2))
 
 
 def _plan(config: FinetuneConfig, archive: Archive, rows: Rows, world: World) -> Plan:

@@ -14,15 +14,22 @@ import torch
 from numpy.typing import NDArray
 
 from photoz_ssl.config import FinetuneConfig, PretrainConfig
+from photoz_ssl.datasets.galaxies import GalaxyBatch
 from photoz_ssl.errors import ArchiveError, CheckpointError, ConfigError, OutputError
 from photoz_ssl.later import Later
 from photoz_ssl.networks.checkpoint import load_checkpoint
 from photoz_ssl.networks.encoder import PRESETS, build_encoder
 from photoz_ssl.networks.redshift_head import RedshiftNetwork
 from photoz_ssl.progress import Stopped
+from photoz_ssl.redshift.grid import RedshiftGrid
 from photoz_ssl.training import loop
 from photoz_ssl.training.schedule import cosine_factor, steps_factor
-from photoz_ssl.training.supervised import finetuning_optimizer, some_labels
+from photoz_ssl.training.supervised import (
+    finetuning_optimizer,
+    label_distribution,
+    some_labels,
+    supervised_step,
+)
 from photoz_ssl.workflows import inference
 from photoz_ssl.workflows.finetune import finetune
 from photoz_ssl.workflows.inference import Predictor
@@ -65,6 +72,56 @@ def test_smaller_label_fractions_lie_inside_larger_ones() -> None:
     assert few < many
     np.testing.assert_array_equal(some_labels(rows, 1.0, seed=1), rows)
     assert len(some_labels(rows, 1e-6, seed=1)) == 1
+
+
+@pytest.mark.parametrize("blur", [1.0, 5.0, 12.0])
+def test_a_blurred_label_has_its_redshift_as_mean_and_the_blur_as_width(blur: float) -> None:
+    grid = RedshiftGrid()
+    redshift = torch.tensor([0.15, 0.2, 0.2468], dtype=torch.float32)
+    label = label_distribution(redshift, grid, blur).double().numpy()
+    np.testing.assert_allclose(label.sum(axis=1), 1, rtol=1e-6)
+    np.testing.assert_allclose(label @ grid.centres, redshift, rtol=0, atol=1e-6)
+    offset = (grid.centres - redshift.numpy()[:, np.newaxis]) / grid.width
+    np.testing.assert_allclose(np.sqrt((label * offset**2).sum(axis=1)), blur, rtol=1e-3)
+
+
+def test_a_label_of_next_to_no_blur_is_its_bin() -> None:
+    grid = RedshiftGrid()
+    redshift = torch.rand(500, generator=torch.Generator().manual_seed(0)) * grid.z_max
+    label = label_distribution(redshift, grid, 1e-3)
+    np.testing.assert_array_equal(label.argmax(dim=1), grid.bin_of(redshift.numpy()))
+    np.testing.assert_allclose(label.amax(dim=1), 1)
+
+
+def test_labels_at_the_ends_of_the_grid_stay_in_it() -> None:
+    label = label_distribution(torch.tensor([0.0, 0.4, 0.7]), RedshiftGrid(), 5.0)
+    np.testing.assert_allclose(label.sum(dim=1), 1, rtol=1e-6)
+    assert label.argmax(dim=1).tolist() == [0, 179, 179]
+
+
+@pytest.mark.parametrize("blur", [0.0, 5.0])
+def test_the_loss_is_the_cross_entropy_with_the_labels(blur: float) -> None:
+    grid = RedshiftGrid()
+    config = FinetuneConfig(archive=Path("a"), output=Path("b"), label_blur=blur)
+    logits = torch.randn(8, grid.n_bins, generator=torch.Generator().manual_seed(0))
+    redshift = torch.linspace(0.051, 0.299, 8)
+    batch = GalaxyBatch(torch.zeros(8, 5, 107, 107), torch.zeros(8), redshift)
+    step = supervised_step(_Always(logits), grid, config)
+    loss, _ = step(batch, torch.Generator().manual_seed(0))
+    label = label_distribution(redshift, grid, blur or 1e-3)
+    expected = -(label * torch.log_softmax(logits, dim=1)).sum(dim=1).mean()
+    assert float(loss) == pytest.approx(float(expected), rel=1e-5)
+
+
+class _Always(torch.nn.Module):
+    """A network that gives the same logits whatever it sees."""
+
+    def __init__(self, logits: torch.Tensor) -> None:
+        super().__init__()
+        self.logits = logits
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        return self.logits[: len(images)]
 
 
 def test_a_pretrained_encoder_learns_at_a_tenth_of_the_heads_rate() -> None:
