@@ -69,6 +69,31 @@ def test_finetune_lists_the_supervised_baseline(
     assert "Note" not in err
 
 
+def test_labels_are_blurred_by_their_number(tiny_archive: Path, tmp_path: Path, run: Run) -> None:
+    command = ("finetune", tiny_archive, "-o", tmp_path / "run", "--dry-run")
+    _, out, _ = run(*command, "--label-fraction", 0.5)
+    assert constants(out)["label_blur"] == ("60.54", "default; by the number of labels")
+    _, out, _ = run(*command, "--label-blur", 3)
+    assert constants(out)["label_blur"] == ("3", "flag")
+    _, out, _ = run(*command, "--recipe", "hayat2020")
+    assert constants(out)["label_blur"][0] == "0"
+
+
+def test_a_run_that_blurs_by_the_number_of_labels_can_be_resumed(
+    tiny_archive: Path, tmp_path: Path, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(PRESETS, "tiny", replace(PRESETS["resnet18-compact"], width=0.125))
+    command = ("finetune", tiny_archive, "-o", tmp_path / "run", "--encoder", "tiny")
+    command = (*command, "--epochs", 1, "--batch-size", 4)
+    assert run(*command)[0] == 0
+    assert "label_blur = 48.05" in (tmp_path / "run" / "config.toml").read_text()
+    assert run(*command, "--resume", "--dry-run")[0] == 0
+    assert run(*command, "--resume")[0] == 0
+    code, _, err = run(*command, "--resume", "--label-blur", 3)
+    assert code == 1
+    assert "label_blur" in err
+
+
 def test_a_flag_beats_a_file_beats_a_recipe_beats_a_default(
     tiny_archive: Path, tmp_path: Path, run: Run
 ) -> None:
