@@ -83,8 +83,8 @@ def test_a_run_that_blurs_by_the_number_of_labels_can_be_resumed(
     tiny_archive: Path, tmp_path: Path, run: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(PRESETS, "tiny", replace(PRESETS["resnet18-compact"], width=0.125))
-    command = ("finetune", tiny_archive, "-o", tmp_path / "run", "--encoder", "tiny")
-    command = (*command, "--epochs", 1, "--batch-size", 4)
+    settings = ("--encoder", "tiny", "--epochs", 1, "--batch-size", 4)
+    command = ("finetune", tiny_archive, "-o", tmp_path / "run", *settings)
     assert run(*command)[0] == 0
     assert "label_blur = 48.05" in (tmp_path / "run" / "config.toml").read_text()
     assert run(*command, "--resume", "--dry-run")[0] == 0
