@@ -34,6 +34,9 @@ FIRST_BLUR = 4.0
 BLUR_RANGE = (0.05, 50.0)
 """Blurs that a fit may find, in bins."""
 
+LEAST_BLUR_TO_SHIFT = 0.6
+"""Blur, in bins, of which a shift by a part of a bin is nearly one: with less it is none."""
+
 MOST_SHIFT = 20.0
 """Shift that a fit may find, in bins, to either side."""
 
@@ -175,7 +178,8 @@ def _likeliest(logits: NDArray[np.float64], true_bin: NDArray[np.int64]) -> Cali
     off = np.median(true_bin - Calibration().apply(logits) @ np.arange(logits.shape[1]))
     simple = [0.0, float(np.log(FIRST_BLUR))]
     blurred = likeliest(simple)
-    shifted = likeliest([*blurred, 0.0], [*simple, float(off)])
+    hardly = [float(np.log(plain.temperature)), float(np.log(LEAST_BLUR_TO_SHIFT))]
+    shifted = likeliest([*blurred, 0.0], [*simple, float(off)], [*hardly, float(off)])
     candidates = [
         Calibration(),
         plain,

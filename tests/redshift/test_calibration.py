@@ -195,3 +195,15 @@ def test_labels_half_of_which_are_wrong_do_not_lead_to_a_corner(wrong: int) -> N
     best = likelihood(fit_calibration(logits, true, GRID))
     chance = 3 / 60  # log-likelihood, per galaxy, that three parameters gain without a reason
     assert all(best + chance > likelihood(other) for other in others)
+
+
+def test_pdfs_that_are_too_wide_are_moved_as_well() -> None:
+    """As those of a network that learnt from blurred labels: no blur is to be added."""
+    grid, generator = RedshiftGrid(), np.random.default_rng(0)
+    centre, width, shift = generator.uniform(40, 140, 2000), 8.0, -0.6
+    bins = np.arange(grid.n_bins)
+    logits = -0.35 * ((bins - centre[:, np.newaxis]) / width) ** 2
+    truth = centre + shift + width * generator.normal(size=len(centre))
+    fitted = fit_calibration(logits, (truth + 0.5) * grid.width, grid)
+    assert fitted.temperature == pytest.approx(0.7, rel=0.05)
+    assert fitted.shift == pytest.approx(shift, abs=0.3)
