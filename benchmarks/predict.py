@@ -63,12 +63,9 @@ class Survey:
     ----------
     folder : Path
         With ``catalog.fits`` and the cutouts, one cube a galaxy.
-    n_galaxies : int
-        Its rows.
     """
 
     folder: Path
-    n_galaxies: int
 
     @property
     def catalog(self) -> Path:
@@ -105,7 +102,7 @@ def write_survey(folder: Path, n_galaxies: int) -> Survey:
         "CUTOUT": [f"{number}.fits" for number in range(n_galaxies)],
     }
     Table(columns).write(folder / "catalog.fits")
-    return Survey(folder, n_galaxies)
+    return Survey(folder)
 
 
 def plainly(survey: Survey, model: Path, n_galaxies: int, output: Path) -> float:
@@ -177,10 +174,9 @@ def rates_of(folder: Path, model: Path, sizes: dict[str, int], n_rounds: int) ->
     """
     survey, output = write_survey(folder / model.stem, max(sizes.values())), folder / "z.fits"
     precisions = [name for name in sizes if name != "plain"]
-    for name, size in sizes.items():
-        survey.first(size)
-        if name in precisions:  # converted now, and kept
-            by_command(survey, model, name, size, output)
+    survey.first(sizes["plain"])
+    for name in precisions:  # converted now, and kept
+        by_command(survey, model, name, sizes[name], output)
     found: dict[str, list[float]] = {name: [] for name in sizes}
     for _ in range(n_rounds):
         found["plain"].append(plainly(survey, model, sizes["plain"], output))

@@ -178,8 +178,8 @@ def _likeliest(logits: NDArray[np.float64], true_bin: NDArray[np.int64]) -> Cali
     off = np.median(true_bin - Calibration().apply(logits) @ np.arange(logits.shape[1]))
     simple = [0.0, float(np.log(FIRST_BLUR))]
     blurred = likeliest(simple)
-    hardly = [float(np.log(plain.temperature)), float(np.log(LEAST_BLUR_TO_SHIFT))]
-    shifted = likeliest([*blurred, 0.0], [*simple, float(off)], [*hardly, float(off)])
+    movable = [blurred[0], max(blurred[1], float(np.log(LEAST_BLUR_TO_SHIFT)))]
+    shifted = likeliest([*movable, float(off)], [*simple, float(off)])
     candidates = [
         Calibration(),
         plain,
