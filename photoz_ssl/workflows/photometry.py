@@ -79,4 +79,6 @@ def photometric_redshifts(
     ensemble = import_extra("sklearn.ensemble", extra="experiment", purpose="comparing with trees")
     trees = ensemble.ExtraTreesRegressor(N_TREES, min_samples_leaf=2, random_state=seed, n_jobs=-1)
     trees.fit(features[learn], redshift[learn].astype(np.float64))
+    # Threads add up their trees in the order in which they finish: another sum each time.
+    trees.set_params(n_jobs=1)
     return np.asarray(trees.predict(features[predict]))
