@@ -203,7 +203,7 @@ class Catalog:
 
 @contextmanager
 def open_catalog(path: str, *, streaming: bool = False) -> Iterator[Catalog]:
-    """Open a table: FITS, or VOTable, Parquet or ECSV, which is first rewritten as FITS.
+    """Open a table: FITS, or VOTable, Parquet, ECSV or qp, which is first rewritten as FITS.
 
     Parameters
     ----------

@@ -87,7 +87,7 @@ def refuse_damage(shown: str, path: str) -> None:
 def _what_else(shown: str, start: bytes) -> str:
     """What to do with a file of another kind, or with standard input where it is no file."""
     if start.startswith(HDF5_START):
-        return "name a table: FITS, VOTable, Parquet or ECSV"
+        return "name a table: FITS, VOTable, Parquet, ECSV or qp"
     name = Path(shown)
     kind = OTHER_SUFFIXES.get(name.suffix.lower(), "ascii")
     source, target = (shown, str(name.with_suffix(".fits"))) if name.exists() else ("-", "-")

@@ -146,6 +146,24 @@ def test_qp_reads_the_pdfs_and_the_table_beside_them(tmp_path: Path) -> None:
     np.testing.assert_array_equal(ensemble.ancil["OBJID"], rows()["OBJID"])
 
 
+def test_a_column_called_zmode_is_the_mode_that_rail_finds(tmp_path: Path) -> None:
+    qp = pytest.importorskip("qp", reason="qp is not installed")
+    names = ("zmode", "MAG_R", "MAG/R", ".")
+    table = np.zeros(N, [(name, "f4") for name in names])
+    for number, name in enumerate(names):
+        table[name] = number + np.arange(N)
+    columns = [TableColumn(name) for name in names]
+    form = PdfForm("hist", tuple(EDGES))
+    layout = TableLayout(
+        name="T", n_rows=N, columns=columns, dtype=table.dtype, cards=(), pdf_form=form
+    )
+    with exchange_file(tmp_path / "z.hdf5", "qp", layout) as writer:
+        writer.append(table, pdfs())
+    ancil = qp.read(str(tmp_path / "z.hdf5")).ancil
+    for name, key in zip(names, ("zmode", "MAG_R", "MAG_R_", "_"), strict=True):
+        np.testing.assert_array_equal(ancil[key], table[name])
+
+
 @pytest.mark.parametrize("kind", ["ecsv", "votable", "parquet", "qp"])
 def test_an_existing_file_is_left_alone_and_a_failure_leaves_none(
     kind: str, tmp_path: Path

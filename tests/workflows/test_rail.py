@@ -50,6 +50,14 @@ def test_rail_reads_the_redshifts_and_agrees_on_point_estimates(
     assert points.PointBias(means, true).evaluate() == pytest.approx(np.median(residual), abs=1e-9)
 
 
+def test_the_qp_file_is_as_good_as_the_table(files: tuple[Path, Path]) -> None:
+    table, ensemble = (evaluate(EvaluateConfig(predictions=str(path))) for path in files)
+    assert table.quality.pdf is not None
+    assert ensemble.quality == table.quality
+    assert ensemble.pit_histogram == table.pit_histogram
+    assert ensemble.notices == ()
+
+
 def test_rail_finds_our_cde_loss(files: tuple[Path, Path], tiny_archive: Path) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -92,11 +92,14 @@ class IncomingTable:
         Structured: its rows.
     blocks : iterator of structured ndarray
         Its rows, in order.
+    beside : mapping of str to IncomingTable
+        Further tables of the file, by name.
     """
 
     columns: Sequence[TableColumn]
     dtype: np.dtype[Any]
     blocks: Iterator[NDArray[np.void]]
+    beside: Mapping[str, IncomingTable] = field(default_factory=dict)
 
 
 def incoming_table(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,6 +17,9 @@ if TYPE_CHECKING:
     from photoz_ssl.survey.exchange.formats import TableLayout
 
 __all__ = ["QpWriter"]
+
+MODE = "zmode"
+"""Where RAIL looks for a point estimate. Where the table has a column of that name, it is that."""
 
 
 class QpWriter:
@@ -32,13 +36,17 @@ class QpWriter:
         self._pdfs = self._file.create_dataset(
             f"data/{layout.pdf_form.column.name}", (layout.n_rows, layout.pdf_form.n_values), "f4"
         )
+        self._ancil = self._file.create_group("ancil")
+        self._keys = _keys(column.name for column in layout.scalar_columns)
         for column in layout.scalar_columns:
-            dataset = self._file.create_dataset(
-                f"ancil/{column.name}", (layout.n_rows,), layout.dtype[column.name]
+            dataset = self._ancil.create_dataset(
+                self._keys[column.name], (layout.n_rows,), layout.dtype[column.name]
             )
             told = {"unit": column.unit, "ucd": column.ucd, "description": column.description}
             dataset.attrs.update({key: text for key, text in told.items() if text})
-        self._file.create_dataset("ancil/zmode", (layout.n_rows,), "f8")
+        self._has_mode = MODE in self._ancil
+        if not self._has_mode:
+            self._ancil.create_dataset(MODE, (layout.n_rows,), "f8")
         for keyword, value, _ in layout.cards:
             self._file.attrs[keyword] = value
 
@@ -47,9 +55,10 @@ class QpWriter:
         assert pdfs is not None
         place = slice(self._done, self._done + len(rows))
         self._pdfs[place] = pdfs["pdf"]
-        self._file["ancil/zmode"][place] = pdfs["mode"]
-        for column in self._layout.scalar_columns:
-            self._file[f"ancil/{column.name}"][place] = rows[column.name]
+        if not self._has_mode:
+            self._ancil[MODE][place] = pdfs["mode"]
+        for name, key in self._keys.items():
+            self._ancil[key][place] = rows[name]
         self._done += len(rows)
         self._disk.check()
 
@@ -57,3 +66,18 @@ class QpWriter:
         """Write what HDF5 still holds back."""
         self._file.close()
         self._disk.__exit__(None, None, None)
+
+
+def _keys(names: Iterable[str]) -> dict[str, str]:
+    """Names of datasets for columns: HDF5 takes a slash for a group, and a dot for this one.
+
+    >>> _keys(["MAG_R", "MAG/R", "."])
+    {'MAG_R': 'MAG_R', 'MAG/R': 'MAG_R_', '.': '_'}
+    """
+    keys: dict[str, str] = {}
+    for name in names:
+        key = "_" if name == "." else name.replace("/", "_")
+        while key in keys.values():
+            key += "_"
+        keys[name] = key
+    return keys

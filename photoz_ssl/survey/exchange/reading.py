@@ -12,6 +12,7 @@ from xml.parsers.expat import ExpatError
 from photoz_ssl.errors import CatalogError
 from photoz_ssl.survey.exchange.incoming import IncomingTable
 from photoz_ssl.survey.exchange.parquet_reader import read_parquet
+from photoz_ssl.survey.exchange.qp_reader import is_other_hdf5, read_qp
 from photoz_ssl.survey.exchange.text_reader import read_ecsv, read_votable
 from photoz_ssl.survey.tables import scratch_tables
 
@@ -23,6 +24,7 @@ FIRST_BYTES = 4096
 MARKS = MappingProxyType(
     {
         "parquet": re.compile(rb"PAR1"),
+        "qp": re.compile(rb"\x89HDF\r\n\x1a\n"),
         "ecsv": re.compile(rb"(\xef\xbb\xbf)?# %ECSV "),
         "votable": re.compile(rb"(\xef\xbb\xbf)?\s*<[^\0]*<?(\w+:)?VOTABLE\b", re.DOTALL),
     }
@@ -30,7 +32,7 @@ MARKS = MappingProxyType(
 """What a file of each format starts with."""
 
 READERS: MappingProxyType[str, Callable[[Path], IncomingTable]] = MappingProxyType(
-    {"parquet": read_parquet, "ecsv": read_ecsv, "votable": read_votable}
+    {"parquet": read_parquet, "qp": read_qp, "ecsv": read_ecsv, "votable": read_votable}
 )
 
 DAMAGE = (
@@ -57,11 +59,12 @@ def format_of_file(path: Path) -> str | None:
             start = stream.read(FIRST_BYTES)
     except (OSError, ValueError):
         return None
-    return next((kind for kind, mark in MARKS.items() if mark.match(start)), None)
+    kind = next((kind for kind, mark in MARKS.items() if mark.match(start)), None)
+    return None if kind == "qp" and is_other_hdf5(path) else kind
 
 
 def rewrite_as_fits(path: Path, kind: str, target: Path, *, shown: str) -> None:
-    """Write the columns of a table, those with one value a row, as a FITS table.
+    """Write the columns of a table, those with one value a row, as a FITS table; PDFs as others.
 
     Text is kept as ASCII. An integer or truth value that is missing makes its column one of
     signed integers with a TNULL; a missing number is NaN, and missing text is empty.
@@ -70,7 +73,7 @@ def rewrite_as_fits(path: Path, kind: str, target: Path, *, shown: str) -> None:
     ----------
     path : Path
         The table.
-    kind : {'parquet', 'ecsv', 'votable'}
+    kind : {'parquet', 'qp', 'ecsv', 'votable'}
         Its format; see `format_of_file`.
     target : Path
         The FITS file, which is scratch.
@@ -89,14 +92,14 @@ def rewrite_as_fits(path: Path, kind: str, target: Path, *, shown: str) -> None:
     if not table.columns:
         raise CatalogError(f"{shown} has no columns", "name a table with galaxies")
     with scratch_tables(target) as file:
-        writer = file.table("CATALOG", table.columns, table.dtype)
-        blocks = iter(table.blocks)
-        while True:
-            with _damage_told(shown, kind):
-                block = next(blocks, None)
-            if block is None:
-                return
-            writer.append(block)
+        for name, one in {"CATALOG": table, **table.beside}.items():
+            writer = file.table(name, one.columns, one.dtype)
+            while True:
+                with _damage_told(shown, kind):
+                    block = next(one.blocks, None)
+                if block is None:
+                    break
+                writer.append(block)
 
 
 @contextmanager
@@ -108,6 +111,8 @@ def _damage_told(shown: str, kind: str) -> Iterator[None]:
         reason = first_line.rstrip(".: ") or type(error).__name__
         raise CatalogError(
             f"{shown} cannot be read as {kind}: {reason}",
-            "copy or make it again, or convert it, for example with:"
+            "copy or make it again"
+            if kind == "qp"
+            else "copy or make it again, or convert it, for example with:"
             f" stilts tpipe in=NAME ifmt={kind} ofmt=fits out=NAME.fits",
         ) from error
