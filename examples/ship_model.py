@@ -23,7 +23,8 @@ from photoz_ssl.survey.archive import open_archive
 from photoz_ssl.workflows.quantisation import calibrated
 
 CARD = Path(__file__).parents[1] / "docs" / "model_card.md"
-NAME = "compact-5"
+NAMES = {"encoder": "compact-5-encoder", "photoz": "compact-6"}
+FILES = {"encoder": "joined.safetensors", "photoz": "finetuned/photoz.safetensors"}
 
 
 def described(
@@ -44,11 +45,11 @@ def card(encoder: Checkpoint, photoz: Checkpoint) -> str:
     network, training = photoz.encoder, photoz.provenance
     lines = [
         "# The models that ship",
-        f"`{NAME}` is a {network.architecture} with {network.width:g} times the channels, stem"
-        f" stride {network.stem_stride} and arcsinh input{photometry(network)}. It comes as two"
-        " files, weights stored as float16: the **encoder** as pretraining without redshifts left"
-        " it, which `embed` and `similar` use, and the **redshift model** fine-tuned from it, which"
-        " `predict` uses.",
+        f"A {network.architecture} with {network.width:g} times the channels, stem stride"
+        f" {network.stem_stride} and arcsinh input{photometry(network)}, comes as two files,"
+        f" weights stored as float16: the encoder `{NAMES['encoder']}` as pretraining without"
+        f" redshifts left it, which `embed` and `similar` use, and the redshift model"
+        f" `{NAMES['photoz']}` fine-tuned from it, which `predict` uses.",
         "**Both are trained on simulations** (see [the science](science.md)), not on a real"
         " survey. The redshifts of real galaxies have not been validated: train your own model"
         " before you use redshifts for science, or calibrate this one's PDFs on some redshifts of"
@@ -91,6 +92,13 @@ def main() -> None:
     parser.add_argument("--pretraining-hours", type=float, required=True)
     parser.add_argument("--fine-tuning-hours", type=float, required=True)
     parser.add_argument("--hardware", default="2 CPU cores")
+    parser.add_argument(
+        "--kind",
+        action="append",
+        choices=NAMES,
+        help="the file to write, where the other is to stay as it ships (atlases know the encoder's"
+        " bytes); given twice or not at all: both",
+    )
     options = parser.parse_args()
 
     training = {
@@ -102,18 +110,13 @@ def main() -> None:
         "encoder": {"retrieval": json.loads((options.folder / "retrieval.json").read_text())},
         "photoz": {"test": json.loads((options.folder / "metrics.json").read_text())},
     }
-    names = {"encoder": f"{NAME}-encoder", "photoz": NAME}
-    files = {"encoder": "joined.safetensors", "photoz": "finetuned/photoz.safetensors"}
-    models = {
-        kind: described(
-            load_checkpoint(options.folder / file), names[kind], reached[kind], training
-        )
-        for kind, file in files.items()
-    }
     archive = open_archive(options.folder / "survey.h5")
-    for kind, model in models.items():
+    for kind in options.kind or NAMES:
+        trained = load_checkpoint(options.folder / FILES[kind])
+        model = described(trained, NAMES[kind], reached[kind], training)
         with_integers, _ = calibrated(model, archive)
         save_checkpoint(shipped_model_path(kind), with_integers, overwrite=True, half=True)
+    models = {kind: load_checkpoint(shipped_model_path(kind)) for kind in NAMES}
     CARD.write_text(card(models["encoder"], models["photoz"]), encoding="utf-8")
 
 

@@ -23,7 +23,7 @@ finetuning_epochs=${3:-15}
 [ -e finetuned/photoz.safetensors ] ||
     photoz-ssl finetune survey.h5 -o finetuned --encoder pretrained/encoder.safetensors \
         --epochs "$finetuning_epochs" --batch-size 64 --optimizer adamw --learning-rate 0.0015 \
-        --encoder-rate 1 --weight-decay 0.01 --schedule cosine --label-blur 0 --resume
+        --encoder-rate 1 --weight-decay 0.01 --schedule cosine --resume
 
 photoz-ssl predict survey.h5 --model finetuned/photoz.safetensors --pdf -o survey.photoz.fits \
     --overwrite
