@@ -21,9 +21,19 @@ __all__ = ["command", "config_from"]
 Config = TypeVar("Config")
 Command = Callable[..., None]
 
+SELECTION_FROM_STDIN = "-["
+
 
 class ConfiguredCommand(click.Command):
-    """A command whose errors about options name it."""
+    """A command whose errors about options name it, and which takes ``-[1][R < 17]``."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Take a selection from standard input for an argument, where click sees options."""
+        selections = [word for word in args if word.startswith(SELECTION_FROM_STDIN)]
+        if selections and "--" not in args:
+            others = [word for word in args if word not in selections]
+            args = [*others, "--", *selections]
+        return super().parse_args(ctx, args)
 
     def invoke(self, ctx: click.Context) -> Any:
         try:

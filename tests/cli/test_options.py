@@ -56,6 +56,14 @@ def test_defaults_are_the_fields_own() -> None:
     assert painted("north", "-c", "red") == repr(PaintConfig(wall="north", colour="red"))
 
 
+def test_a_selection_from_standard_input_is_an_argument() -> None:
+    wall = PaintConfig(wall="-[1][R < 17]", colour="red", coats=3)
+    assert painted("-[1][R < 17]", "-c", "red", "--coats", "3") == repr(wall)
+    assert painted("-c", "red", "--coats", "3", "--", "-[1][R < 17]") == repr(wall)
+    refused = CliRunner().invoke(paint, ["north", "-c", "red", "-x"])
+    assert refused.exit_code == 2
+
+
 def test_every_kind_of_field_is_understood() -> None:
     text = painted(
         *("north", "up", "--colour", "red", "--coats", "3", "--shares", "0.5,0.5"),
