@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from photoz_ssl.errors import CatalogError
-from photoz_ssl.files import temporary_errors
+from photoz_ssl.files import file_and_selection, temporary_errors
 from photoz_ssl.survey.angles import degrees_of
 from photoz_ssl.survey.headers import null_in, null_of
 from photoz_ssl.survey.plain_table import plain_table
@@ -32,7 +32,7 @@ from photoz_ssl.survey.table_file import (
 )
 from photoz_ssl.survey.table_stream import open_stream
 
-__all__ = ["Catalog", "open_beside", "open_catalog"]
+__all__ = ["Catalog", "open_beside", "open_catalog", "selected_rows"]
 
 ID_NAMES = (
     *("OBJID", "OBJ_ID", "OBJECTID", "OBJECT_ID", "ID", "SOURCE_ID"),
@@ -43,6 +43,9 @@ DEC_NAMES = ("DEC", "DEJ2000", "_DEJ2000", "DE_ICRS", "DEDEG", "DELTA_J2000", "D
 REDSHIFT_NAMES = ("Z_SPEC", "SPECZ_REDSHIFT", "ZSPEC", "SPECZ", "SPEC_Z", "REDSHIFT", "Z")
 REDSHIFT_ERROR_NAMES = ("Z_SPEC_ERR", "SPECZ_REDSHIFT_ERR", "ZSPEC_ERR", "SPECZ_ERR", "Z_ERR")
 SPLIT_NAMES = ("SPLIT",)
+
+CONDITION = re.compile(r"(\[[^\[\]]*\])?\[([^\[\]]+)\]")
+"""Brackets that name a table, or none, and that select rows of it."""
 
 ANGLES = ("deg", "degree", "degrees", "rad", "radian", "h", "hour", "hourangle")
 DEGREES = {"rad": 180 / np.pi, "radian": 180 / np.pi, "h": 15.0, "hour": 15.0, "hourangle": 15.0}
@@ -71,6 +74,8 @@ class Catalog:
         Where its rows are read from.
     file : str
         The FITS file of that, unpacked and rewritten where need be; empty for a stream.
+    selection : str
+        What stands in brackets behind its name.
     """
 
     path: str
@@ -80,6 +85,7 @@ class Catalog:
     cards: dict[str, dict[str, str]]
     hdu: Any
     file: str = ""
+    selection: str = ""
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -297,7 +303,8 @@ def _opened(shown: str, path: str, folder: Path) -> Iterator[Catalog]:
                 raise CatalogError(f"{shown} has no rows", "name a table with galaxies")
             dtype = dtype_of(shown, hdu)
             cards = cards_of(hdu, dtype)
-            yield Catalog(shown, folder, n_rows, dtype, cards, hdu, file_name(name))
+            plain, selection = file_and_selection(name)
+            yield Catalog(shown, folder, n_rows, dtype, cards, hdu, plain, selection)
 
 
 @contextmanager
@@ -312,6 +319,26 @@ def open_beside(catalog: Catalog, extname: str) -> Iterator[Catalog]:
     shown = f"{file_name(catalog.path)}[{extname}]"
     with _opened(shown, f"{catalog.file}[{extname}]", catalog.folder) as table:
         yield table
+
+
+def selected_rows(catalog: Catalog) -> NDArray[np.int64] | None:
+    """Which rows of its table, from 0, are those of a catalogue that a condition selected.
+
+    Returns
+    -------
+    ndarray, shape (n_rows,), or None
+        None where its brackets are of another kind, such as ``[col ...]``.
+    """
+    match = CONDITION.fullmatch(catalog.selection)
+    if match is None:
+        return None
+    try:
+        with fitsio.FITS(catalog.file) as file:
+            table = table_hdu(catalog.path, f"{catalog.file}{match[1] or ''}", file)
+            rows = np.asarray(table.where(match[2]), np.int64)
+    except (CatalogError, OSError, ValueError):
+        return None
+    return rows if len(rows) == catalog.n_rows else None
 
 
 def _with_brackets(path: str) -> str:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from photoz_ssl.errors import CatalogError
 from photoz_ssl.redshift.scores import PdfScores, pdf_scores
-from photoz_ssl.survey.catalog import Catalog, open_beside, open_catalog
+from photoz_ssl.survey.catalog import Catalog, open_beside, open_catalog, selected_rows
 from photoz_ssl.survey.placeholders import without_placeholders
 from photoz_ssl.workflows.column_names import known_names
 
@@ -151,6 +152,9 @@ def _score_pdfs(
     with open_beside(catalog, "DATA") as data:
         n_values, column = len(points) - (kind == "bins"), PDFS_AT[kind]
         fit = column in data.names and data.dtype[column].shape == (n_values,)
+        rows = selected_rows(catalog) if data.n_rows != len(z_spec) else None
+        if rows is not None and rows[-1] < data.n_rows:
+            z_spec, chosen = (_in_file(values, rows, data.n_rows) for values in (z_spec, chosen))
         if data.n_rows != len(z_spec) or not fit:
             return None, (
                 "the PDFs in the file are not those of the rows that were selected, so"
@@ -163,6 +167,13 @@ def _score_pdfs(
         for name in ("pit", "crps", "cde_loss")
     )
     return PdfScores(pit, crps, cde_loss), ()
+
+
+def _in_file(values: NDArray[Any], rows: NDArray[np.int64], n_rows: int) -> NDArray[Any]:
+    """What selected rows have, where these are among all rows of the file; 0 or False elsewhere."""
+    whole = np.zeros(n_rows, values.dtype)
+    whole[rows] = values
+    return whole
 
 
 def _score_block(

@@ -220,8 +220,29 @@ def test_a_split_and_a_selection(write: WriteTable) -> None:
     assert test.quality.pdf.n_galaxies == 20
     with pytest.raises(CatalogError, match="no row whose SPLIT is valid"):
         evaluate(config(path, split="valid"))
-    selected = evaluate(config(f"{path}[1][EBV < 0.1]"))
-    assert selected.quality.point.n_galaxies == np.count_nonzero(rows["EBV"] < 0.1)
+
+
+@pytest.mark.parametrize("brackets", ["[1][EBV < 0.1]", "[EBV < 0.1]", "[PHOTOZ][EBV<0.1]"])
+@pytest.mark.parametrize("split", ["test", None])
+def test_pdfs_of_selected_rows_are_those_of_a_file_of_them(
+    write: WriteTable, brackets: str, split: str | None
+) -> None:
+    rows = redshifts(40)
+    few = rows["EBV"] < np.float32(0.1)
+    alone = evaluate(config(write(rows[few], gaussians(rows)[few]), split=split))
+    path = write(rows, gaussians(rows))
+    selected = evaluate(config(f"{path}{brackets}", split=split))
+    assert 0 < selected.n_rows < 40
+    assert selected.quality.pdf is not None
+    assert (selected.quality, selected.pit_histogram) == (alone.quality, alone.pit_histogram)
+    assert selected.notices == ()
+
+
+@pytest.mark.parametrize("brackets", ["[1][col *][EBV < 0.1]", "[1][EBV < 0.1][#ROW < 4]"])
+def test_pdfs_of_rows_that_cannot_be_told_are_left_out(write: WriteTable, brackets: str) -> None:
+    rows = redshifts(40)
+    path = write(rows, gaussians(rows))
+    selected = evaluate(config(f"{path}{brackets}"))
     assert selected.quality.pdf is None
     assert any("not those of the rows" in notice for notice in selected.notices)
 
