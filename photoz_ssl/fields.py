@@ -132,10 +132,10 @@ def output_option(what: str) -> Any:
     return required_option(f"{what} to write.", flags=("-o", "--output"))
 
 
-def format_option() -> Any:
-    """``--format``, of commands that write a table of redshifts."""
+def format_option(choices: tuple[str, ...] = TABLE_FORMATS) -> Any:
+    """``--format``, of commands that write a table."""
     return option(
-        "auto", "Format of the table: auto goes by its suffix.", choices=TABLE_FORMATS, of_job=False
+        "auto", "Format of the table: auto goes by its suffix.", choices=choices, of_job=False
     )
 
 

@@ -10,6 +10,7 @@ from photoz_ssl.fields import (
     argument,
     dask_option,
     device_option,
+    format_option,
     option,
     optional_argument,
     refuse_shard,
@@ -23,6 +24,8 @@ __all__ = ["BrowseConfig", "EmbedConfig", "SimilarConfig"]
 
 VECTOR_TYPES = ("float16", "float32")
 INDEX_KINDS = ("none", "ivf", "ivfpq")
+FORMATS = ("auto", "fits", "votable", "parquet", "ecsv")
+"""What neighbours are written as."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -88,6 +91,7 @@ class SimilarConfig(Inference):
     output: str = required_option(
         "Table of neighbours to write, - for stdout.", flags=("-o", "--output")
     )
+    format: str = format_option(FORMATS)
     image: Path | None = option(None, "Cutout of the one galaxy to find look-alikes of.")
     near: tuple[float, ...] | None = option(
         None, "RA,DEC in degrees: the atlas galaxy there, or with --frames a cutout made there."
@@ -117,6 +121,10 @@ class SimilarConfig(Inference):
     def __post_init__(self) -> None:
         super().__post_init__()
         refuse_unless(self.n_neighbours > 0, "-k must be positive")
+        refuse_unless(
+            self.output != "-" or self.format in ("auto", "fits"),
+            "standard output carries FITS only",
+        )
         refuse_unless(self.near is None or len(self.near) == 2, "--near takes RA,DEC in degrees")
         refuse_unless(
             self.near is None or (0 <= self.near[0] <= 360 and -90 <= self.near[1] <= 90),

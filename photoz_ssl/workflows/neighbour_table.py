@@ -2,25 +2,37 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from photoz_ssl.errors import OutputError
 from photoz_ssl.neighbours.atlas import Atlas
 from photoz_ssl.neighbours.query import Neighbours
 from photoz_ssl.neighbours.unusual import Unusual
+from photoz_ssl.survey.exchange.formats import (
+    ExchangeWriter,
+    TableLayout,
+    exchange_file,
+    format_of,
+    require_writer,
+)
 from photoz_ssl.survey.headers import Card, TableColumn
 from photoz_ssl.survey.object_ids import NO_ID
-from photoz_ssl.survey.tables import TableFile, TableWriter
+from photoz_ssl.survey.tables import Rows, claim_table, write_table
 from photoz_ssl.workflows.questions import Asked
 
 __all__ = [
     "NEIGHBOUR_COLUMNS",
     "UNUSUAL_COLUMNS",
-    "begin_table",
+    "Column",
+    "claim_neighbours",
     "neighbour_rows",
+    "neighbour_table",
     "unusual_rows",
 ]
 
@@ -64,11 +76,66 @@ UNUSUAL_COLUMNS: tuple[Column, ...] = (
 )
 
 
-def begin_table(
-    file: TableFile, extname: str, columns: Sequence[Column], cards: Sequence[Card]
-) -> TableWriter:
-    """Begin a table of such columns."""
-    return file.table(extname, [column for column, _ in columns], _dtype(columns), cards)
+def claim_neighbours(output: str, chosen: str, *, overwrite: bool) -> None:
+    """Refuse an output that `neighbour_table` would refuse, before any work is done for it.
+
+    Parameters
+    ----------
+    output, chosen : str
+        The table, and the ``--format`` that was given.
+    overwrite : bool
+        Whether an existing file may be replaced.
+
+    Raises
+    ------
+    OutputError
+        If the file exists already, its folder does not, or it is to be of qp.
+    MissingExtraError
+        If its format needs a package that is not installed.
+    """
+    kind = format_of(output, chosen)
+    if kind == "qp":
+        raise OutputError(
+            f"{output} would be a qp file, which is one of PDFs",
+            "name it .fits, .vot, .parquet or .ecsv, or choose the format with --format",
+        )
+    require_writer(kind)
+    claim_table(output, overwrite=overwrite)
+
+
+@contextmanager
+def neighbour_table(
+    output: str,
+    kind: str,
+    extname: str,
+    columns: Sequence[Column],
+    cards: Sequence[Card],
+    *,
+    overwrite: bool,
+) -> Iterator[Rows]:
+    """Write a table of such columns, in some format; it appears if the block ends well."""
+    told, dtype = [column for column, _ in columns], _dtype(columns)
+    if kind == "fits":
+        with write_table(
+            output, extname=extname, columns=told, dtype=dtype, cards=cards, overwrite=overwrite
+        ) as table:
+            yield table
+        return
+    layout = TableLayout(
+        name=extname, n_rows=0, columns=told, dtype=dtype, cards=cards, pdf_form=None
+    )
+    with exchange_file(Path(output), kind, layout, overwrite=overwrite) as writer:
+        yield _Exchanged(writer)
+
+
+class _Exchanged:
+    """Rows of a table in another format, without PDFs."""
+
+    def __init__(self, writer: ExchangeWriter) -> None:
+        self._writer = writer
+
+    def append(self, rows: NDArray[np.void]) -> None:
+        self._writer.append(rows, None)
 
 
 def _dtype(columns: Sequence[Column]) -> np.dtype[Any]:

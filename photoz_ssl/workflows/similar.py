@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -24,7 +24,7 @@ from photoz_ssl.neighbours.windows import parse_angle, parse_tolerance, rows_whe
 from photoz_ssl.progress import Progress, silent
 from photoz_ssl.survey.exchange.formats import format_of
 from photoz_ssl.survey.headers import Card
-from photoz_ssl.survey.tables import STDOUT, TableFile, claim_table, write_tables
+from photoz_ssl.survey.tables import STDOUT, Rows
 from photoz_ssl.workflows.asking import open_question
 from photoz_ssl.workflows.atlas_encoder import AtlasEncoder, no_image
 from photoz_ssl.workflows.counting import counted
@@ -39,8 +39,10 @@ from photoz_ssl.workflows.gallery import (
 from photoz_ssl.workflows.neighbour_table import (
     NEIGHBOUR_COLUMNS,
     UNUSUAL_COLUMNS,
-    begin_table,
+    Column,
+    claim_neighbours,
     neighbour_rows,
+    neighbour_table,
     unusual_rows,
 )
 from photoz_ssl.workflows.questions import Asked, Question, asked_of_rows
@@ -137,9 +139,7 @@ def similar(
         min_separation=parse_angle(config.min_separation),
         within=[parse_tolerance(text) for text in config.within],
     )
-    if format_of(config.output, "auto") != "fits":
-        raise OutputError(f"neighbours are written as FITS, not {config.output}", "name it .fits")
-    claim_table(config.output, overwrite=config.overwrite)
+    claim_neighbours(config.output, config.format, overwrite=config.overwrite)
     asked = [one for one in (config.queries, config.image) if one is not None]
     require_other(config.output, config.among, *asked)
     claim_galleries(config)
@@ -228,8 +228,8 @@ class _Search:
         tally = _Tally()
         columns = [limit.column for limit in self.limits.within]
         cards = [*self._cards(), ("QUERIES", question.name, "galaxies whose neighbours these are")]
-        with open_galleries(self.config) as galleries, self._tables() as file:
-            table = begin_table(file, EXTNAME, NEIGHBOUR_COLUMNS, cards)
+        table_file = self._table(EXTNAME, NEIGHBOUR_COLUMNS, cards)
+        with open_galleries(self.config) as galleries, table_file as table:
             for asked in question.blocks(self.atlas, self.encoder, columns):
                 self._require_positions(asked, question.name)
                 found = self._neighbours(asked)
@@ -252,8 +252,8 @@ class _Search:
         )
         if len(unusual.row) == 0:
             raise ArchiveError(f"no galaxy of {atlas.path} has a neighbour", "widen the window")
-        with open_galleries(config) as galleries, self._tables() as file:
-            table = begin_table(file, UNUSUAL_EXTNAME, UNUSUAL_COLUMNS, self._cards())
+        table_file = self._table(UNUSUAL_EXTNAME, UNUSUAL_COLUMNS, self._cards())
+        with open_galleries(config) as galleries, table_file as table:
             table.append(unusual_rows(unusual, atlas))
             for start in range(0, len(unusual.row) if galleries else 0, ROWS_AT_ONCE):
                 asked = asked_of_rows(atlas, unusual.row[start : start + ROWS_AT_ONCE])
@@ -269,8 +269,12 @@ class _Search:
             asked.queries, self.atlas, self.config.n_neighbours, limits, self.index
         )
 
-    def _tables(self) -> AbstractContextManager[TableFile]:
-        return write_tables(self.config.output, overwrite=self.config.overwrite)
+    def _table(
+        self, extname: str, columns: Sequence[Column], cards: Sequence[Card]
+    ) -> AbstractContextManager[Rows]:
+        output, overwrite = self.config.output, self.config.overwrite
+        kind = format_of(output, self.config.format)
+        return neighbour_table(output, kind, extname, columns, cards, overwrite=overwrite)
 
     def _cards(self) -> list[Card]:
         header = self.atlas.header

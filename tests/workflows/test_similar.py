@@ -28,6 +28,7 @@ from photoz_ssl.redshift.calibration import Calibration
 from photoz_ssl.redshift.grid import RedshiftGrid
 from photoz_ssl.spec import ImageSpec
 from photoz_ssl.survey.archive import create_archive, open_archive
+from photoz_ssl.survey.catalog import open_catalog
 from photoz_ssl.survey.flags import RowFlag
 from photoz_ssl.workflows.embed import embed
 from photoz_ssl.workflows.similar import EXTNAME, UNUSUAL_EXTNAME, SimilarReport, similar
@@ -100,6 +101,42 @@ def test_k_neighbours_a_query_closest_first(search: Search) -> None:
     by_query = rows["SIMILARITY"].reshape(24, 3)
     assert (np.diff(by_query, axis=1) <= 0).all()
     assert (np.abs(by_query) <= 1).all()
+
+
+@pytest.mark.parametrize(
+    ("suffix", "chosen"), [("vot", "auto"), ("parquet", "auto"), ("ecsv", "auto"), ("x", "votable")]
+)
+@pytest.mark.parametrize("most_unusual", [None, 3])
+def test_other_formats_hold_the_same_table(
+    search: Search, suffix: str, chosen: str, most_unusual: int | None
+) -> None:
+    what = {"n_neighbours": 2, "most_unusual": most_unusual}
+    what |= {"queries": None} if most_unusual else {}
+    search.report(**what)
+    path = search.folder / f"neighbours.{suffix}"
+    search.report(**what, output=str(path), format=chosen)
+    with open_catalog(str(search.output)) as catalog, open_catalog(str(path)) as other:
+        assert other.names == catalog.names
+        assert other.cards["RA"]["TUCD"] == "pos.eq.ra;meta.main"
+        np.testing.assert_array_equal(
+            other.read(0, other.n_rows), catalog.read(0, catalog.n_rows).astype(other.dtype)
+        )
+
+
+@pytest.mark.parametrize(
+    ("output", "chosen", "words"),
+    [
+        ("z.hdf5", "auto", "one of PDFs"),
+        ("z.csv", "auto", "no .csv file"),
+        ("nowhere/z.vot", "auto", "does not exist"),
+        ("atlas.h5", "votable", "exists already"),
+    ],
+)
+def test_other_outputs_are_refused_first(
+    search: Search, output: str, chosen: str, words: str
+) -> None:
+    with pytest.raises(OutputError, match=words):
+        search.report(output=str(search.folder / output), format=chosen, among="absent.h5")
 
 
 def test_a_galaxy_is_not_its_own_neighbour(search: Search) -> None:

@@ -22,7 +22,7 @@ from photoz_ssl.neighbours.query import Neighbours, Restriction, find_neighbours
 from photoz_ssl.survey.headers import Card, TableColumn
 from photoz_ssl.survey.object_ids import NO_ID
 from photoz_ssl.survey.tables import write_tables
-from photoz_ssl.workflows.neighbour_table import NEIGHBOUR_COLUMNS, begin_table, neighbour_rows
+from photoz_ssl.workflows.neighbour_table import NEIGHBOUR_COLUMNS, neighbour_rows, neighbour_table
 from photoz_ssl.workflows.questions import Asked, asked_of_rows
 
 __all__ = ["Ask", "AtlasView", "Range", "Selection"]
@@ -183,8 +183,9 @@ class AtlasView:
     def write_neighbours(self, ask: Ask, path: Path) -> None:
         """Write them as the table that `similar` writes."""
         asked, found = self._find(ask)
-        with write_tables(str(path), overwrite=True) as file:
-            table = begin_table(file, "NEIGHBOURS", NEIGHBOUR_COLUMNS, self._cards())
+        with neighbour_table(
+            str(path), "fits", "NEIGHBOURS", NEIGHBOUR_COLUMNS, self._cards(), overwrite=True
+        ) as table:
             table.append(neighbour_rows(asked, found, self.atlas))
 
     def write_selection(self, selection: Selection, path: Path) -> None:
