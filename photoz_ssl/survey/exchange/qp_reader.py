@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from types import MappingProxyType
@@ -34,6 +34,9 @@ LARGEST_RATIO = 1100
 
 LARGEST_CHUNK = 256 << 20
 """Bytes that HDF5 has to unpack at once."""
+
+BLOCK_BYTES = 16 << 20
+"""How much is read at once; text takes four times that, and once more while it is converted."""
 
 LARGEST_PDF = 4096
 """Numbers that a PDF is."""
@@ -70,7 +73,7 @@ def read_qp(path: Path) -> IncomingTable:
         columns = [column for column in found if column is not None]
         n_rows = len(pdfs)
     names = [column.name for column in columns]
-    rows = _blocks(path, "ancil", names, n_rows, ROWS_AT_ONCE)
+    rows = _blocks(path, "ancil", names, n_rows)
     table = incoming_table(columns, rows)
     beside = {"META": _one_row(name, points), "DATA": _pdfs_of(path, name, len(points), n_rows)}
     return replace(table, beside=beside)
@@ -112,7 +115,7 @@ def _column(name: str, dataset: h5py.Dataset, n_rows: int) -> Incoming | None:
 def _pdfs_of(path: Path, name: str, n_points: int, n_rows: int) -> IncomingTable:
     """The PDFs as FITS has them: densities in bins, or the redshifts of quantiles."""
     own = CLASSES[name][1]
-    rows = _blocks(path, "data", [own], n_rows, max(1, (ROWS_AT_ONCE * 100) // n_points))
+    rows = _blocks(path, "data", [own], n_rows)
     if name == "quant":
         return incoming_table([_numbers("locs", n_points)], rows)
     if name == "hist":
@@ -139,15 +142,20 @@ def _numbers(name: str, n_values: int) -> Incoming:
 
 
 def _blocks(
-    path: Path, group: str, names: Sequence[str], n_rows: int, at_once: int
+    path: Path, group: str, names: Sequence[str], n_rows: int
 ) -> Iterator[Mapping[str, Masked]]:
     """Datasets a block of rows at a time; the file is opened when the first is asked for."""
     with h5py.File(path, "r") as file:
         datasets = {name: _dataset(file, group, name) for name in names}
+        at_once = min(max(1, BLOCK_BYTES // _row_bytes(datasets.values())), ROWS_AT_ONCE)
         for start in range(0, n_rows, at_once):
             rows = slice(start, min(start + at_once, n_rows))
             block = {name: _plain(dataset[rows]) for name, dataset in datasets.items()}
             yield {name: (values, np.zeros(values.shape, bool)) for name, values in block.items()}
+
+
+def _row_bytes(datasets: Iterable[h5py.Dataset]) -> int:
+    return sum(one.dtype.itemsize * math.prod(one.shape[1:]) for one in datasets) or 1
 
 
 def _plain(values: NDArray[Any]) -> NDArray[Any]:
