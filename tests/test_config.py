@@ -15,6 +15,7 @@ from photoz_ssl.config import (
     PrepareConfig,
     PretrainConfig,
     SimilarConfig,
+    SimulateConfig,
 )
 from photoz_ssl.errors import ConfigError
 from photoz_ssl.fields import options_of_job
@@ -52,6 +53,12 @@ def test_pretrain_refuses_what_cannot_be_used(change: dict[str, Any]) -> None:
     PretrainConfig(archive=Path("a.h5"), output=Path("run"))
     with pytest.raises(ConfigError):
         PretrainConfig(archive=Path("a.h5"), output=Path("run"), **change)
+
+
+def test_a_simulated_survey_is_no_fits_file(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"a folder, or an archive NAME.h5, not \.fits"):
+        SimulateConfig(output=tmp_path / "survey.fits")
+    assert SimulateConfig(output=tmp_path / "survey.v2").size == 107
 
 
 @pytest.mark.parametrize("near", [(500.0, 10.0), (10.0, 100.0), (-1.0, 0.0), (10.0, -90.1)])

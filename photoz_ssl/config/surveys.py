@@ -21,6 +21,9 @@ __all__ = ["SPLITS", "ConvertConfig", "PrepareConfig", "SimulateConfig"]
 
 SPLITS = ("train", "valid", "test")
 
+SUFFIXES_OF_FILES = (".fits", ".fit", ".fz", ".gz", ".npz", ".hdf", ".parquet")
+"""What nobody calls a folder."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class SimulateConfig:
@@ -35,6 +38,10 @@ class SimulateConfig:
     overwrite: bool = overwrite_option()
 
     def __post_init__(self) -> None:
+        refuse_unless(
+            self.output.suffix.lower() not in SUFFIXES_OF_FILES,
+            f"--output is a folder, or an archive NAME.h5, not {self.output.suffix}",
+        )
         refuse_unless(self.n_galaxies > 0, "--n-galaxies must be positive")
         refuse_unless(self.size >= NETWORK_SIZE, f"--size must be at least {NETWORK_SIZE}")
         refuse_unless(self.workers >= 0, "--workers cannot be negative")

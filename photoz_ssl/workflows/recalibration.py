@@ -18,6 +18,7 @@ from photoz_ssl.redshift.grid import RedshiftGrid
 from photoz_ssl.redshift.metrics import normalised_residual
 from photoz_ssl.survey.archive import Archive
 from photoz_ssl.training.supervised import Evaluation, evaluate_logits
+from photoz_ssl.workflows.counting import counted
 
 __all__ = ["FEWEST_LABELS", "recalibrated"]
 
@@ -81,8 +82,8 @@ def _labelled(archive: Archive) -> Rows:
     rows = archive.rows(split="valid" if has_splits else None, labelled=True)
     if len(rows) < FEWEST_LABELS:
         raise ArchiveError(
-            f"{archive.path} has {len(rows)} usable galaxies with redshifts{where}, and PDFs are"
-            f" calibrated on {FEWEST_LABELS} or more",
+            f"{archive.path} has {counted(len(rows), 'usable galaxy')} with redshifts{where}, and"
+            f" PDFs are calibrated on {FEWEST_LABELS} or more",
             "prepare more of them, or an archive without splits: all of it is used then",
         )
     return evenly_spaced(rows, MOST_LABELS)
