@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping, Sequence
 
 __all__ = ["NAMES", "known_names"]
 
@@ -38,20 +38,22 @@ TELLING = ("mean", "median", "mode")
 """The fields by which a table's style is known: ``z`` alone may be a spectroscopic redshift."""
 
 
-def known_names(find: Callable[[tuple[str]], str | None]) -> Mapping[str, str]:
-    """The names that a table's columns have.
+def known_names(columns: Sequence[str]) -> Mapping[str, str]:
+    """The names that a table's columns of redshifts have.
 
     Parameters
     ----------
-    find : callable
-        Gives the table's column of a name, or None.
+    columns : sequence of str
+        All of its columns, in order; their case does not matter.
 
     Returns
     -------
     mapping of str to str
-        One of `NAMES`; that of legacy where the table is of no style.
+        One of `NAMES`: the last that the table has, as a table that was predicted before, in
+        another style, carries what it had in front. That of legacy where it is of no style.
     """
-    for names in NAMES.values():
-        if all(find((names[field],)) for field in TELLING):
-            return names
-    return NAMES["legacy"]
+    place = {name.upper(): number for number, name in enumerate(columns)}
+    styles = [
+        names for names in NAMES.values() if all(names[field].upper() in place for field in TELLING)
+    ]
+    return max(styles, key=lambda names: place[names["mean"].upper()], default=NAMES["legacy"])

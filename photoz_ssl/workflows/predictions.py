@@ -82,7 +82,7 @@ def read_predictions(path: str, *, redshift_column: str, split: str | None) -> P
     """
     with open_catalog(path) as catalog:
         spectroscopic = catalog.require(redshift_column, "of spectroscopic redshifts")
-        names_of = known_names(catalog.find)
+        names_of = known_names(catalog.names)
         estimated = catalog.require(names_of["mean"], "of photometric redshifts")
         split_column = catalog.require(SPLIT, "to choose rows by") if split else None
         found = (catalog.find((names_of[field],)) for field in INTERVALS)

@@ -129,11 +129,12 @@ def lay_out(
     further: tuple[tuple[TableColumn, str], ...] = (),
 ) -> Layout:
     """Choose the table's columns; parameters as those of `carry_columns` and `Layout`."""
+    own = [column.name for column in (*_own(style), *(column for column, _ in further))]
     carried, notices = carry_columns(
         dtype,
         cards,
         keep=keep,
-        own=[column.name for column in (*_own(style), *(column for column, _ in further))],
+        own=[*own, NAMES["rail"]["mode"]],  # a qp file has it beside columns of any style
         id_column=id_column,
         ra_column=ra_column,
         dec_column=dec_column,

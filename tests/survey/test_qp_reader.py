@@ -64,6 +64,7 @@ def test_what_we_write_is_read_back(histograms: Path) -> None:
     with open_catalog(str(histograms)) as catalog:
         rows = catalog.read(0, catalog.n_rows)
         assert catalog.cards["Z_PHOT_MEAN"]["TUCD"] == "src.redshift.phot"
+    assert rows.dtype.names == ("OBJID", "NAME", "OK", "Z_PHOT_MEAN", "zmode")
     assert rows["OBJID"].tolist() == [2**60 + row for row in range(N)]
     assert set(rows["NAME"]) == {b"ab"}
     assert rows["OK"].tolist() == [row % 2 == 1 for row in range(N)]

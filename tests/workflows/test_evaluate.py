@@ -170,6 +170,22 @@ def test_every_style_of_column_names_is_read(write: WriteTable, style: str) -> N
     assert evaluate(config(write(table))).quality == expected
 
 
+def test_of_two_styles_the_one_predicted_last_is_read(write: WriteTable) -> None:
+    rows = redshifts(60)
+    fields = ("mean", "median", "mode")
+    table = np.zeros(
+        60,
+        [("Z_SPEC", "f4"), *((NAMES[style][field], "f4") for style in NAMES for field in fields)],
+    )
+    table["Z_SPEC"] = rows["Z_SPEC"]
+    for number, style in enumerate(NAMES):
+        table[NAMES[style]["mean"]] = rows["Z_SPEC"] + 0.01 * number * (1 + rows["Z_SPEC"])
+        until = [name for other in list(NAMES)[: number + 1] for name in NAMES[other].values()]
+        kept = [name for name in table.dtype.names or () if name in ("Z_SPEC", *until)]
+        bias = evaluate(config(write(table[kept]))).quality.point.bias
+        assert bias == pytest.approx(0.01 * number, abs=1e-6)
+
+
 def test_a_spectroscopic_z_is_not_taken_for_the_photometric_one_of_sdss(write: WriteTable) -> None:
     rows = redshifts(10)
     rows.dtype.names = tuple({"EBV": "z"}.get(name, name) for name in rows.dtype.names or ())

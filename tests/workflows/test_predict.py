@@ -11,6 +11,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import fitsio
+import h5py
 import numpy as np
 import pytest
 from astropy.io import fits
@@ -28,6 +29,7 @@ from photoz_ssl.survey.flags import FLAG_MEANINGS, RowFlag
 from photoz_ssl.workflows import embedding_job, inference, prediction_job
 from photoz_ssl.workflows.column_names import NAMES
 from photoz_ssl.workflows.predict import default_output, predict
+from photoz_ssl.workflows.redshift_table import lay_out
 
 GRID = RedshiftGrid()
 DTYPE = np.dtype([("NAME", "S6"), ("OBJID", "i8"), ("RA", "f8"), ("DEC", "f8"), ("FLAGS", "i2")])
@@ -266,6 +268,23 @@ def test_columns_have_the_names_of_a_community_and_mean_the_same(
     assert header["ZPOINT"].startswith(f"{NAMES[style]['mean']},")
     assert header["TUCD4"] == "src.redshift.phot;stat.mean"
     assert NAMES[style]["u95"].removeprefix("Z_PHOT_") in header["ZINTERVL"]
+
+
+@pytest.mark.parametrize("style", NAMES)
+def test_rail_finds_the_mode_in_a_qp_file_of_any_style(
+    stage: Stage, tmp_path: Path, style: str
+) -> None:
+    table = stage.run(columns=style)
+    options: dict[str, Any] = {"columns": style, "output": str(tmp_path / "z.hdf5")}
+    predict(PredictConfig(catalog=str(tmp_path / "cat.fits"), **options))
+    with h5py.File(tmp_path / "z.hdf5") as file:
+        for name in ("zmode", NAMES[style]["mode"]):
+            np.testing.assert_allclose(file["ancil"][name], table[NAMES[style]["mode"]], rtol=1e-6)
+    before = np.dtype([("zmode", "f4")])
+    layout = lay_out(
+        before, {}, keep="all", id_column=None, ra_column=None, dec_column=None, style=style
+    )
+    assert [column.column.name for column in layout.carried] == ["zmode_INPUT"]
 
 
 def test_the_styles_are_those_the_command_offers_and_name_every_estimate() -> None:

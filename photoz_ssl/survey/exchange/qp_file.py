@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 __all__ = ["QpWriter"]
 
 MODE = "zmode"
-"""Where RAIL looks for a point estimate. Where the table has a column of that name, it is that."""
+"""Where RAIL looks for a point estimate; a table in RAIL's names has it already."""
 
 
 class QpWriter:
@@ -36,7 +36,7 @@ class QpWriter:
         self._pdfs = self._file.create_dataset(
             f"data/{layout.pdf_form.column.name}", (layout.n_rows, layout.pdf_form.n_values), "f4"
         )
-        self._ancil = self._file.create_group("ancil")
+        self._ancil = self._file.create_group("ancil", track_order=True)
         self._keys = _keys(column.name for column in layout.scalar_columns)
         for column in layout.scalar_columns:
             dataset = self._ancil.create_dataset(
