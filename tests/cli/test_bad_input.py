@@ -73,6 +73,7 @@ def survey(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     predictions = table_of(N_GALAXIES, [*COLUMNS, *((name, "f4") for name in ESTIMATES)])
     predictions["Z_PHOT_MEAN"] = predictions["Z_SPEC"] + 0.01
     write_table(folder / "redshifts.fits", predictions)
+    (folder / "notes").write_text("dark night")
     monkeypatch.chdir(folder)
     monkeypatch.setattr(tempfile, "tempdir", str(scratch))
     return folder
@@ -217,7 +218,7 @@ def test_cutouts_of_which_none_can_be_used(
         (["evaluate", "INPUT"], "no column Z_PHOT_MEAN"),
         (["evaluate", "redshifts.fits", "--redshift-column", "TRUTH"], "no column TRUTH"),
         (["simulate", "-n", "2", "-o", "nowhere/x"], "nowhere does not exist"),
-        (["simulate", "-n", "2", "-o", "catalog.fits"], "catalog.fits is a file"),
+        (["simulate", "-n", "2", "-o", "notes"], "notes is a file"),
     ],
 )
 def test_options_that_cannot_be_used(arguments: list[str], words: str, run: Run) -> None:

@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 import fitsio
+import h5py
 import numpy as np
 import pytest
 
@@ -114,8 +115,9 @@ def test_a_table_of_another_kind_comes_with_the_line_that_converts_it(
 
 
 def test_hdf5_is_no_table_to_convert(tmp_path: Path) -> None:
-    (tmp_path / "z.hdf5").write_bytes(b"\x89HDF\r\n\x1a\n")
+    with h5py.File(tmp_path / "z.hdf5", "w") as file:
+        file["images"] = np.zeros(3)
     path = str(tmp_path / "z.hdf5")
     with pytest.raises(CatalogError, match="not a FITS file") as caught, open_catalog(path):
         pass
-    assert caught.value.hint == "name a table: FITS, VOTable, Parquet or ECSV"
+    assert caught.value.hint == "name a table: FITS, VOTable, Parquet, ECSV or qp"
