@@ -147,6 +147,11 @@ def shorten_the_bins(file: h5py.File) -> None:
     file["meta/bins"] = EDGES[:5]
 
 
+def inflate_the_bins(file: h5py.File) -> None:
+    del file["meta/bins"]
+    file.create_dataset("meta/bins", (10**6,), "f8", compression="gzip", data=np.zeros(10**6))
+
+
 def rename_the_class(file: h5py.File) -> None:
     del file["meta/pdf_name"]
     file["meta/pdf_name"] = np.array([b"spline\n"])
@@ -168,6 +173,7 @@ def write_words(file: h5py.File) -> None:
         (drop_the_table, "it has no ancil"),
         (turn_the_bins, "its bins do not rise"),
         (shorten_the_bins, "do not fit its 5 points"),
+        (inflate_the_bins, "its meta/bins has 1000000 values"),
         (rename_the_class, "spline"),
         (write_words, "cannot be read as qp"),
     ],

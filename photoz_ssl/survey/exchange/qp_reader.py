@@ -65,7 +65,7 @@ def read_qp(path: Path) -> IncomingTable:
     with h5py.File(path, "r") as file:
         name = _class_of(file)
         common, own = CLASSES[name]
-        points = np.ravel(_dataset(file, "meta", common)[()]).astype(np.float64)
+        points = _few(_dataset(file, "meta", common)).astype(np.float64)
         pdfs = _dataset(file, "data", own)
         _require_pdfs(name, points, pdfs)
         ancil = _group(file, "ancil")
@@ -81,11 +81,18 @@ def read_qp(path: Path) -> IncomingTable:
 
 def _class_of(file: h5py.File) -> str:
     """Which class of qp the PDFs are of."""
-    word = np.ravel(_dataset(file, "meta", "pdf_name")[()])[0]
+    word = _few(_dataset(file, "meta", "pdf_name"))[0]
     name = word.decode("utf-8", "replace") if isinstance(word, bytes) else str(word)
     if name not in CLASSES:
         raise ValueError(f"its PDFs are of qp's class {name[:40]}, not of {', '.join(CLASSES)}")
     return name
+
+
+def _few(dataset: h5py.Dataset) -> NDArray[Any]:
+    """All values of a dataset that should have few."""
+    if dataset.size > LARGEST_PDF:
+        raise ValueError(f"its {dataset.name[1:]} has {dataset.size} values")
+    return np.ravel(dataset[()])
 
 
 def _require_pdfs(name: str, points: NDArray[np.float64], pdfs: h5py.Dataset) -> None:
