@@ -28,6 +28,7 @@ __all__ = [
     "options_of_job",
     "output_option",
     "overwrite_option",
+    "refuse_format",
     "refuse_seed",
     "refuse_shard",
     "refuse_unless",
@@ -204,6 +205,11 @@ def refuse_unless(condition: bool, message: str) -> None:
 def refuse_seed(seed: int) -> None:
     """Raise `ConfigError` unless every generator of random numbers takes a seed."""
     refuse_unless(0 <= seed < 1 << 63, "--seed must lie between 0 and 2^63 - 1")
+
+
+def refuse_format(output: str | None, chosen: str) -> None:
+    """Raise `ConfigError` for a ``--format`` that does not go to standard output."""
+    refuse_unless(output != "-" or chosen in ("auto", "fits"), "standard output carries FITS only")
 
 
 def refuse_shard(shard: str | None) -> None:

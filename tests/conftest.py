@@ -25,6 +25,19 @@ def sdss_frames() -> Path:
     return frames
 
 
+def damaged(content: bytes, n: int) -> Iterator[bytes]:
+    """So many copies of a file, each cut off or with four other bytes somewhere."""
+    generator = np.random.default_rng(0)
+    for _ in range(n):
+        bad = bytearray(content)
+        place = int(generator.integers(len(bad)))
+        if generator.random() < 0.3:
+            del bad[place:]
+        else:
+            bad[place : place + 4] = generator.bytes(4)
+        yield bytes(bad)
+
+
 def toy_block(n_galaxies: int = 24, size: int = 107, seed: int = 0) -> GalaxyBlock:
     """Round galaxies whose colour and brightness follow a made-up redshift."""
     generator = np.random.default_rng(seed)

@@ -16,6 +16,7 @@ from photoz_ssl.fields import (
     format_option,
     option,
     overwrite_option,
+    refuse_format,
     refuse_seed,
     refuse_shard,
     refuse_unless,
@@ -77,10 +78,7 @@ class PredictConfig(Inference):
             re.fullmatch(PDF_FORMS, self.pdf) is not None,
             f"--pdf is hist, quantiles:20 (from 2 to 999) or none, not {self.pdf!r}",
         )
-        refuse_unless(
-            self.output != "-" or self.format in ("auto", "fits"),
-            "standard output carries FITS only",
-        )
+        refuse_format(self.output, self.format)
         refuse_unless(
             not self.samp or (self.output != "-" and self.shard is None),
             "--samp sends a table that is a file, neither standard output nor a part",

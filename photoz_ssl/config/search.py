@@ -13,6 +13,7 @@ from photoz_ssl.fields import (
     format_option,
     option,
     optional_argument,
+    refuse_format,
     refuse_shard,
     refuse_unless,
     required_option,
@@ -121,10 +122,7 @@ class SimilarConfig(Inference):
     def __post_init__(self) -> None:
         super().__post_init__()
         refuse_unless(self.n_neighbours > 0, "-k must be positive")
-        refuse_unless(
-            self.output != "-" or self.format in ("auto", "fits"),
-            "standard output carries FITS only",
-        )
+        refuse_format(self.output, self.format)
         refuse_unless(self.near is None or len(self.near) == 2, "--near takes RA,DEC in degrees")
         refuse_unless(
             self.near is None or (0 <= self.near[0] <= 360 and -90 <= self.near[1] <= 90),

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from photoz_ssl.files import output_errors
 from photoz_ssl.survey.headers import TableColumn
 from photoz_ssl.survey.manifest import PdfRows
-from photoz_ssl.survey.pdf_form import PdfForm
+from photoz_ssl.survey.pdf_form import MODE, PdfForm
 from photoz_ssl.survey.tables import Tables
 
 __all__ = ["PdfSpool", "spool_pdfs"]
@@ -28,10 +28,10 @@ ROWS_AT_A_TIME = 10_000
 
 ANCIL_COLUMNS = (
     TableColumn("ROW", "", "meta.record", "Row of the redshift table, from 0", "I12"),
-    TableColumn("zmode", "", "src.redshift.phot", "Redshift where the PDF peaks", "F8.5"),
+    TableColumn(MODE, "", "src.redshift.phot", "Redshift where the PDF peaks", "F8.5"),
     TableColumn("FLAGS", "", "meta.code.qual", "Bit mask, as in the redshift table", "I10"),
 )
-ANCIL_DTYPE = np.dtype([("ROW", "i8"), ("zmode", "f8"), ("FLAGS", "i4")])
+ANCIL_DTYPE = np.dtype([("ROW", "i8"), (MODE, "f8"), ("FLAGS", "i4")])
 
 
 class PdfSpool:
@@ -55,7 +55,7 @@ class PdfSpool:
         """Take the PDFs of the catalogue's next rows; NaN for a galaxy that has none."""
         rows = np.empty(len(pdfs), dtype=self._dtype)
         rows["ROW"] = self._n_rows + np.arange(len(pdfs))
-        rows["zmode"], rows["FLAGS"] = pdfs["mode"], pdfs["flags"]
+        rows[MODE], rows["FLAGS"] = pdfs["mode"], pdfs["flags"]
         rows[self._form.column.name] = pdfs["pdf"]
         self._file.write(rows.tobytes())
         self._n_rows += len(pdfs)

@@ -10,9 +10,12 @@ from numpy.typing import NDArray
 
 from photoz_ssl.survey.headers import TableColumn
 
-__all__ = ["HISTOGRAM", "QUANTILES", "PdfForm"]
+__all__ = ["HISTOGRAM", "MODE", "QUANTILES", "PdfForm"]
 
 HISTOGRAM, QUANTILES = "hist", "quant"
+
+MODE = "zmode"
+"""The column beside PDFs where RAIL looks for a point estimate, whatever the table's names."""
 
 
 @dataclass(frozen=True)

@@ -106,14 +106,29 @@ def claim_neighbours(output: str, chosen: str, *, overwrite: bool) -> None:
 @contextmanager
 def neighbour_table(
     output: str,
-    kind: str,
+    chosen: str,
     extname: str,
     columns: Sequence[Column],
     cards: Sequence[Card],
     *,
     overwrite: bool,
 ) -> Iterator[Rows]:
-    """Write a table of such columns, in some format; it appears if the block ends well."""
+    """Write a table of such columns, in some format; it appears if the block ends well.
+
+    Parameters
+    ----------
+    output, chosen : str
+        The table, and its ``--format``.
+    extname : str
+        Its name within a FITS file.
+    columns : sequence of (TableColumn, str)
+        What its columns are, and their types.
+    cards : sequence of (keyword, value, comment)
+        What else there is to say of it.
+    overwrite : bool
+        Whether an existing file may be replaced.
+    """
+    kind = format_of(output, chosen)
     told, dtype = [column for column, _ in columns], _dtype(columns)
     if kind == "fits":
         with write_table(

@@ -16,6 +16,7 @@ from photoz_ssl.survey.blocks import GalaxyBlock
 from photoz_ssl.survey.carried import CarriedColumn, carry_columns
 from photoz_ssl.survey.flags import FLAG_MEANINGS
 from photoz_ssl.survey.headers import Card, TableColumn
+from photoz_ssl.survey.pdf_form import MODE
 from photoz_ssl.workflows.column_names import NAMES
 
 __all__ = ["DUST_CARD", "EXTNAME", "Layout", "lay_out", "model_cards", "table_cards"]
@@ -134,7 +135,7 @@ def lay_out(
         dtype,
         cards,
         keep=keep,
-        own=[*own, NAMES["rail"]["mode"]],  # a qp file has it beside columns of any style
+        own=[*own, MODE],  # beside PDFs there is one of ours
         id_column=id_column,
         ra_column=ra_column,
         dec_column=dec_column,

@@ -22,7 +22,6 @@ from photoz_ssl.neighbours.query import Neighbours, Restriction, find_neighbours
 from photoz_ssl.neighbours.unusual import most_unusual
 from photoz_ssl.neighbours.windows import parse_angle, parse_tolerance, rows_where
 from photoz_ssl.progress import Progress, silent
-from photoz_ssl.survey.exchange.formats import format_of
 from photoz_ssl.survey.headers import Card
 from photoz_ssl.survey.tables import STDOUT, Rows
 from photoz_ssl.workflows.asking import open_question
@@ -272,9 +271,10 @@ class _Search:
     def _table(
         self, extname: str, columns: Sequence[Column], cards: Sequence[Card]
     ) -> AbstractContextManager[Rows]:
-        output, overwrite = self.config.output, self.config.overwrite
-        kind = format_of(output, self.config.format)
-        return neighbour_table(output, kind, extname, columns, cards, overwrite=overwrite)
+        config = self.config
+        return neighbour_table(
+            config.output, config.format, extname, columns, cards, overwrite=config.overwrite
+        )
 
     def _cards(self) -> list[Card]:
         header = self.atlas.header

@@ -20,6 +20,7 @@ from photoz_ssl.survey.exchange.reading import format_of_file
 from photoz_ssl.survey.headers import TableColumn
 from photoz_ssl.survey.manifest import pdf_rows
 from photoz_ssl.survey.pdf_form import PdfForm
+from tests.conftest import damaged
 
 N = 7
 EDGES = np.linspace(0, 0.4, 9)
@@ -185,17 +186,9 @@ def test_traps_are_refused(histograms: Path, harm: Callable[[h5py.File], None], 
 
 
 def test_damage_is_told_in_a_sentence(histograms: Path) -> None:
-    content = histograms.read_bytes()
-    generator = np.random.default_rng(0)
     refused = 0
-    for _ in range(60):
-        bad = bytearray(content)
-        place = int(generator.integers(len(bad)))
-        if generator.random() < 0.3:
-            del bad[place:]
-        else:
-            bad[place : place + 4] = generator.bytes(4)
-        histograms.write_bytes(bad)
+    for content in damaged(histograms.read_bytes(), 60):
+        histograms.write_bytes(content)
         with suppress(CatalogError), open_catalog(str(histograms)) as catalog:
             catalog.read(0, catalog.n_rows)
             refused -= 1

@@ -28,6 +28,7 @@ from photoz_ssl.survey.exchange import parquet, text_reader
 from photoz_ssl.survey.exchange.formats import TableLayout, exchange_file
 from photoz_ssl.survey.exchange.reading import format_of_file
 from photoz_ssl.survey.headers import TableColumn
+from tests.conftest import damaged
 
 N = 25_000
 MISSING = -(1 << 31)
@@ -265,17 +266,9 @@ def test_a_table_without_rows(tmp_path: Path, write: Writer) -> None:
 @WRITERS
 def test_damage_is_told_in_a_sentence(tmp_path: Path, write: Writer) -> None:
     write(galaxies(200), tmp_path / "cat")
-    content = (tmp_path / "cat").read_bytes()
-    generator = np.random.default_rng(0)
     refused = 0
-    for _ in range(40):
-        bad = bytearray(content)
-        place = int(generator.integers(len(bad)))
-        if generator.random() < 0.3:
-            del bad[place:]
-        else:
-            bad[place : place + 4] = generator.bytes(4)
-        (tmp_path / "bad").write_bytes(bad)
+    for content in damaged((tmp_path / "cat").read_bytes(), 40):
+        (tmp_path / "bad").write_bytes(content)
         with suppress(CatalogError), open_catalog(str(tmp_path / "bad")) as catalog:
             read_all(catalog)
             refused -= 1

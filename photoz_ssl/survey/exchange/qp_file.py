@@ -12,14 +12,12 @@ from numpy.typing import NDArray
 
 from photoz_ssl.files import DeferredWrites
 from photoz_ssl.survey.manifest import PdfRows
+from photoz_ssl.survey.pdf_form import MODE
 
 if TYPE_CHECKING:
     from photoz_ssl.survey.exchange.formats import TableLayout
 
 __all__ = ["QpWriter"]
-
-MODE = "zmode"
-"""Where RAIL looks for a point estimate; a table in RAIL's names has it already."""
 
 
 class QpWriter:

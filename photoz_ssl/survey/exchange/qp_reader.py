@@ -21,6 +21,7 @@ from photoz_ssl.survey.exchange.incoming import (
     Masked,
     incoming_table,
 )
+from photoz_ssl.survey.pdf_form import HISTOGRAM, QUANTILES, PdfForm
 
 __all__ = ["is_other_hdf5", "read_qp"]
 
@@ -66,16 +67,21 @@ def read_qp(path: Path) -> IncomingTable:
         name = _class_of(file)
         common, own = CLASSES[name]
         points = _few(_dataset(file, "meta", common)).astype(np.float64)
-        pdfs = _dataset(file, "data", own)
-        _require_pdfs(name, points, pdfs)
+        n_rows = _require_pdfs(name, points, _dataset(file, "data", own))
         ancil = _group(file, "ancil")
-        found = [_column(key, _dataset(file, "ancil", key), len(pdfs)) for key in ancil]
+        found = [_column(key, _dataset(file, "ancil", key), n_rows) for key in ancil]
         columns = [column for column in found if column is not None]
-        n_rows = len(pdfs)
     names = [column.name for column in columns]
     rows = _blocks(path, "ancil", names, n_rows)
     table = incoming_table(columns, rows)
-    beside = {"META": _one_row(name, points), "DATA": _pdfs_of(path, name, len(points), n_rows)}
+    form = PdfForm(QUANTILES if name == "quant" else HISTOGRAM, tuple(points.tolist()))
+    told, row = form.meta()
+    pdfs = _blocks(path, "data", [own], n_rows)
+    values = Incoming(name=form.column.name, kind=np.dtype("f8"), shape=(form.n_values,))
+    beside = {
+        "META": IncomingTable(told, row.dtype, iter([row])),
+        "DATA": incoming_table([values], map(_between_points, pdfs) if name == "interp" else pdfs),
+    }
     return replace(table, beside=beside)
 
 
@@ -95,8 +101,8 @@ def _few(dataset: h5py.Dataset) -> NDArray[Any]:
     return np.ravel(dataset[()])
 
 
-def _require_pdfs(name: str, points: NDArray[np.float64], pdfs: h5py.Dataset) -> None:
-    """Refuse PDFs that are none."""
+def _require_pdfs(name: str, points: NDArray[np.float64], pdfs: h5py.Dataset) -> int:
+    """Refuse PDFs that are none; how many there are."""
     n_values = len(points) - (name == "hist")
     if not 2 <= len(points) <= LARGEST_PDF or pdfs.shape[1:] != (n_values,):
         raise ValueError(f"its PDFs, of shape {pdfs.shape}, do not fit its {len(points)} points")
@@ -104,6 +110,7 @@ def _require_pdfs(name: str, points: NDArray[np.float64], pdfs: h5py.Dataset) ->
         raise ValueError(f"its {CLASSES[name][0]} do not rise, or its PDFs are no numbers")
     if name == "quant" and (points[0], points[-1]) != (0, 1):
         raise ValueError("its quantiles do not reach from 0 to 1")
+    return len(pdfs)
 
 
 def _column(name: str, dataset: h5py.Dataset, n_rows: int) -> Incoming | None:
@@ -119,33 +126,11 @@ def _column(name: str, dataset: h5py.Dataset, n_rows: int) -> Incoming | None:
     return Incoming(name=name, kind=kind, unit=unit, ucd=ucd, description=description)
 
 
-def _pdfs_of(path: Path, name: str, n_points: int, n_rows: int) -> IncomingTable:
-    """The PDFs as FITS has them: densities in bins, or the redshifts of quantiles."""
-    own = CLASSES[name][1]
-    rows = _blocks(path, "data", [own], n_rows)
-    if name == "quant":
-        return incoming_table([_numbers("locs", n_points)], rows)
-    if name == "hist":
-        return incoming_table([_numbers("pdfs", n_points - 1)], rows)
-    return incoming_table([_numbers("pdfs", n_points - 1)], map(_between_points, rows))
-
-
 def _between_points(block: Mapping[str, Masked]) -> Mapping[str, Masked]:
     """Densities between points of a grid from those at the points, between which qp is linear."""
     at, _ = block["yvals"]
     density = (at[:, 1:] + at[:, :-1]) / 2
     return {"pdfs": (density, np.zeros(density.shape, bool))}
-
-
-def _one_row(name: str, points: NDArray[np.float64]) -> IncomingTable:
-    """What the PDFs have in common, as FITS has it."""
-    column = _numbers("quants" if name == "quant" else "bins", len(points))
-    missing = np.zeros((1, len(points)), bool)
-    return incoming_table([column], [{column.name: (points[np.newaxis], missing)}])
-
-
-def _numbers(name: str, n_values: int) -> Incoming:
-    return Incoming(name=name, kind=np.dtype("f8"), shape=(n_values,))
 
 
 def _blocks(
