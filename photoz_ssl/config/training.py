@@ -99,9 +99,10 @@ class SupervisedConfig(TrainingConfig):
     """How redshifts are learnt from labels (method section 4)."""
 
     learning_rate: float = option(0.004, "Initial rate of the head.")
-    encoder_rate: float = option(
-        0.1,
-        "Rate of a pretrained encoder relative to the head's, 0 freezes it; from scratch it is 1.",
+    encoder_rate: float | None = option(
+        None,
+        "Rate of a pretrained encoder relative to the head's, 0 freezes it; from scratch it is 1"
+        " [default: the number of labels over 3,000, but 0.1 to 1].",
     )
     weight_decay: float = option(0.0, "Weight decay.")
     schedule: str = option(
@@ -117,7 +118,9 @@ class SupervisedConfig(TrainingConfig):
     def __post_init__(self) -> None:
         super().__post_init__()
         refuse_unless(self.learning_rate > 0, "--learning-rate must be positive")
-        refuse_unless(self.encoder_rate >= 0, "--encoder-rate cannot be negative")
+        refuse_unless(
+            self.encoder_rate is None or self.encoder_rate >= 0, "--encoder-rate cannot be negative"
+        )
         refuse_unless(
             self.label_blur is None or self.label_blur >= 0, "--label-blur cannot be negative"
         )

@@ -30,6 +30,7 @@ __all__ = [
     "some_labels",
     "supervised_step",
     "usual_blur",
+    "usual_encoder_rate",
 ]
 
 
@@ -52,13 +53,22 @@ def some_labels(rows: Rows, fraction: float, *, seed: int) -> Rows:
 def finetuning_optimizer(
     network: RedshiftNetwork, config: FinetuneConfig, *, pretrained: bool
 ) -> torch.optim.Optimizer:
-    """The optimizer, with the encoder at its own, lower rate if it is pretrained."""
-    rate = config.learning_rate
-    encoder_rate = rate * config.encoder_rate if pretrained else rate
-    learning = [(network.head, rate)]
+    """The optimizer, with the encoder at its own rate if it is pretrained and one is given."""
+    relative = config.encoder_rate if pretrained else None
+    learning = [(network.head, config.learning_rate)]
     if not network.frozen:
+        encoder_rate = config.learning_rate * (1.0 if relative is None else relative)
         learning = [(network.encoder, encoder_rate), *learning]
     return make_optimizer(learning, config, weight_decay=config.weight_decay)
+
+
+LABELS_FOR_FULL_RATE = 3000
+"""From so many on a pretrained encoder learns as fast as its head (docs/science.md)."""
+
+
+def usual_encoder_rate(n_labels: int) -> float:
+    """Rate of a pretrained encoder, relative to the head's, where no other is asked for."""
+    return min(1.0, max(0.1, n_labels / LABELS_FOR_FULL_RATE))
 
 
 BLUR_OF_ONE_LABEL = 110.0

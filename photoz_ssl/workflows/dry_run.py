@@ -22,7 +22,7 @@ from photoz_ssl.survey.bands import R_SF11
 from photoz_ssl.training.contrastive import measure_band_mad
 from photoz_ssl.training.run_folder import check_run_folder, identity_of
 from photoz_ssl.training.schedule import STEP_FACTOR, STEP_FRACTIONS
-from photoz_ssl.workflows.finetune import labelled_rows, with_label_blur
+from photoz_ssl.workflows.finetune import labelled_rows, with_usual_choices
 from photoz_ssl.workflows.pretrain import (
     is_file,
     load_encoder,
@@ -150,7 +150,7 @@ def dry_run_finetune(
     rows, valid = labelled_rows(archive, config)
     encoder = _checked_encoder(config, archive.spec)
     identity = identity_of(archive, rows)
-    check_run_folder(with_label_blur(config, len(rows)), "finetune", identity)
+    check_run_folder(with_usual_choices(config, len(rows)), "finetune", identity)
     batch_size, grid = min(config.batch_size, len(rows)), RedshiftGrid()
     constants = [
         *_fields(config, "finetune", given or {}, (batch_size, len(rows))),
@@ -242,8 +242,9 @@ def _in_effect(
         "precision": (precision, "on this device"),
     }
     if isinstance(config, FinetuneConfig):
-        blur = with_label_blur(config, n_galaxies).label_blur
-        found["label_blur"] = (blur, "by the number of labels")
+        chosen = with_usual_choices(config, n_galaxies)
+        found["label_blur"] = (chosen.label_blur, "by the number of labels")
+        found["encoder_rate"] = (chosen.encoder_rate, "by the number of labels")
         if not is_file(config.encoder):
             found["encoder_rate"] = (1.0, "an encoder from scratch learns at the head's rate")
     return found

@@ -37,12 +37,13 @@ from photoz_ssl.training.supervised import (
     some_labels,
     supervised_step,
     usual_blur,
+    usual_encoder_rate,
 )
 from photoz_ssl.workflows.counting import counted
 from photoz_ssl.workflows.pretrain import is_file, load_encoder, uses_bfloat16
 from photoz_ssl.workflows.quantisation import calibrated
 
-__all__ = ["FinetuneReport", "finetune", "labelled_rows", "with_label_blur"]
+__all__ = ["FinetuneReport", "finetune", "labelled_rows", "with_usual_choices"]
 
 STEPS_BETWEEN_VALIDATIONS = 50
 HELD_OUT = 0.1
@@ -109,7 +110,7 @@ def finetune(
         with world.together():
             archive = open_archive(config.archive)
             rows, valid = labelled_rows(archive, config)
-            config = with_label_blur(config, len(rows))
+            config = with_usual_choices(config, len(rows))
             plan = _plan(config, archive, rows, world)
             encoder = load_encoder(
                 config.encoder, archive.spec, str(config.archive), seed=config.seed
@@ -177,11 +178,14 @@ def labelled_rows(archive: Archive, config: FinetuneConfig) -> tuple[Rows, Rows]
     return some_labels(rows, config.label_fraction, seed=config.seed), valid
 
 
-def with_label_blur(config: FinetuneConfig, n_labels: int) -> FinetuneConfig:
-    """A configuration that says how far labels are blurred."""
-    if config.label_blur is not None:
-        return config
-    return dataclasses.replace(config, label_blur=round(usual_blur(n_labels), 2))
+def with_usual_choices(config: FinetuneConfig, n_labels: int) -> FinetuneConfig:
+    """A configuration that says what goes by the number of labels where it said nothing."""
+    blur, rate = config.label_blur, config.encoder_rate
+    if blur is None:
+        blur = round(usual_blur(n_labels), 2)
+    if rate is None:
+        rate = round(usual_encoder_rate(n_labels), 2) if is_file(config.encoder) else 1.0
+    return dataclasses.replace(config, label_blur=blur, encoder_rate=rate)
 
 
 def _plan(config: FinetuneConfig, archive: Archive, rows: Rows, world: World) -> Plan:

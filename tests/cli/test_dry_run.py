@@ -125,6 +125,19 @@ def save_encoder(path: Path, preset: str, width: float = 1.0) -> Path:
     return path
 
 
+def test_the_rate_of_an_encoder_goes_by_the_number_of_labels(
+    tiny_archive: Path, tmp_path: Path, run: Run
+) -> None:
+    encoder = save_encoder(tmp_path / "encoder.safetensors", "resnet18-compact", 0.125)
+    command = ("finetune", tiny_archive, "-o", tmp_path / "run", "--dry-run")
+    _, out, _ = run(*command, "--encoder", encoder)
+    assert constants(out)["encoder_rate"] == ("0.1", "default; by the number of labels")
+    _, out, _ = run(*command, "--encoder", encoder, "--encoder-rate", 0.5)
+    assert constants(out)["encoder_rate"] == ("0.5", "flag")
+    _, out, _ = run(*command, "--encoder", "resnet18-compact")
+    assert constants(out)["encoder_rate"][0] == "1"
+
+
 @pytest.mark.parametrize(("width", "notes"), [(1.0, 0), (0.125, 1)])
 def test_an_encoder_file_departs_only_if_its_network_does(
     tiny_archive: Path, tmp_path: Path, run: Run, width: float, notes: int

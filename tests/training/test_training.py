@@ -29,6 +29,7 @@ from photoz_ssl.training.supervised import (
     label_distribution,
     some_labels,
     supervised_step,
+    usual_encoder_rate,
 )
 from photoz_ssl.workflows import inference
 from photoz_ssl.workflows.finetune import finetune
@@ -124,15 +125,23 @@ class _Always(torch.nn.Module):
         return self.logits[: len(images)]
 
 
-def test_a_pretrained_encoder_learns_at_a_tenth_of_the_heads_rate() -> None:
+@pytest.mark.parametrize("optimizer", ["sgd", "adamw"])
+def test_a_pretrained_encoder_learns_at_its_own_rate(optimizer: str) -> None:
     network = RedshiftNetwork(build_encoder(PRESETS["tiny"]), 180)
-    config = FinetuneConfig(archive=Path("a"), output=Path("b"))
-    for optimizer in ("sgd", "adamw"):
-        chosen = replace(config, optimizer=optimizer)
-        groups = finetuning_optimizer(network, chosen, pretrained=True).param_groups
-        assert groups[0]["peak"] == pytest.approx(0.1 * groups[1]["peak"])
-        scratch = finetuning_optimizer(network, chosen, pretrained=False).param_groups
-        assert scratch[0]["peak"] == scratch[1]["peak"]
+    config = FinetuneConfig(
+        archive=Path("a"), output=Path("b"), optimizer=optimizer, encoder_rate=0.3
+    )
+    groups = finetuning_optimizer(network, config, pretrained=True).param_groups
+    assert groups[0]["peak"] == pytest.approx(0.3 * groups[1]["peak"])
+    scratch = finetuning_optimizer(network, config, pretrained=False).param_groups
+    assert scratch[0]["peak"] == scratch[1]["peak"]
+
+
+def test_an_encoder_learns_faster_from_more_labels() -> None:
+    rates = [usual_encoder_rate(n) for n in (1, 164, 820, 1641, 3282, 400_000)]
+    assert rates == sorted(rates)
+    assert rates[0] == 0.1  # the paper's, where labels are few
+    assert rates[-1] == 1
 
 
 class InterruptionError(Exception):
