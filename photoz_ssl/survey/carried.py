@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from photoz_ssl.errors import CatalogError
-from photoz_ssl.survey.headers import TableColumn, null_of
+from photoz_ssl.survey.headers import LONGEST_NAME, TableColumn, null_of
 
 __all__ = ["CarriedColumn", "carry_columns"]
 
@@ -150,7 +150,8 @@ def _free_name(name: str, taken: set[str]) -> str | None:
         return name
     if name.upper() in SAME_MEANING:
         return None
-    candidates = [f"{name}{RENAMED}", *(f"{name}{RENAMED}_{count}" for count in range(2, 1000))]
+    stem = name[: LONGEST_NAME - len(RENAMED) - 4]
+    candidates = [f"{stem}{RENAMED}", *(f"{stem}{RENAMED}_{count}" for count in range(2, 1000))]
     return next(candidate for candidate in candidates if candidate.upper() not in taken)
 
 

@@ -41,6 +41,12 @@ ID_NAMES = (
 RA_NAMES = ("RA", "RAJ2000", "_RAJ2000", "RA_ICRS", "RADEG", "ALPHA_J2000", "RA_J2000")
 DEC_NAMES = ("DEC", "DEJ2000", "_DEJ2000", "DE_ICRS", "DEDEG", "DELTA_J2000", "DEC_J2000", "DECL")
 REDSHIFT_NAMES = ("Z_SPEC", "SPECZ_REDSHIFT", "ZSPEC", "SPECZ", "SPEC_Z", "REDSHIFT", "Z")
+CARRIED_REDSHIFT = "Z_INPUT"
+"""What a table that `predict` wrote calls its input's ``Z``, beside a ``z`` of its own."""
+
+ESTIMATED_BESIDE = ("ZMEDIAN", "PHOTOERRORCLASS", "NNCOUNT")
+"""Columns of redshift tables in SDSS's style, ours and CasJobs', whose ``z`` is an estimate."""
+
 REDSHIFT_ERROR_NAMES = ("Z_SPEC_ERR", "SPECZ_REDSHIFT_ERR", "ZSPEC_ERR", "SPECZ_ERR", "Z_ERR")
 SPLIT_NAMES = ("SPLIT",)
 
@@ -178,15 +184,24 @@ class Catalog:
     def redshift_columns(self) -> tuple[str | None, str | None]:
         """The columns of spectroscopic redshift and its error.
 
-        A column ``Z`` beside one named ``R`` or ``G`` is a magnitude, not a redshift.
+        A column ``Z`` beside one named ``R`` or ``G`` is a magnitude, not a redshift, and one
+        that was predicted is none to learn from.
         """
         redshift = self.find(REDSHIFT_NAMES, ucd="src.redshift")
-        if redshift is not None and redshift.upper() == "Z" and self.find(("R", "G")):
-            redshift = None
+        if redshift is not None and redshift.upper() == "Z":
+            if self._is_estimated(redshift):
+                redshift = self.find((CARRIED_REDSHIFT,))
+            if self.find(("R", "G")):
+                redshift = None
         if redshift is not None and not self.is_number(redshift):
             redshift = None
         error = self.find(REDSHIFT_ERROR_NAMES) if redshift else None
         return redshift, error if error and self.is_number(error) else None
+
+    def _is_estimated(self, name: str) -> bool:
+        """Whether a column of redshifts holds photometric ones, by its UCD or its neighbours."""
+        ucd = self.cards[name].get("TUCD", "").lower()
+        return ucd.startswith("src.redshift.phot") or self.find(ESTIMATED_BESIDE) is not None
 
     def split_column(self) -> str | None:
         """The column that says train, valid or test."""

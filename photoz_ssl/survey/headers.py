@@ -16,6 +16,7 @@ from photoz_ssl.errors import ConfigError
 from photoz_ssl.survey.checksums import PLACEHOLDERS
 
 __all__ = [
+    "LONGEST_NAME",
     "LONG_STRINGS",
     "Card",
     "TableColumn",
@@ -25,6 +26,7 @@ __all__ = [
     "null_in",
     "null_of",
     "storable",
+    "stored_null",
     "write_card",
     "write_cards",
 ]
@@ -35,6 +37,9 @@ Card = tuple[str, str | int | float | bool, str]
 LONG_STRINGS: Card = ("LONGSTRN", "OGIP 1.0", "long strings go on in CONTINUE cards")
 """What fitsverify expects of a header with long strings."""
 
+
+LONGEST_NAME = 68
+"""Letters of a column's name that fit into a card."""
 
 STORED_LESS = {("u", 2): 1 << 15, ("u", 4): 1 << 31, ("u", 8): 1 << 63, ("i", 1): -128}
 """What FITS takes from integers of these kinds and bytes before it stores them."""
@@ -89,11 +94,19 @@ def null_in(kind: np.dtype[Any], stored: int | None) -> int | None:
     return stored + STORED_LESS.get((kind.base.kind, kind.base.itemsize), 0)
 
 
+def stored_null(kind: np.dtype[Any], null: int | None) -> int | None:
+    """The number that TNULL is to say, from the value of a type that stands for none.
+
+    >>> stored_null(np.dtype("u2"), 0)
+    -32768
+    """
+    return None if null is None else null - (null_in(kind, 0) or 0)
+
+
 def null_cards(kind: np.dtype[Any], null: int | None) -> dict[str, str]:
     """The cards by which a table says that a value, of a type, stands for none."""
-    if null is None:
-        return {}
-    return {"TNULL": str(null - (null_in(kind, 0) or 0))}
+    stored = stored_null(kind, null)
+    return {} if stored is None else {"TNULL": str(stored)}
 
 
 def date_card() -> Card:

@@ -296,8 +296,9 @@ def test_ucds_left_behind_by_columns_that_were_dropped_are_not_believed(tmp_path
         assert catalog.redshift_columns() == ("Z", None)
 
 
-def test_photometric_redshifts_are_no_spectroscopic_ones(tmp_path: Path) -> None:
-    path = described(tmp_path, ["Z_PHOT"], TUCD1="src.redshift.phot;stat.mean")
+@pytest.mark.parametrize("name", ["Z_PHOT", "Z"])
+def test_photometric_redshifts_are_no_spectroscopic_ones(tmp_path: Path, name: str) -> None:
+    path = described(tmp_path, [name], TUCD1="src.redshift.phot;stat.mean")
     with open_catalog(str(path)) as catalog:
         assert catalog.redshift_columns() == (None, None)
 
@@ -366,6 +367,11 @@ def test_positions_come_in_degrees(tmp_path: Path, unit: str, degrees: float) ->
         (["z", "z_err"], ("z", "z_err")),
         (["g", "r", "z"], (None, None)),
         (["Z", "REDSHIFT"], ("REDSHIFT", None)),
+        (["z", "zErr", "zMedian", "zMode"], (None, None)),
+        (["Z_INPUT", "z", "zErr", "zMedian"], ("Z_INPUT", None)),
+        (["R", "Z_INPUT", "z", "zMedian"], (None, None)),
+        (["Z_SPEC", "z", "zMedian"], ("Z_SPEC", None)),
+        (["z", "zErr", "nnCount", "photoErrorClass"], (None, None)),
         (["MAG"], (None, None)),
     ],
 )

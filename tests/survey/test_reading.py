@@ -11,6 +11,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from contextlib import suppress
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -216,14 +217,76 @@ def test_what_parquet_has_besides(tmp_path: Path) -> None:
             "list": pa.array([[1.0], [2.0, 3.0]]),
             "nothing": pa.nulls(2),
             "large": pa.array([2**64 - 1, 0], pa.uint64()),
+            "time": pa.array([1_000_000, None], pa.time64("us")),
+            "price": pa.array([Decimal("1.25"), None], pa.decimal128(10, 2)),
         }
     )
     pq.write_table(table, tmp_path / "t.parquet")
     with open_catalog(str(tmp_path / "t.parquet")) as catalog:
-        assert catalog.names == ("when", "class", "bytes", "half", "large")
+        assert catalog.names == ("when", "class", "bytes", "half", "large", "time", "price")
         first, second = read_all(catalog).tolist()
-    assert first == (b"2020-01-02 03:04:05.000", b"spiral", b"ab", 1.5, 2**64 - 1)
-    assert second == (b"", b"", b"c", 2.0, 0)
+    when, *others = first
+    assert when == b"2020-01-02 03:04:05.000"
+    assert others == [b"spiral", b"ab", 1.5, 2**64 - 1, b"00:00:01.000000", 1.25]
+    assert second[:-1] == (b"", b"", b"c", 2.0, 0, b"")
+    assert np.isnan(second[-1])
+
+
+@pytest.mark.skipif(not hasattr(pa.types, "is_string_view"), reason="this pyarrow has no views")
+def test_texts_of_parquet_may_be_views(tmp_path: Path) -> None:
+    table = pa.table({"name": pa.array(["ab", None], pa.string_view())})
+    pq.write_table(table, tmp_path / "t")
+    with open_catalog(str(tmp_path / "t")) as catalog:
+        assert read_all(catalog)["name"].tolist() == [b"ab", b""]
+
+
+@pytest.mark.parametrize("kind", [pa.uint64(), pa.decimal128(20, 0)])
+def test_large_unsigned_integers_keep_their_values_beside_missing_ones(
+    tmp_path: Path, kind: Any
+) -> None:
+    values = [2**63 + 12345, None, 2**63, 0]
+    pq.write_table(pa.table({"id": pa.array(values, kind)}), tmp_path / "t")
+    with open_catalog(str(tmp_path / "t")) as catalog:
+        found = read_all(catalog)["id"]
+        null = catalog.null("id")
+    assert [None if value == null else value for value in found.tolist()] == values
+
+
+@pytest.mark.parametrize("precision", [18, 19, 38])
+def test_whole_decimals_are_integers(tmp_path: Path, precision: int) -> None:
+    ids = [587722981742084145, -1, 587722981742084147]
+    values = pa.array([Decimal(number) for number in ids], pa.decimal128(precision, 0))
+    pq.write_table(pa.table({"OBJID": values}), tmp_path / "t")
+    with open_catalog(str(tmp_path / "t")) as catalog:
+        assert read_all(catalog)["OBJID"].tolist() == ids
+
+
+def test_decimals_beyond_64_bits_are_floats(tmp_path: Path) -> None:
+    values = pa.array([Decimal(10) ** 30, None], pa.decimal128(38, 0))
+    pq.write_table(pa.table({"x": values}), tmp_path / "t")
+    with open_catalog(str(tmp_path / "t")) as catalog:
+        np.testing.assert_array_equal(read_all(catalog)["x"], [1e30, np.nan])
+
+
+def test_the_masks_of_astropy_are_obeyed_in_parquet(tmp_path: Path) -> None:
+    table = Table({"RA": [1.0, 2.0, 3.0], "plain.mask": [True, False, True]})
+    table["EBV"] = MaskedColumn([0.9, 0.1, 0.2], mask=[True, False, False])
+    table["N"] = MaskedColumn(np.array([7, 8, 9], "i2"), mask=[False, True, False])
+    table["NAME"] = MaskedColumn(["a", "b", "c"], mask=[False, False, True])
+    table.write(tmp_path / "t", format="parquet")
+    with open_catalog(str(tmp_path / "t")) as catalog:
+        rows, null = read_all(catalog), catalog.null("N")
+        assert set(catalog.names) == {"RA", "plain.mask", "EBV", "N", "NAME"}
+    np.testing.assert_array_equal(rows["EBV"], [np.nan, 0.1, 0.2])
+    assert rows["N"].tolist() == [7, null, 9]
+    assert rows["NAME"].tolist() == [b"a", b"b", b""]
+
+
+def test_names_that_are_too_long_for_fits_are_cut(tmp_path: Path) -> None:
+    as_parquet(Table({"L" * 69: [1.0], "L" * 70: [2.0], "M" * 68: [3.0]}), tmp_path / "t")
+    with open_catalog(str(tmp_path / "t")) as catalog:
+        assert catalog.names == ("L" * 68, "L" * 62 + "_2", "M" * 68)
+        assert catalog.read(0, 1).tolist() == [(1.0, 2.0, 3.0)]
 
 
 def test_columns_that_are_no_numbers_or_text_are_left_out_of_ecsv(tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from photoz_ssl.survey.headers import TableColumn
+from photoz_ssl.survey.headers import LONGEST_NAME, TableColumn, stored_null
 
 __all__ = ["LONGEST_TEXT", "ROWS_AT_ONCE", "Incoming", "IncomingTable", "Masked", "incoming_table"]
 
@@ -18,7 +18,7 @@ ROWS_AT_ONCE = 10_000
 LONGEST_TEXT = 4096
 """Bytes of a text; a column with longer ones is left out, as FITS gives each row as many."""
 
-ROOM_FOR_NULL = {"b1": "i2", "i1": "i2", "u1": "i2", "i2": "i4", "u2": "i4", "u4": "i8", "u8": "i8"}
+ROOM_FOR_NULL = {"b1": "i2", "i1": "i2", "u1": "i2", "i2": "i4", "u2": "i4", "u4": "i8"}
 """For types of integers some of which are missing, one with a value to spare for these."""
 
 Masked = tuple[NDArray[Any], NDArray[np.bool_]]
@@ -58,16 +58,19 @@ class Incoming:
         if letter == "U":
             return np.dtype(f"S{max(n_bytes // 4, 1)}")
         if letter in "iub" and self.has_missing:
-            return np.dtype(ROOM_FOR_NULL.get(f"{letter}{n_bytes}", f"i{n_bytes}"))
+            held = f"{letter}{n_bytes}"
+            return np.dtype(ROOM_FOR_NULL.get(held, held))
         if letter == "f":
             return np.dtype(f"f{min(max(n_bytes, 4), 8)}")
         return self.kind.newbyteorder("=")
 
     @property
     def null(self) -> int | None:
-        """The integer that stands for no value, the least of its type; None where none does."""
-        integers = self.has_missing and self.stored.kind == "i"
-        return int(np.iinfo(self.stored).min) if integers else None
+        """The integer that stands for no value, the one furthest from 0; None where none does."""
+        if not self.has_missing or self.stored.kind not in "iu":
+            return None
+        limits = np.iinfo(self.stored)
+        return int(limits.min if self.stored.kind == "i" else limits.max)
 
     def fill(self, values: NDArray[Any], missing: NDArray[np.bool_]) -> NDArray[Any]:
         """Values as they are stored, with what stands for none in the place of missing ones."""
@@ -75,8 +78,8 @@ class Incoming:
             values = np.char.encode(values, "ascii", "replace")
         stored = values.astype(self.stored, casting="unsafe" if missing.any() else "same_kind")
         if missing.any():
-            nothing: Any = {"S": b"", "i": self.null}.get(self.stored.kind, np.nan)
-            stored[missing] = nothing
+            nothing: Any = b"" if self.stored.kind == "S" else np.nan
+            stored[missing] = nothing if self.null is None else self.null
         return stored
 
 
@@ -122,7 +125,7 @@ def incoming_table(
             column.unit,
             column.ucd,
             column.description,
-            null=column.null,
+            null=stored_null(column.stored, column.null),
         )
         for column in columns
     ]
@@ -139,7 +142,9 @@ def incoming_table(
 
 
 def _names_in_fits(names: Sequence[str]) -> dict[str, str]:
-    """A name for each column that FITS, which knows no case, tells from those before it.
+    """A name for each column that a card can hold, and that tells it from those before it.
+
+    FITS knows no case.
 
     >>> _names_in_fits(["Z", "z"])
     {'Z': 'Z', 'z': 'z_2'}
@@ -147,11 +152,11 @@ def _names_in_fits(names: Sequence[str]) -> dict[str, str]:
     chosen: dict[str, str] = {}
     taken: set[str] = set()
     for name in names:
-        plain = unlike = name.encode("ascii", "replace").decode().strip() or "COLUMN"
+        plain = unlike = name.encode("ascii", "replace").decode().strip()[:LONGEST_NAME] or "COLUMN"
         number = 1
         while unlike.upper() in taken:
             number += 1
-            unlike = f"{plain}_{number}"
+            unlike = f"{plain[: LONGEST_NAME - 6]}_{number}"
         taken.add(unlike.upper())
         chosen[name] = unlike
     return chosen

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -21,9 +22,20 @@ from photoz_ssl.survey.exchange.parquet import require_pyarrow
 
 __all__ = ["read_parquet"]
 
+WORDS = (
+    *("string", "large_string", "string_view", "binary", "large_binary", "binary_view"),
+    *("timestamp", "date", "time"),
+)
+"""Types whose values can be written as one word, by what pyarrow calls them."""
+
+OF_ASTROPY = b"table_meta_yaml"
+"""Metadata of the tables of astropy, which writes a mask as a column of its own."""
+
+MASK = ".mask"
+
 
 def read_parquet(path: Path) -> IncomingTable:
-    """The columns of a Parquet file that have one number or text a row, dates as text.
+    """The columns of a Parquet file that have one number or text a row, dates and times as text.
 
     The file is read twice, as FITS wants to know of the longest text and of missing values
     before the first row.
@@ -43,6 +55,8 @@ class _Seen:
 
     kind: np.dtype[Any] = field(default_factory=lambda: np.dtype("U1"))
     longest: int = 1
+    least: int = 0
+    greatest: int = 0
     has_missing: bool = False
     is_text: bool = True
 
@@ -71,7 +85,11 @@ class _ParquetTable:
 
     def incoming(self) -> IncomingTable:
         """The columns that FITS can have, and their rows."""
-        fields = {one.name: one for one in self._file.schema_arrow if self._is_plain(one.type)}
+        fields = {
+            one.name: one
+            for one in self._file.schema_arrow
+            if self._is_plain(one.type) and one.name not in self._masks.values()
+        }
         seen = {name: _Seen() for name in fields}
         for batch in self._batches(list(fields)):
             for name, values in batch.items():
@@ -83,26 +101,46 @@ class _ParquetTable:
         ]
         names = [column.name for column in columns]
         rows = (
-            {name: self._masked(values) for name, values in batch.items()}
+            {name: self._masked(values, seen[name].kind) for name, values in batch.items()}
             for batch in self._batches(names)
         )
         return incoming_table(columns, rows)
 
+    @cached_property
+    def _masks(self) -> Mapping[str, str]:
+        """For columns of a table of astropy's, that which says where they are masked."""
+        schema = self._file.schema_arrow
+        if OF_ASTROPY not in (schema.metadata or {}):
+            return {}
+        truths = {one.name for one in schema if self._arrow.types.is_boolean(one.type)}
+        return {name: name + MASK for name in schema.names if name + MASK in truths}
+
     def _batches(self, names: Sequence[str]) -> Iterator[Mapping[str, Any]]:
-        for batch in self._file.iter_batches(batch_size=ROWS_AT_ONCE, columns=names):
-            yield {name: self._plain(batch.column(name)) for name in names}
+        masks = {name: mask for name, mask in self._masks.items() if name in names}
+        wanted = [*names, *masks.values()]
+        for batch in self._file.iter_batches(batch_size=ROWS_AT_ONCE, columns=wanted):
+            yield {
+                name: self._plain(self._where(batch.column(name), batch, masks.get(name)))
+                for name in names
+            }
+
+    def _where(self, values: Any, batch: Any, mask: str | None) -> Any:
+        """Values, with none where a column says that they are masked."""
+        if mask is None:
+            return values
+        nothing = self._arrow.scalar(None, values.type)
+        return self._arrow.compute.if_else(batch.column(mask), nothing, values)
 
     def _is_plain(self, kind: Any) -> bool:
         """Whether values of a type are single numbers, or can be written as one word."""
         types = self._arrow.types
         if types.is_dictionary(kind):
             return self._is_plain(kind.value_type)
-        return self._is_number(kind) or any(
-            is_kind(kind)
-            for is_kind in (
-                *(types.is_string, types.is_large_string, types.is_binary, types.is_large_binary),
-                *(types.is_decimal, types.is_timestamp, types.is_date),
-            )
+        tests = (getattr(types, f"is_{word}", None) for word in WORDS)
+        return (
+            self._is_number(kind)
+            or types.is_decimal(kind)
+            or any(is_kind(kind) for is_kind in tests if is_kind is not None)
         )
 
     def _is_number(self, kind: Any) -> bool:
@@ -112,14 +150,14 @@ class _ParquetTable:
         )
 
     def _plain(self, values: Any) -> Any:
-        """Values as numbers, or as text; as bytes where they are no text."""
+        """Values as numbers, decimal ones where these are whole, or as text; else as bytes."""
         types = self._arrow.types
         if types.is_dictionary(values.type):
             return self._plain(values.dictionary_decode())
         if self._is_number(values.type):
             return values
         if types.is_decimal(values.type):
-            return values.cast(self._arrow.float64())
+            return values if values.type.scale <= 0 else values.cast(self._arrow.float64())
         try:
             return values.cast(self._arrow.string())
         except self._arrow.ArrowInvalid:
@@ -130,14 +168,30 @@ class _ParquetTable:
         if self._is_number(values.type):
             seen.kind = np.dtype(values.type.to_pandas_dtype())
             return
+        if self._arrow.types.is_decimal(values.type):
+            limits = self._arrow.compute.min_max(values).as_py()
+            seen.least = min(seen.least, int(limits["min"] or 0))
+            seen.greatest = max(seen.greatest, int(limits["max"] or 0))
+            seen.kind = _kind_that_holds(seen.least, seen.greatest)
+            return
         length = self._arrow.compute.max(self._arrow.compute.binary_length(values)).as_py()
         seen.longest = max(seen.longest, length or 1)
         seen.is_text &= self._arrow.types.is_string(values.type) and seen.longest <= LONGEST_TEXT
         seen.kind = np.dtype(f"U{seen.longest}")
 
-    def _masked(self, values: Any) -> Masked:
+    def _masked(self, values: Any, kind: np.dtype[Any]) -> Masked:
         missing = values.is_null().to_numpy(zero_copy_only=False)
         if self._arrow.types.is_string(values.type):
             return np.array(values.fill_null("").to_pylist(), dtype=np.str_), missing
+        if self._arrow.types.is_decimal(values.type):
+            values = values.cast(self._arrow.from_numpy_dtype(kind))
         zero = self._arrow.scalar(0).cast(values.type)
         return values.fill_null(zero).to_numpy(zero_copy_only=False), missing
+
+
+def _kind_that_holds(least: int, greatest: int) -> np.dtype[Any]:
+    """The type of whole numbers between two, 0 among them; that of any number if none does."""
+    for kind in ("i8", "u8"):
+        if np.iinfo(kind).min <= least and greatest <= np.iinfo(kind).max:
+            return np.dtype(kind)
+    return np.dtype("f8")
