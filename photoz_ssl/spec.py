@@ -18,6 +18,9 @@ __all__ = ["NETWORK_SIZE", "STAMP_SIZE", "ImageSpec"]
 NETWORK_SIZE = 64
 """Side of the network's input, pixels (method section 1)."""
 
+PIXEL_SCALE_TOLERANCE = 0.02
+"""Relative; SDSS's own pixels differ by less than a percent from field to field."""
+
 STAMP_SIZE = 107
 """Side of a stored stamp, pixels: 64 times the square root of 2, jitter, and a margin."""
 
@@ -60,6 +63,10 @@ class ImageSpec:
         import numpy as np  # here, as every command's help imports this module
 
         return np.zeros(len(ebv), np.float32) if self.dereddened else np.array(ebv, np.float32)
+
+    def has_pixels_of(self, arcsec: float) -> bool:
+        """Whether pixels of this size are its own; unknown ones, NaN, are believed to be."""
+        return not abs(arcsec / self.pixel_scale - 1) > PIXEL_SCALE_TOLERANCE
 
     def to_json(self) -> str:
         """The specification as one line of JSON."""

@@ -259,22 +259,21 @@ def _find_stamps(
     catalog: Catalog, images: CatalogImages, columns: Columns, spec: ImageSpec
 ) -> Stamps:
     """Where the images are, in the order of precedence: template, frames, column, file names."""
-    size = spec.size
     if images.cutouts is not None:
-        return StampFiles.from_template(images.cutouts, catalog, size, spec.bands)
+        return StampFiles.from_template(images.cutouts, catalog, spec)
     if images.frames is not None:
         if columns.ra is None:
             raise CatalogError(
                 f"{catalog.path} has no columns RA and DEC, which --frames needs",
                 "add the positions in degrees",
             )
-        return Frames(images.frames, size, spec.bands)
+        return Frames(images.frames, spec.size, spec.bands)
     column = image_column(catalog)
     if column is not None:
-        return StampColumn(column, catalog, size, spec.bands)
+        return StampColumn(column, catalog, spec.size, spec.bands)
     column = file_column(catalog)
     if column is not None:
-        return StampFiles.from_column(column, catalog, size, spec.bands)
+        return StampFiles.from_column(column, catalog, spec)
     raise CatalogError(
         f"{catalog.path} does not say where its images are",
         "name them with --cutouts 'stamps/{OBJID}.fits' or --frames, or add a column CUTOUT",

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from photoz_ssl.errors import CutoutError
+from photoz_ssl.spec import ImageSpec
 from photoz_ssl.survey.catalog import Catalog
 from photoz_ssl.survey.flags import RowFlag
 from photoz_ssl.survey.stamps import (
@@ -72,24 +73,17 @@ class StampFiles:
     ----------
     paths : callable
         Gives the files of a row: one, or one a band.
-    size : int
-        Side of the stamps, pixels.
-    bands : tuple of str
-        Their bands.
+    spec : ImageSpec
+        What stamps they are to give.
     """
 
-    def __init__(
-        self, paths: Callable[[np.void], list[Path]], size: int, bands: tuple[str, ...]
-    ) -> None:
+    def __init__(self, paths: Callable[[np.void], list[Path]], spec: ImageSpec) -> None:
         self._paths = paths
-        self._size = size
-        self._bands = bands
+        self._spec = spec
         self._assumed = Assumptions()
 
     @classmethod
-    def from_template(
-        cls, template: str, catalog: Catalog, size: int, bands: tuple[str, ...]
-    ) -> StampFiles:
+    def from_template(cls, template: str, catalog: Catalog, spec: ImageSpec) -> StampFiles:
         """Files such as ``stamps/{OBJID}.fits`` or ``stamps/{OBJID}-{band}.fits``.
 
         A relative template starts from the catalogue's folder, if the part of it before the
@@ -106,7 +100,7 @@ class StampFiles:
 
         def paths(row: np.void) -> list[Path]:
             values = {name: _text(row[column]) for name, column in fields.items() if column}
-            names = [template.format(**values, band=band) for band in bands]
+            names = [template.format(**values, band=band) for band in spec.bands]
             return [folder / name for name in (names if by_band else names[:1])]
 
         try:
@@ -116,12 +110,10 @@ class StampFiles:
                 f"the template {template!r} does not fit the columns: {error}",
                 "a whole number takes a format such as {OBJID:06d}",
             ) from error
-        return cls(paths, size, bands)
+        return cls(paths, spec)
 
     @classmethod
-    def from_column(
-        cls, column: str, catalog: Catalog, size: int, bands: tuple[str, ...]
-    ) -> StampFiles:
+    def from_column(cls, column: str, catalog: Catalog, spec: ImageSpec) -> StampFiles:
         """Files named by a column, relative to the catalogue; ``{band}`` in it is replaced."""
 
         def paths(row: np.void) -> list[Path]:
@@ -129,10 +121,10 @@ class StampFiles:
             if not name:
                 raise StampProblem(RowFlag.IMAGE_MISSING, f"the column {column} is empty")
             if "{band}" in name:
-                return [catalog.folder / name.replace("{band}", band) for band in bands]
+                return [catalog.folder / name.replace("{band}", band) for band in spec.bands]
             return [catalog.folder / name]
 
-        return cls(paths, size, bands)
+        return cls(paths, spec)
 
     @property
     def notices(self) -> tuple[str, ...]:
@@ -144,7 +136,7 @@ class StampFiles:
         if order_of:
             notices.append(
                 f"images whose headers name no band that is known, such as {order_of}, are taken"
-                f" in the order {','.join(self._bands)}; BAND, FILTER or BANDS would tell it"
+                f" in the order {','.join(self._spec.bands)}; BAND, FILTER or BANDS would tell it"
             )
         return tuple(notices)
 
@@ -172,7 +164,7 @@ class StampFiles:
 
     def _read_one(self, row: np.void, ra: float, dec: float) -> Stamp:
         try:
-            return read_stamp(self._paths(row), self._size, self._bands, ra, dec, self._assumed)
+            return read_stamp(self._paths(row), self._spec, ra, dec, self._assumed)
         except StampProblem as problem:
             return problem
 

@@ -112,6 +112,8 @@ class Image(Protocol):
 def open_images(path: Path) -> Iterator[Sequence[Image]]:
     """All images of two or three axes in a file, in their order.
 
+    Where a primary HDU without an image says BUNIT, this is the unit of those that do not.
+
     Parameters
     ----------
     path : Path
@@ -132,7 +134,20 @@ def open_images(path: Path) -> Iterator[Sequence[Image]]:
     with plain_file(path, most_bytes=MOST_BYTES) as name:
         refuse_absurd_tiles(Path(name))
         with fitsio.FITS(name) as file:
-            yield [_CfitsioImage(hdu) for hdu in file if _is_image(hdu)]
+            images = [_CfitsioImage(hdu) for hdu in file if _is_image(hdu)]
+            if images and not file[0].get_dims():
+                _hand_down(_header(file[0]), images)
+            yield images
+
+
+def _hand_down(primary: Header, images: Sequence[Image]) -> None:
+    """Give images without a unit that of the primary HDU, if that has one."""
+    for image in images if "BUNIT" in primary else ():
+        image.header.setdefault("BUNIT", primary["BUNIT"])
+
+
+def _header(hdu: Any) -> Header:
+    return {card["name"]: card for card in hdu.read_header_list()}
 
 
 def _is_image(hdu: Any) -> bool:
@@ -144,7 +159,7 @@ class _CfitsioImage:
 
     def __init__(self, hdu: Any) -> None:
         self._hdu = hdu
-        self.header: Header = {card["name"]: card for card in hdu.read_header_list()}
+        self.header = _header(hdu)
         self.shape: tuple[int, ...] = tuple(int(length) for length in hdu.get_dims())
 
     def part(self, rows: slice, columns: slice) -> NDArray[Any]:
@@ -191,7 +206,9 @@ def _plain_images(content: bytes) -> list[_PlainImage] | None:
 
     What is wrong with a file is for CFITSIO to find; nothing is raised here.
     """
-    images, place = [], 0
+    images: list[_PlainImage] = []
+    primary: Header = {}
+    place = 0
     while place < len(content):
         header, start = _cards(content, place)
         shape = None if header is None else _shape(header, first=place == 0)
@@ -203,9 +220,12 @@ def _plain_images(content: bytes) -> list[_PlainImage] | None:
         size = math.prod(shape) * dtype.itemsize if shape and dtype is not None else 0
         if start + size > len(content):
             return None
+        if place == 0 and not shape:
+            primary = header
         if dtype is not None and len(shape) in (2, 3):
             images.append(_PlainImage(header, shape, content, start, dtype))
         place = start + -(-size // BLOCK) * BLOCK
+    _hand_down(primary, images)
     return images if place == len(content) and content else None
 
 

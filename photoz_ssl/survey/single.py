@@ -14,9 +14,6 @@ from photoz_ssl.survey.stamps import ImageFacts, StampProblem, image_facts
 
 __all__ = ["image_catalog", "position_catalog"]
 
-PIXEL_SCALE_TOLERANCE = 0.02
-"""Relative; SDSS's own pixels differ by less than a percent from field to field."""
-
 
 def position_catalog(ra: float, dec: float) -> Catalog:
     """A catalogue of one position, degrees."""
@@ -66,7 +63,7 @@ def image_catalog(path: Path, spec: ImageSpec) -> tuple[Catalog, tuple[str, ...]
 
 
 def _require_pixel_scale(path: Path, facts: ImageFacts, spec: ImageSpec) -> None:
-    if abs(facts.pixel_scale / spec.pixel_scale - 1) > PIXEL_SCALE_TOLERANCE:
+    if not spec.has_pixels_of(facts.pixel_scale):
         raise SpecMismatchError(
             f"the pixels of {path} are {facts.pixel_scale:.3g} arcsec, but the atlas was made for"
             f" {spec.pixel_scale:g}",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from typing import Any
 
 import numpy as np
@@ -74,7 +74,7 @@ class SkyGrid:
         there = SkyCoord(*position, unit="deg", frame=self.frame).transform_to(ICRS())
         return float(there.ra.deg), float(there.dec.deg)
 
-    @property
+    @cached_property
     def pixel_scale(self) -> float:
         """Arcseconds a pixel, at the reference point."""
         return 3600 * float(np.mean(proj_plane_pixel_scales(self.wcs)))

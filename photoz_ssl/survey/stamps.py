@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from photoz_ssl.spec import NETWORK_SIZE
+from photoz_ssl.spec import NETWORK_SIZE, ImageSpec
 from photoz_ssl.survey.band_names import band_of, bands_of_planes, is_named, science_images
 from photoz_ssl.survey.flags import RowFlag
 from photoz_ssl.survey.image_files import IMAGE_ERRORS, Header, Image, open_images
@@ -77,8 +77,7 @@ class Assumptions:
 
 def read_stamp(
     paths: Sequence[Path],
-    size: int,
-    bands: tuple[str, ...],
+    spec: ImageSpec,
     ra: float,
     dec: float,
     assumed: Assumptions | None = None,
@@ -90,13 +89,12 @@ def read_stamp(
     paths : sequence of Path
         One file with a cube (band, y, x) or an HDU a band; or a file a band. Where a file is
         not there, its name with .gz, .bz2 or .fz is tried.
-    size : int
-        Side of the stamp, pixels; larger images are cropped about the position if they have
-        a WCS, else about their centre.
-    bands : tuple of str
-        The bands, in order. Those of a file are known by ``BANDS``, ``BAND1`` ... in a cube and
-        by ``BAND``, ``FILTER`` or ``EXTNAME`` in an HDU of their own, else by their order;
-        HDUs whose ``EXTNAME`` is that of weights, masks and the like are passed over.
+    spec : ImageSpec
+        What the stamp is to be. Images that are larger are cropped about the position if they
+        have a WCS, else about their centre; those with a WCS must have pixels of its scale. The
+        bands of a file are known by ``BANDS``, ``BAND1`` ... in a cube and by ``BAND``,
+        ``FILTER`` or ``EXTNAME`` in an HDU of their own, else by their order; HDUs whose
+        ``EXTNAME`` is that of weights, masks and the like are passed over.
     ra, dec : float
         Degrees; NaN where unknown.
     assumed : Assumptions, optional
@@ -112,11 +110,11 @@ def read_stamp(
     StampProblem
         If there is no such image.
     """
-    wanted = [(band,) for band in bands] if len(paths) > 1 else [bands]
+    wanted = [(band,) for band in spec.bands] if len(paths) > 1 else [spec.bands]
     assumed = assumed or Assumptions()
     planes = []
     for path, these in zip(paths, wanted, strict=True):
-        planes += _read_planes(_existing(path), these, size, ra, dec, assumed)
+        planes += _read_planes(_existing(path), these, spec, ra, dec, assumed)
     return finite(planes[0] if len(planes) == 1 else np.concatenate(planes), str(paths[0]))
 
 
@@ -167,19 +165,19 @@ def image_facts(path: Path) -> ImageFacts:
 def _read_planes(
     path: Path,
     bands: tuple[str, ...],
-    size: int,
+    spec: ImageSpec,
     ra: float,
     dec: float,
     assumed: Assumptions,
 ) -> list[NDArray[np.float32]]:
-    """The bands in a file, each (n, size, size): cropped and converted."""
+    """Bands in a file, each (n, size, size): cropped and converted."""
     try:
         with open_images(path) as images:
             planes = []
             for image, order in _choose_images(science_images(images), bands, path, assumed):
                 if "BUNIT" not in image.header:
                     assumed.unit_of = assumed.unit_of or str(path)
-                plane = _read_image(image, size, ra, dec, str(path))
+                plane = _read_image(image, spec, ra, dec, str(path))
                 planes.append(plane if order == [*range(len(plane))] else plane[order])
             return planes
     except IMAGE_ERRORS as error:
@@ -228,14 +226,17 @@ def _plane_order(
     return [written.index(band) for band in bands]
 
 
-def _read_image(image: Image, size: int, ra: float, dec: float, name: str) -> NDArray[np.float32]:
+def _read_image(
+    image: Image, spec: ImageSpec, ra: float, dec: float, name: str
+) -> NDArray[np.float32]:
     """The part of an image about the object, shape (n, size, size), nanomaggies."""
     header = image.header
     unit = str(header["BUNIT"]["value"] or "") if "BUNIT" in header else ""
     factor = flux_factor(unit, name)
-    rows, columns = _window(image.shape, size, name, _pixel_of(header, ra, dec, name))
+    centre = _pixel_of(header, spec, ra, dec, name)
+    rows, columns = _window(image.shape, spec.size, name, centre)
     part = image.part(rows, columns)
-    pixels = np.array(part, np.float32).reshape(-1, size, size)
+    pixels = np.array(part, np.float32).reshape(-1, spec.size, spec.size)
     if "BLANK" in header:
         pixels[_blank(part, header).reshape(pixels.shape)] = np.nan
     return pixels if factor == 1 else pixels * np.float32(factor)
@@ -290,17 +291,28 @@ def _window(
     return slice(y, y + size), slice(x, x + size)
 
 
-def _pixel_of(header: Header, ra: float, dec: float, name: str) -> tuple[float, float] | None:
-    """Column and row of a position, from 0; None without a celestial WCS or a position."""
-    if not (np.isfinite(ra) and np.isfinite(dec)):
-        return None
+def _pixel_of(
+    header: Header, spec: ImageSpec, ra: float, dec: float, name: str
+) -> tuple[float, float] | None:
+    """Column and row of a position, from 0; None without a celestial WCS or a position.
+
+    A `StampProblem` where the WCS tells of pixels of another size.
+    """
+    known = bool(np.isfinite(ra) and np.isfinite(dec))
     try:
         grid = sky_grid(header)
     except ValueError as error:
+        if not known:
+            return None
         raise StampProblem(
             RowFlag.IMAGE_DAMAGED, f"the WCS of {name} is of coordinates that are not known"
         ) from error
-    return None if grid is None else grid.pixel_of(ra, dec)
+    if grid is not None and not spec.has_pixels_of(grid.pixel_scale):
+        raise StampProblem(
+            RowFlag.WRONG_SHAPE,
+            f"the pixels of {name} are {grid.pixel_scale:.3g} arcsec, not {spec.pixel_scale:g}",
+        )
+    return None if grid is None or not known else grid.pixel_of(ra, dec)
 
 
 def finite(image: NDArray[Any], name: str) -> NDArray[np.float32]:

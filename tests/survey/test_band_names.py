@@ -10,6 +10,7 @@ import pytest
 from astropy.io import fits
 from numpy.typing import NDArray
 
+from photoz_ssl.spec import ImageSpec
 from photoz_ssl.survey.band_names import band_in
 from photoz_ssl.survey.flags import RowFlag
 from photoz_ssl.survey.stamps import Assumptions, StampProblem, read_stamp
@@ -28,7 +29,7 @@ def plane(data: NDArray[np.float32], **cards: Any) -> Any:
 def read(path: Path, *hdus: Any) -> tuple[NDArray[np.float32], Assumptions]:
     fits.HDUList([fits.PrimaryHDU(), *hdus]).writeto(path)
     assumed = Assumptions()
-    return read_stamp([path], SIDE, BANDS, np.nan, np.nan, assumed), assumed
+    return read_stamp([path], ImageSpec(size=SIDE), np.nan, np.nan, assumed), assumed
 
 
 @pytest.mark.parametrize(

@@ -13,6 +13,7 @@ import pytest
 from numpy.typing import NDArray
 
 from photoz_ssl.errors import CutoutError
+from photoz_ssl.spec import ImageSpec
 from photoz_ssl.survey.catalog import Catalog, open_catalog
 from photoz_ssl.survey.cutouts import (
     StampColumn,
@@ -28,6 +29,7 @@ Image = NDArray[np.float32]
 
 BANDS = ("u", "g", "r", "i", "z")
 SIZE = 64
+SPEC = ImageSpec(size=SIZE)
 N = 4
 UNIT = {"BUNIT": "nanomaggy"}
 
@@ -102,7 +104,7 @@ def test_templates_are_made_of_columns(
         "DEC": 0.5 - third,
     }
     with catalog_of(tmp_path, columns) as catalog:
-        stamps = StampFiles.from_template(template, catalog, SIZE, BANDS)
+        stamps = StampFiles.from_template(template, catalog, SPEC)
         assert_in_order(read(stamps, catalog, pool))
         assert stamps.notices == ()
 
@@ -112,7 +114,7 @@ def test_a_template_with_the_band_is_a_file_a_band(tmp_path: Path, pool: Executo
         for band, plane in zip(BANDS, picture(number), strict=True):
             fitsio.write(str(tmp_path / f"{7 + number}-{band}.fits"), plane, header=UNIT)
     with catalog_of(tmp_path, {}) as catalog:
-        stamps = StampFiles.from_template("{OBJID}-{band}.fits", catalog, SIZE, BANDS)
+        stamps = StampFiles.from_template("{OBJID}-{band}.fits", catalog, SPEC)
         assert_in_order(read(stamps, catalog, pool))
 
 
@@ -127,7 +129,7 @@ def test_a_template_starts_from_the_catalogue_or_the_working_folder(
         write_cubes([f"stamps/{7 + k}.fits" for k in range(N)], folder)
         with catalog_of(there, {}) as catalog:
             for template in ("stamps/{OBJID}.fits", str(folder / "stamps" / "{OBJID}.fits")):
-                stamps = StampFiles.from_template(template, catalog, SIZE, BANDS)
+                stamps = StampFiles.from_template(template, catalog, SPEC)
                 assert_in_order(read(stamps, catalog, pool))
 
 
@@ -150,7 +152,7 @@ def test_templates_that_cannot_be_filled_in_are_refused(
         catalog_of(tmp_path, {"NAME": [b"a"] * N}) as catalog,
         pytest.raises(CutoutError, match=words) as caught,
     ):
-        StampFiles.from_template(template, catalog, SIZE, BANDS)
+        StampFiles.from_template(template, catalog, SPEC)
     assert caught.value.hint
 
 
@@ -160,7 +162,7 @@ def test_each_row_has_its_own_problem(tmp_path: Path, pool: Executor) -> None:
     fitsio.write(str(tmp_path / "8.fits"), picture(0, bands=3), header=UNIT, clobber=True)
     (tmp_path / "9.fits").write_text("not a picture")
     with catalog_of(tmp_path, {}) as catalog:
-        stamps = StampFiles.from_template("{OBJID}.fits", catalog, SIZE, BANDS)
+        stamps = StampFiles.from_template("{OBJID}.fits", catalog, SPEC)
         *problems, image = read(stamps, catalog, pool)
     flags = [problem.flag for problem in problems if isinstance(problem, StampProblem)]
     assert flags == [RowFlag.IMAGE_MISSING, RowFlag.WRONG_SHAPE, RowFlag.IMAGE_DAMAGED]
@@ -171,7 +173,7 @@ def test_images_without_a_unit_are_named_in_a_notice(tmp_path: Path, pool: Execu
     for number in range(N):
         fitsio.write(str(tmp_path / f"{7 + number}.fits"), picture(number))
     with catalog_of(tmp_path, {}) as catalog:
-        stamps = StampFiles.from_template("{OBJID}.fits", catalog, SIZE, BANDS)
+        stamps = StampFiles.from_template("{OBJID}.fits", catalog, SPEC)
         assert_in_order(read(stamps, catalog, pool))
     assert "without BUNIT" in stamps.notices[0]
 
@@ -188,7 +190,7 @@ def test_a_column_of_names_is_relative_to_the_catalogue(
     with catalog_of(tmp_path, {column: [name.encode() for name in names]}) as catalog:
         assert file_column(catalog) == column
         assert image_column(catalog) is None
-        stamps = StampFiles.from_column(column, catalog, SIZE, BANDS)
+        stamps = StampFiles.from_column(column, catalog, SPEC)
         assert_in_order(read(stamps, catalog, pool))
 
 
@@ -199,7 +201,7 @@ def test_names_may_be_whole_paths_hold_the_band_or_be_empty(tmp_path: Path, pool
         fitsio.write(str(tmp_path / f"b-{band}.fits"), plane, header=UNIT)
     names = [str(elsewhere / "a.fits").encode(), b"b-{band}.fits", b"", b"{OBJID}.fits"]
     with catalog_of(tmp_path, {"FILE": names}) as catalog:
-        stamps = StampFiles.from_column("FILE", catalog, SIZE, BANDS)
+        stamps = StampFiles.from_column("FILE", catalog, SPEC)
         whole, by_band, empty, literal = read(stamps, catalog, pool)
     np.testing.assert_array_equal(whole, picture(0))
     np.testing.assert_array_equal(by_band, picture(1))
@@ -213,7 +215,7 @@ def test_what_was_taken_for_granted_of_files_is_told(tmp_path: Path, pool: Execu
         for image in picture(0):
             file.write(image, extname="SCI")
     with catalog_of(tmp_path, {"FILE": [b"a.fits"] * N}) as catalog:
-        stamps = StampFiles.from_column("FILE", catalog, SIZE, BANDS)
+        stamps = StampFiles.from_column("FILE", catalog, SPEC)
         before = stamps.notices
         read(stamps, catalog, pool)
     assert before == ()

@@ -57,6 +57,13 @@ def hdu_a_band(path: Path) -> Path:
     return path
 
 
+def unit_of_the_primary(path: Path, unit: str = "uJy") -> Path:
+    planes = [fits.ImageHDU(noise(SIDE, SIDE), fits.Header({"FILTER": band})) for band in "ugriz"]
+    planes[0].header["BUNIT"] = "nanomaggy"
+    fits.HDUList([fits.PrimaryHDU(header=fits.Header({"BUNIT": unit})), *planes]).writeto(path)
+    return path
+
+
 def packed(path: Path) -> Path:
     path.write_bytes(gzip.compress(cube(path).read_bytes()))
     return path
@@ -66,6 +73,7 @@ PLAIN: dict[str, Callable[[Path], Path]] = {
     "cube": cube,
     "HDU a band": hdu_a_band,
     "gzip": packed,
+    "unit of the primary": unit_of_the_primary,
     "float64": lambda path: cube(path, noise(5, SIDE, SIDE).astype(np.float64)),
     "no numbers": lambda path: cube(path, np.full((5, SIDE, SIDE), np.nan, np.float32)),
     "four axes": lambda path: cube(path, noise(1, 5, SIDE, SIDE)),

@@ -13,6 +13,7 @@ from astropy.io import fits
 from astropy.wcs import WCS
 from numpy.typing import NDArray
 
+from photoz_ssl.spec import ImageSpec
 from photoz_ssl.survey.flags import RowFlag
 from photoz_ssl.survey.stamps import StampProblem, image_facts, read_stamp
 
@@ -111,7 +112,7 @@ def star(path: Path, made: fits.Header, *, kind: Any = np.float32) -> Path:
 
 
 def read(path: Path, ra: float = RA, dec: float = DEC) -> NDArray[np.float32]:
-    return read_stamp([path], SIZE, tuple("ugriz"), ra, dec)
+    return read_stamp([path], ImageSpec(size=SIZE), ra, dec)
 
 
 @pytest.mark.parametrize("kind", [np.float32, np.int16], ids=["plain", "by CFITSIO"])
@@ -121,6 +122,21 @@ def test_the_object_comes_to_lie_at_the_centre_by_any_wcs(
 ) -> None:
     stamp = read(star(tmp_path / "stamp.fits", HEADERS[wcs](), kind=kind))
     np.testing.assert_array_equal(np.argwhere(stamp)[:, 1:], [[SIZE // 2, SIZE // 2]] * 5)
+
+
+@pytest.mark.parametrize("kind", [np.float32, np.int16], ids=["plain", "by CFITSIO"])
+@pytest.mark.parametrize("position", [(RA, DEC), (np.nan, np.nan)], ids=["known", "unknown"])
+@pytest.mark.parametrize(("size", "fits_it"), [(1.0, True), (1.015, True), (0.66, False)])
+def test_pixels_must_be_of_the_size_that_networks_know(
+    size: float, fits_it: bool, position: tuple[float, float], kind: Any, tmp_path: Path
+) -> None:
+    path = star(tmp_path / "s.fits", header(CD1_1=-size * SCALE, CD2_2=size * SCALE), kind=kind)
+    if fits_it:
+        assert read(path, *position).shape == (5, SIZE, SIZE)
+        return
+    with pytest.raises(StampProblem, match=r"s.fits are 0.261 arcsec, not 0.396") as caught:
+        read(path, *position)
+    assert caught.value.flag == RowFlag.WRONG_SHAPE
 
 
 @pytest.mark.parametrize("wcs", HEADERS)

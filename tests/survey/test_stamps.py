@@ -16,6 +16,7 @@ from astropy.wcs import WCS
 from numpy.typing import NDArray
 
 from photoz_ssl.errors import OutputError
+from photoz_ssl.spec import ImageSpec
 from photoz_ssl.survey.flags import RowFlag
 from photoz_ssl.survey.stamps import Assumptions, StampProblem, crop, read_stamp
 
@@ -40,7 +41,7 @@ def write(path: Path, image: Image | None, **cards: object) -> Path:
 def read(
     *paths: Path, size: int = SIZE, ra: float = NOWHERE, dec: float = NOWHERE
 ) -> NDArray[np.float32]:
-    return read_stamp(paths, size, BANDS, ra, dec)
+    return read_stamp(paths, ImageSpec(size=size), ra, dec)
 
 
 def flag_of(*paths: Path, **options: float) -> RowFlag:
@@ -276,6 +277,17 @@ def test_other_units_of_flux_are_converted(tmp_path: Path, unit: str, factor: fl
     np.testing.assert_allclose(stamp, noise() * factor, rtol=1e-4)
 
 
+@pytest.mark.parametrize("inherit", [True, None])
+def test_the_unit_of_a_primary_without_an_image_is_that_of_the_images(
+    tmp_path: Path, inherit: bool | None
+) -> None:
+    cards = {} if inherit is None else {"INHERIT": inherit}
+    planes = [fits.ImageHDU(plane, fits.Header(cards)) for plane in noise()]
+    primary = fits.PrimaryHDU(header=fits.Header({"BUNIT": "uJy"}))
+    fits.HDUList([primary, *planes]).writeto(tmp_path / "stamp.fits")
+    np.testing.assert_allclose(read(tmp_path / "stamp.fits"), noise() / 3.631, rtol=1e-6)
+
+
 @pytest.mark.parametrize("unit", ["counts", "adu", "electron/s", "mag", "erg"])
 def test_other_units_are_refused_by_name(tmp_path: Path, unit: str) -> None:
     path = write(tmp_path / "stamp.fits", noise(), BUNIT=unit)
@@ -297,7 +309,7 @@ def test_files_without_a_unit_are_remembered(tmp_path: Path) -> None:
     assumed = Assumptions()
     for _ in range(2):
         np.testing.assert_array_equal(
-            read_stamp([path], SIZE, BANDS, NOWHERE, NOWHERE, assumed), noise()
+            read_stamp([path], ImageSpec(size=SIZE), NOWHERE, NOWHERE, assumed), noise()
         )
     assert assumed == Assumptions(unit_of=str(path))
 
