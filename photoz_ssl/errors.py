@@ -16,6 +16,7 @@ __all__ = [
     "PeerFailedError",
     "PhotozError",
     "SpecMismatchError",
+    "TrainingError",
 ]
 
 
@@ -75,6 +76,10 @@ class SpecMismatchError(PhotozError):
     """Two files describe images that cannot be used together."""
 
     usual_hint = "use images and a model of the same kind"
+
+
+class TrainingError(PhotozError):
+    """A network does not learn."""
 
 
 class OutputError(PhotozError):

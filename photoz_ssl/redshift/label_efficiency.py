@@ -13,7 +13,7 @@ Array = NDArray[np.float64]
 def labels_needed(sigma: ArrayLike, n_labels: ArrayLike, reached: ArrayLike) -> Array:
     """Labels with which a method reaches a scatter, log-linearly between those it was given.
 
-    Where more labels made the scatter worse, the best one so far counts.
+    Where more labels made the scatter worse, the best one so far counts; NaNs do not.
 
     Parameters
     ----------
@@ -27,11 +27,15 @@ def labels_needed(sigma: ArrayLike, n_labels: ArrayLike, reached: ArrayLike) -> 
     ndarray, shape (n,)
         NaN where the scatter lies outside those that were reached.
     """
-    best = np.minimum.accumulate(np.asarray(reached, np.float64))
+    wanted = np.asarray(sigma, np.float64)
+    known = np.isfinite(np.asarray(reached, np.float64))
+    if not known.any():
+        return np.full(wanted.shape, np.nan)
+    best = np.minimum.accumulate(np.asarray(reached, np.float64)[known])
     falling = np.append(True, np.diff(best) < 0)
-    scatter, labels = best[falling][::-1], np.log(np.asarray(n_labels, np.float64))[falling][::-1]
-    needed = np.interp(np.asarray(sigma, np.float64), scatter, labels, left=np.nan, right=np.nan)
-    return np.asarray(np.exp(needed))
+    labels = np.log(np.asarray(n_labels, np.float64)[known][falling][::-1])
+    needed = np.interp(wanted, best[falling][::-1], labels, left=np.nan, right=np.nan)
+    return np.where(np.isnan(wanted), np.nan, np.exp(needed))
 
 
 def labels_saved(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -11,8 +12,8 @@ from zlib import crc32
 import torch
 from torch import Tensor, nn
 
-from photoz_ssl.datasets.galaxies import GalaxyBatch, Rows, batch_rows, read_ahead
-from photoz_ssl.errors import OutputError
+from photoz_ssl.datasets.galaxies import GalaxyBatch, Rows, batch_rows, gather, read_ahead
+from photoz_ssl.errors import ArchiveError, OutputError, TrainingError
 from photoz_ssl.networks.ranks import World
 from photoz_ssl.progress import Progress, Stop, Stopped, never
 from photoz_ssl.survey.archive import Archive
@@ -124,11 +125,13 @@ def train(
     ------
     photoz_ssl.progress.Stopped
         If ``stop`` said so before the last step was done.
+    ArchiveError, TrainingError
+        If the loss is no number any more; such a state is not saved.
     """
     world = plan.world
     first, sums = _resume(network, optimizer, folder, world)
     order = (plan.own_rows(step) for step in range(first, plan.n_steps))
-    clock, tell = _StateClock(), _teller(plan, progress)
+    clock, tell = _StateClock(), _Teller(plan, first, progress)
     for step, batch in enumerate(read_ahead(plan.archive, order, world.device), start=first):
         network.train()
         figures = _descend(loss_of, batch, step, optimizer, plan)
@@ -145,6 +148,7 @@ def train(
             sums = {}
         stopping, due = world.any(stop(), clock.due(epoch_ends=place == 0))
         if due or stopping or step + 1 == plan.n_steps:
+            tell.require_number(step + 1, figures["loss"])
             with world.together(), clock:
                 folder.save_state(_state(network, optimizer, step + 1, sums))
         if stopping and step + 1 < plan.n_steps:
@@ -175,19 +179,55 @@ class _StateClock:
         self.cost = self.saved - start
 
 
-def _teller(plan: Plan, progress: Progress) -> Callable[..., None]:
-    """What tells of steps done, so that a GPU seldom has to be waited for."""
-    pause = SECONDS_BETWEEN_NEWS if plan.world.device.type == "cuda" else 0.0
-    told = time.monotonic()
+class _Teller:
+    """Tells of steps done, so that a GPU seldom has to be waited for, and looks at their loss."""
 
-    def tell(done: int, loss: Tensor, **figures: float) -> None:
-        nonlocal told
-        if done == plan.n_steps or time.monotonic() - told >= pause:
+    def __init__(self, plan: Plan, first: int, progress: Progress) -> None:
+        self._plan, self._progress = plan, progress
+        self._pause = SECONDS_BETWEEN_NEWS if plan.world.device.type == "cuda" else 0.0
+        self._told, self._seen = time.monotonic(), first
+
+    def __call__(self, done: int, loss: Tensor, **figures: float) -> None:
+        """Tell of a step, unless the last news is recent."""
+        plan = self._plan
+        if done == plan.n_steps or time.monotonic() - self._told >= self._pause:
+            value = self.require_number(done, loss)
             galaxies, total = done * plan.batch_size, plan.n_steps * plan.batch_size
-            progress(plan.stage, galaxies, total, loss=float(loss), **figures)
-            told = time.monotonic()
+            self._progress(plan.stage, galaxies, total, loss=value, **figures)
+            self._told = time.monotonic()
 
-    return tell
+    def require_number(self, done: int, loss: Tensor) -> float:
+        """The loss of a step.
+
+        Raises
+        ------
+        ArchiveError
+            If it is none as a galaxy seen since the last look has pixels that are not finite.
+        TrainingError
+            If it is none for another reason.
+        """
+        value = float(loss)
+        if not math.isfinite(value):
+            self._refuse_pixels(done)
+            raise TrainingError(
+                f"the loss is no number any more after step {done} of {self._plan.n_steps}",
+                "lower --learning-rate, and start again with --overwrite",
+            )
+        self._seen = done
+        return value
+
+    def _refuse_pixels(self, done: int) -> None:
+        plan = self._plan
+        for step in range(self._seen, done):
+            rows = batch_rows(plan.rows, plan.batch_size, seed=plan.seed, step=step)
+            images = gather(plan.archive, rows).images
+            usable = torch.isfinite(images).flatten(1).all(dim=1)
+            if not usable.all():
+                row = int(rows[int(torch.argmin(usable.int()))])
+                raise ArchiveError(
+                    f"row {row + 1} of {plan.archive.path} has pixels that are not finite",
+                    "make the archive with photoz-ssl prepare, which flags such rows",
+                )
 
 
 def _descend(

@@ -24,7 +24,7 @@ from photoz_ssl.networks.redshift_head import RedshiftNetwork
 from photoz_ssl.progress import Progress, Stop, never, silent
 from photoz_ssl.redshift.calibration import Calibration, fit_calibration
 from photoz_ssl.redshift.grid import RedshiftGrid
-from photoz_ssl.redshift.metrics import normalised_residual, outlier_fraction, sigma_mad
+from photoz_ssl.redshift.metrics import bias, normalised_residual, outlier_fraction, sigma_mad
 from photoz_ssl.survey.archive import Archive, open_archive
 from photoz_ssl.training.distributed import join_world, require_equal_parts, synchronised
 from photoz_ssl.training.loop import Plan, train
@@ -223,10 +223,11 @@ def _metrics(
 ) -> dict[str, float]:
     mean = calibration.apply(evaluation.logits) @ grid.centres
     dz = normalised_residual(mean, evaluation.redshift)
+    dz = dz[np.isfinite(dz)]
     return {
         "valid_sigma_mad": sigma_mad(dz),
         "valid_outlier_fraction": outlier_fraction(dz),
-        "valid_bias": float(np.mean(dz)),
+        "valid_bias": bias(dz),
     }
 
 

@@ -24,7 +24,7 @@ from photoz_ssl.redshift.label_efficiency import labels_saved
 from photoz_ssl.redshift.metrics import normalised_residual, outlier_fraction, sigma_mad
 from photoz_ssl.survey.archive import Archive, open_archive
 from photoz_ssl.training.run_folder import identity_of, open_run_folder
-from photoz_ssl.training.supervised import some_labels
+from photoz_ssl.workflows.counting import counted
 from photoz_ssl.workflows.figures import require_matplotlib
 from photoz_ssl.workflows.finetune import finetune, labelled_rows
 from photoz_ssl.workflows.inference import Predictor
@@ -149,6 +149,7 @@ def label_efficiency(
             f"{config.archive} has no labelled galaxies in a test split",
             "prepare it with --split or --split-column",
         )
+    _refuse_equal_fractions(config, archive)
     preset = _preset_of(Path(config.encoder))
     inputs = {
         **identity_of(archive, test),
@@ -211,7 +212,7 @@ class _Experiment:
     def _measurement(
         self, method: str, fraction: float, seed: int, progress: Progress
     ) -> Measurement:
-        name = f"{method.replace(' ', '-')}-{fraction:g}-{seed}"
+        name = f"{method.replace(' ', '-')}-{fraction:.12g}-{seed}"
         path = self.config.output / "measured" / f"{name}.json"
         if path.exists():
             return _read(path, self.fingerprint)
@@ -221,6 +222,7 @@ class _Experiment:
             else self._by_images(method, fraction, seed, self.config.output / name, progress)
         )
         dz = normalised_residual(redshift, self.archive.redshift[self.test])
+        dz = dz[np.isfinite(dz)]
         measurement = Measurement(
             method=method,
             fraction=fraction,
@@ -267,13 +269,33 @@ class _Experiment:
         return dataclasses.replace(shared, epochs=epochs)
 
     def _by_photometry(self, fraction: float, seed: int) -> tuple[int, NDArray[np.float64]]:
-        as_networks = dataclasses.replace(self._finetuning(1.0), seed=self.config.seed + seed)
-        labelled = labelled_rows(self.archive, as_networks)[0]
-        learn = some_labels(labelled, fraction, seed=as_networks.seed)
+        learn = _labels(self.config, self.archive, fraction, self.config.seed + seed)
         redshift = photometric_redshifts(
             photometric_features(self.archive), self.archive.redshift, learn, self.test, seed=seed
         )
         return len(learn), redshift
+
+
+def _labels(config: LabelEfficiencyConfig, archive: Archive, fraction: float, seed: int) -> Rows:
+    """The rows that every method learns from."""
+    as_networks = FinetuneConfig(
+        archive=config.archive, output=config.output, label_fraction=fraction, seed=seed
+    )
+    return labelled_rows(archive, as_networks)[0]
+
+
+def _refuse_equal_fractions(config: LabelEfficiencyConfig, archive: Archive) -> None:
+    """Refuse fractions that are the same labels: their scatter would pass for an error."""
+    by_number: dict[int, float] = {}
+    for fraction in config.fractions:
+        n_labels = len(_labels(config, archive, fraction, config.seed))
+        if n_labels in by_number:
+            raise ConfigError(
+                f"--fractions {by_number[n_labels]:g} and {fraction:g} are the same"
+                f" {counted(n_labels, 'label')}",
+                "leave one of them out",
+            )
+        by_number[n_labels] = fraction
 
 
 def _read(path: Path, fingerprint: str) -> Measurement:

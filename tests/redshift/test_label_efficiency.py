@@ -28,6 +28,13 @@ def test_what_was_never_reached_is_not_guessed() -> None:
     assert np.isnan(outside).all()
 
 
+def test_what_is_no_number_answers_for_nothing() -> None:
+    np.testing.assert_array_equal(labels_needed([np.nan], [50], [0.03]), [np.nan])
+    np.testing.assert_array_equal(labels_needed([0.03], [50], [np.nan]), [np.nan])
+    saved = labels_saved([10, 100], [0.03, 0.02], [10, 100], [np.nan, 0.02])
+    np.testing.assert_allclose(saved, [np.nan, 1])
+
+
 def test_a_setback_does_not_count() -> None:
     reached = [0.04, 0.03, 0.035, 0.02]
     np.testing.assert_allclose(labels_needed([0.03, 0.02], LABELS, reached), [200, 5000])

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import h5py
 import numpy as np
 import pytest
 import torch
@@ -15,13 +17,20 @@ from numpy.typing import NDArray
 
 from photoz_ssl.config import FinetuneConfig, PretrainConfig
 from photoz_ssl.datasets.galaxies import GalaxyBatch
-from photoz_ssl.errors import ArchiveError, CheckpointError, ConfigError, OutputError
+from photoz_ssl.errors import (
+    ArchiveError,
+    CheckpointError,
+    ConfigError,
+    OutputError,
+    TrainingError,
+)
 from photoz_ssl.later import Later
 from photoz_ssl.networks.checkpoint import load_checkpoint
 from photoz_ssl.networks.encoder import PRESETS, build_encoder
 from photoz_ssl.networks.redshift_head import RedshiftNetwork
 from photoz_ssl.progress import Stopped
 from photoz_ssl.redshift.grid import RedshiftGrid
+from photoz_ssl.survey.archive import open_archive
 from photoz_ssl.training import loop
 from photoz_ssl.training.schedule import cosine_factor, steps_factor
 from photoz_ssl.training.supervised import (
@@ -203,6 +212,28 @@ def test_a_resumed_finetuning_equals_an_uninterrupted_one(
             finetune(configs[1], progress=interrupt_after(20))
         resumed = finetune(replace(configs[1], overwrite=False, resume=True))
         assert whole.model.read_bytes() == resumed.model.read_bytes()
+
+
+@pytest.mark.parametrize("command", ["pretrain", "finetune"])
+def test_a_loss_that_is_no_number_ends_a_training(
+    tiny_archive: Path, tmp_path: Path, command: str
+) -> None:
+    config: Any = {"pretrain": pretraining, "finetune": finetuning}[command](
+        tiny_archive, tmp_path / "run", learning_rate=1e30
+    )
+    with pytest.raises(TrainingError, match="no number any more after step") as caught:
+        (pretrain if command == "pretrain" else finetune)(config)
+    assert "--learning-rate" in caught.value.hint
+    assert not (config.output / "state.pt").exists()
+
+
+def test_pixels_that_are_no_numbers_end_a_training(tiny_archive: Path, tmp_path: Path) -> None:
+    shutil.copy(tiny_archive, tmp_path / "bad.h5")
+    row = open_archive(tmp_path / "bad.h5").rows(split="train")[3]
+    with h5py.File(tmp_path / "bad.h5", "a") as file:
+        file["images"][row, 2, 50, 50] = np.nan
+    with pytest.raises(ArchiveError, match=rf"row {row + 1} of .*bad\.h5 has pixels"):
+        finetune(finetuning(tmp_path / "bad.h5", tmp_path / "run"))
 
 
 def test_a_finished_run_resumes_to_itself(tiny_archive: Path, tmp_path: Path) -> None:

@@ -79,6 +79,23 @@ def test_every_method_learns_from_the_same_labels(config: LabelEfficiencyConfig)
     assert (config.output / "label_efficiency.pdf").stat().st_size > 1000
 
 
+def test_fractions_that_are_the_same_labels_are_refused(config: LabelEfficiencyConfig) -> None:
+    for fractions in ((0.5, 0.5), (0.01, 0.02, 1.0)):
+        with pytest.raises(ConfigError, match=r"are the same (6 labels|1 label);"):
+            label_efficiency(replace(config, fractions=fractions))
+    assert not config.output.exists()
+
+
+def test_a_galaxy_whose_pixels_are_no_numbers_is_left_out(config: LabelEfficiencyConfig) -> None:
+    whole = label_efficiency(replace(config, output=config.output.with_name("whole")))
+    row = open_archive(config.archive).rows(split="test")[0]
+    with h5py.File(config.archive, "a") as file:
+        file["images"][row, 2, 50, 50] = np.nan
+    report = label_efficiency(config)
+    assert np.isfinite(report.curves[0].sigma_mad).all()
+    assert report.curves[2].sigma_mad == whole.curves[2].sigma_mad  # which has seen no images
+
+
 def test_it_goes_on_where_it_stopped(
     config: LabelEfficiencyConfig, monkeypatch: pytest.MonkeyPatch
 ) -> None:
