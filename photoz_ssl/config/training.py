@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -25,6 +26,15 @@ __all__ = [
     "SupervisedConfig",
     "TrainingConfig",
 ]
+
+LARGEST_SHIFT = 32
+"""Pixels: half the side of what a network sees."""
+
+LONGEST_QUEUE = 1 << 24
+"""Keys; some 9 GB of them."""
+
+NARROWEST_BLUR = 0.01
+"""Bins; a Gaussian that is narrower is none in the numbers of a network."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,6 +69,15 @@ class TrainingConfig:
         refuse_unless(not (self.resume and self.overwrite), "--resume and --overwrite conflict")
 
 
+def _refuse_what_teaches_nothing(rate: float, decay: float, max_shift: int) -> None:
+    refuse_unless(0 < rate < math.inf, "--learning-rate must be positive")
+    refuse_unless(0 <= decay < math.inf, "--weight-decay cannot be negative")
+    refuse_unless(
+        0 <= max_shift <= LARGEST_SHIFT,
+        f"--max-shift must lie in [0, {LARGEST_SHIFT}], lest galaxies leave their views",
+    )
+
+
 @dataclass(frozen=True, kw_only=True)
 class PretrainConfig(TrainingConfig):
     """Options of ``photoz-ssl pretrain`` (method sections 3 and 4)."""
@@ -80,16 +99,23 @@ class PretrainConfig(TrainingConfig):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        refuse_unless(self.learning_rate > 0, "--learning-rate must be positive")
-        refuse_unless(self.temperature > 0, "--temperature must be positive")
+        _refuse_what_teaches_nothing(self.learning_rate, self.weight_decay, self.max_shift)
+        refuse_unless(0 < self.temperature < math.inf, "--temperature must be positive")
         refuse_unless(0 <= self.key_momentum <= 1, "--key-momentum must lie in [0, 1]")
-        refuse_unless(self.queue_size > 0, "--queue-size must be positive")
+        refuse_unless(
+            0 < self.queue_size <= LONGEST_QUEUE, f"--queue-size must lie in [1, {LONGEST_QUEUE}]"
+        )
+        refuse_unless(self.projection_size > 0, "--projection-size must be positive")
+        refuse_unless(0 <= self.warmup_epochs < math.inf, "--warmup-epochs cannot be negative")
+        refuse_unless(0 <= self.max_reddening < math.inf, "--max-reddening cannot be negative")
+        refuse_unless(self.batchnorm_groups > 0, "--batchnorm-groups must be positive")
         refuse_unless(
             self.batch_size % self.batchnorm_groups == 0,
             "--batch-size must be a multiple of --batchnorm-groups",
         )
         refuse_unless(
-            len(self.noise_range) == 2 and 0 <= self.noise_range[0] <= self.noise_range[1],
+            len(self.noise_range) == 2
+            and 0 <= self.noise_range[0] <= self.noise_range[1] < math.inf,
             "--noise-range takes two numbers such as 1,3",
         )
 
@@ -117,12 +143,14 @@ class SupervisedConfig(TrainingConfig):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        refuse_unless(self.learning_rate > 0, "--learning-rate must be positive")
+        _refuse_what_teaches_nothing(self.learning_rate, self.weight_decay, self.max_shift)
         refuse_unless(
-            self.encoder_rate is None or self.encoder_rate >= 0, "--encoder-rate cannot be negative"
+            self.encoder_rate is None or 0 <= self.encoder_rate < math.inf,
+            "--encoder-rate cannot be negative",
         )
         refuse_unless(
-            self.label_blur is None or self.label_blur >= 0, "--label-blur cannot be negative"
+            not self.label_blur or NARROWEST_BLUR <= self.label_blur < math.inf,
+            f"--label-blur takes 0, or {NARROWEST_BLUR} bins and more",
         )
 
 

@@ -32,12 +32,19 @@ HINT = "write something like 'Z_SPEC < 0.1 and R_MAG < 17'"
 Column = NDArray[Any]
 Function = Callable[..., Any]
 
+
+def _modulo(one: Column, other: Column) -> Column:
+    """What is left of a division; NaN of one by 0, of which NumPy leaves 0 of an integer."""
+    left = np.mod(one, other)
+    return np.where(np.equal(other, 0), np.nan, left) if np.any(np.equal(other, 0)) else left
+
+
 ARITHMETIC: dict[type, Function] = {
     ast.Add: operator.add,
     ast.Sub: operator.sub,
     ast.Mult: operator.mul,
     ast.Div: operator.truediv,
-    ast.Mod: operator.mod,
+    ast.Mod: _modulo,
     ast.Pow: np.float_power,
     ast.USub: operator.neg,
     ast.UAdd: operator.pos,

@@ -157,6 +157,7 @@ def find_neighbours(
         What to search through; exactly if None.
     """
     limits = restriction or Restriction()
+    n_neighbours = min(n_neighbours, max(1, len(atlas)))
     among, window = limits.among, window_of(queries, atlas, limits)
     if index is not None:
         found = index.search(queries.vectors, atlas, n_neighbours, among=among, window=window)

@@ -235,6 +235,8 @@ def _checked(path: Path, key: str, tensor: Tensor | None, expected: Tensor) -> T
         problem = f"has {key} of type {tensor.dtype}, not {expected.dtype}"
     elif not bool(torch.isfinite(tensor).all()):
         problem = f"has values in {key} that are not finite"
+    elif key.endswith("running_var") and bool((tensor < 0).any()):
+        problem = f"has variances in {key} that are negative"
     else:
         return tensor.detach().to(expected.dtype, copy=True).contiguous()
     raise CheckpointError(f"{path} {problem}", "it is damaged, or of another network")

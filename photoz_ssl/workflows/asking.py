@@ -71,6 +71,11 @@ def _position(text: str) -> tuple[float, float]:
         ra, dec = (float(angle) for angle in text.split(","))
     except ValueError as error:
         raise ConfigError(f"{text!r} is not a position", "write RA,DEC in degrees") from error
+    if not (0 <= ra <= 360 and -90 <= dec <= 90):
+        raise ConfigError(
+            f"{text!r} is no place on the sky",
+            "write RA in [0, 360] and Dec in [-90, 90], degrees",
+        )
     return ra, dec
 
 

@@ -13,7 +13,7 @@ import torch
 from photoz_ssl import __version__
 from photoz_ssl.config import PretrainConfig
 from photoz_ssl.datasets.galaxies import Rows
-from photoz_ssl.errors import ArchiveError
+from photoz_ssl.errors import ArchiveError, SpecMismatchError
 from photoz_ssl.networks.checkpoint import Checkpoint, save_checkpoint
 from photoz_ssl.networks.compilation import compile_for_training
 from photoz_ssl.networks.encoder import Encoder, build_encoder, encoder_config
@@ -23,6 +23,7 @@ from photoz_ssl.networks.ranks import World
 from photoz_ssl.progress import Progress, Stop, never, silent
 from photoz_ssl.spec import ImageSpec
 from photoz_ssl.survey.archive import Archive, open_archive
+from photoz_ssl.survey.bands import BANDS
 from photoz_ssl.training.contrastive import contrastive_step, measure_band_mad
 from photoz_ssl.training.distributed import join_world, require_equal_parts, synchronised
 from photoz_ssl.training.loop import Plan, train
@@ -192,8 +193,19 @@ def load_encoder(name: str, spec: ImageSpec, archive: str, *, seed: int) -> Enco
         Its name, for errors.
     seed : int
         Of a preset's random weights.
+
+    Raises
+    ------
+    photoz_ssl.errors.PhotozError
+        If the file cannot be used, or is of other images.
     """
     if not is_file(name):
+        if spec.bands != BANDS:
+            raise SpecMismatchError(
+                f"{archive} has the bands {','.join(spec.bands)}, and Galactic dust is known in"
+                f" {','.join(BANDS)}",
+                "prepare cutouts in these bands",
+            )
         return build_encoder(encoder_config(name), seed=seed)
     checkpoint = read_model(Path(name))
     spec.require_usable_by(checkpoint.spec, here=archive, there=name)

@@ -13,7 +13,7 @@ import numpy as np
 
 from photoz_ssl import __version__
 from photoz_ssl.config import EmbedConfig, SimilarConfig
-from photoz_ssl.errors import ArchiveError, CatalogError, OutputError
+from photoz_ssl.errors import ArchiveError, CatalogError, ConfigError, OutputError
 from photoz_ssl.files import require_other
 from photoz_ssl.neighbours.atlas import Atlas, is_atlas, read_atlas
 from photoz_ssl.neighbours.expressions import parse_condition
@@ -146,9 +146,21 @@ def similar(
         atlas, encoder = opened
         among = rows_where(atlas, conditions) if conditions else None
         limits = replace(limits, among=among)
+        _require_numbers(atlas, limits)
         index = read_index(atlas) if config.index else None
         search = _Search(config, atlas, encoder, limits, index, command_line, progress)
         return search.rank_unusual() if question is None else search.answer(question)
+
+
+def _require_numbers(atlas: Atlas, limits: Restriction) -> None:
+    """Refuse to compare what are no numbers."""
+    for limit in limits.within:
+        if atlas.column(limit.column).dtype.kind not in "iufb":
+            raise ConfigError(
+                f"the column {limit.column} of {atlas.path} is no column of numbers, which"
+                " --within compares",
+                f"for text there is --where, such as \"{limit.column} == 'train'\"",
+            )
 
 
 @contextmanager

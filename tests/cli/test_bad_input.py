@@ -226,6 +226,8 @@ def test_options_that_cannot_be_used(arguments: list[str], words: str, run: Run)
 
 
 EMBED = ["embed", "INPUT", "-o", "x.h5"]
+FINETUNE = ["finetune", "INPUT", "-o", "x"]
+PRETRAIN = ["pretrain", "INPUT", "-o", "x"]
 SIMILAR = ["similar", "--among", "x.h5", "-o", "x.fits"]
 
 
@@ -242,6 +244,20 @@ SIMILAR = ["similar", "--among", "x.h5", "-o", "x.fits"]
         (["evaluate", "redshifts.fits", "--seed", "-1"], "--seed must lie between 0 and"),
         (["simulate", "-n", "0", "-o", "x"], "--n-galaxies must be positive"),
         (["convert", "INPUT", "-o", "x.pth.tar"], "--output must be named NAME.safetensors"),
+        ([*PRETRAIN, "--batchnorm-groups", "0"], "--batchnorm-groups must be positive"),
+        ([*PRETRAIN, "--batchnorm-groups", "-8"], "--batchnorm-groups must be positive"),
+        ([*PRETRAIN, "--projection-size", "0"], "--projection-size must be positive"),
+        ([*PRETRAIN, "--queue-size", "99999999999"], "--queue-size must lie in [1, "),
+        ([*PRETRAIN, "--warmup-epochs", "nan"], "--warmup-epochs cannot be negative"),
+        ([*PRETRAIN, "--max-reddening", "-1"], "--max-reddening cannot be negative"),
+        ([*PRETRAIN, "--noise-range", "0,inf"], "--noise-range takes two numbers"),
+        ([*PRETRAIN, "--temperature", "inf"], "--temperature must be positive"),
+        ([*PRETRAIN, "--learning-rate", "inf"], "--learning-rate must be positive"),
+        ([*PRETRAIN, "--max-shift", "-1"], "--max-shift must lie in [0, 32]"),
+        ([*FINETUNE, "--max-shift", "1000"], "--max-shift must lie in [0, 32]"),
+        ([*FINETUNE, "--weight-decay", "nan"], "--weight-decay cannot be negative"),
+        ([*FINETUNE, "--encoder-rate", "inf"], "--encoder-rate cannot be negative"),
+        ([*FINETUNE, "--label-blur", "1e-300"], "--label-blur takes 0, or 0.01 bins and more"),
         ([*EMBED, "--whiten"], "--whiten goes with --dim"),
         ([*EMBED, "--shard", "4/3"], "--shard 4/3 is no share"),
         ([*SIMILAR, "INPUT", "-k", "0"], "-k must be positive"),

@@ -19,6 +19,7 @@ from urllib.parse import quote, urlsplit
 import fitsio
 import numpy as np
 import pytest
+from astropy.io import fits
 from PIL import Image
 
 from photoz_ssl.config import BrowseConfig
@@ -150,6 +151,18 @@ def test_a_dropped_image_finds_its_own_galaxy(caller: Caller, browsed: Any) -> N
     found = caller.json(f"api/neighbours?image={handle}&k=3")
     assert found[0]["similarity"] > 0.98
     assert Image.open(io.BytesIO(caller.get(f"api/image/{handle}"))).size == (64, 64)
+
+
+def test_what_is_told_of_a_dropped_image_names_no_file_of_ours(
+    caller: Caller, browsed: Any, tmp_path: Path
+) -> None:
+    with fits.open(browsed.image) as file:
+        fits.writeto(tmp_path / "bare.fits", file[0].data)  # neither WCS nor EBV nor BUNIT
+    content = (tmp_path / "bare.fits").read_bytes()
+    status, answer, _ = caller.raw(caller.path + "api/image", "POST", content)
+    assert status == 200, answer
+    assert b"the image has neither EBV nor a WCS" in answer
+    assert b"/" not in b" ".join(n.encode() for n in json.loads(answer)["notices"])
 
 
 @pytest.mark.parametrize(

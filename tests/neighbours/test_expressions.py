@@ -40,6 +40,9 @@ COLUMNS = {
         ("log10(R_MAG) / sqrt(R_MAG) > 0.3", [1, 0, 1, 0]),
         ("R_MAG / 0 > 1", [1, 1, 1, 1]),
         ("FLAG - 1 < 0", [1, 0, 1, 0]),
+        ("OBJID % 10 == 5", [1, 0, 0, 0]),
+        ("OBJID % FLAG == 0", [0, 1, 0, 1]),
+        ("OBJID % 0 == 0", [0, 0, 0, 0]),
     ],
 )
 def test_a_condition_means_what_it_says(text: str, expected: list[int]) -> None:

@@ -93,6 +93,7 @@ HUGE = torch.zeros(1).expand(1 << 40)
         (with_("conv1.weight", torch.zeros(64, 3, 7, 7)), r"of shape \(64, 3, 7, 7\), not \(64, 5"),
         (with_("bn1.weight", HUGE), r"of shape \(1099511627776,\), not \(64,\)"),
         (with_("bn1.weight", torch.full((64,), torch.inf)), "not finite"),
+        (with_("bn1.running_var", torch.full((64,), -1.0)), "variances in .* negative"),
         (with_("bn1.weight", torch.zeros(64, dtype=torch.long)), "of type torch.int64"),
         (with_("bn1.weight", torch.zeros(64, device="meta")), "not as plain numbers"),
         (with_("bn1.weight", torch.zeros(64).to_sparse()), "not as plain numbers"),

@@ -22,6 +22,7 @@ from photoz_ssl.errors import (
     CheckpointError,
     ConfigError,
     OutputError,
+    SpecMismatchError,
     TrainingError,
 )
 from photoz_ssl.later import Later
@@ -30,6 +31,7 @@ from photoz_ssl.networks.encoder import PRESETS, build_encoder
 from photoz_ssl.networks.redshift_head import RedshiftNetwork
 from photoz_ssl.progress import Stopped
 from photoz_ssl.redshift.grid import RedshiftGrid
+from photoz_ssl.spec import ImageSpec
 from photoz_ssl.survey.archive import open_archive
 from photoz_ssl.training import loop
 from photoz_ssl.training.schedule import cosine_factor, steps_factor
@@ -43,7 +45,7 @@ from photoz_ssl.training.supervised import (
 from photoz_ssl.workflows import inference
 from photoz_ssl.workflows.finetune import finetune
 from photoz_ssl.workflows.inference import Predictor
-from photoz_ssl.workflows.pretrain import pretrain
+from photoz_ssl.workflows.pretrain import load_encoder, pretrain
 
 
 @pytest.fixture(autouse=True)
@@ -212,6 +214,11 @@ def test_a_resumed_finetuning_equals_an_uninterrupted_one(
             finetune(configs[1], progress=interrupt_after(20))
         resumed = finetune(replace(configs[1], overwrite=False, resume=True))
         assert whole.model.read_bytes() == resumed.model.read_bytes()
+
+
+def test_bands_whose_dust_is_not_known_are_refused() -> None:
+    with pytest.raises(SpecMismatchError, match="has the bands g,r,i,z,y"):
+        load_encoder("tiny", ImageSpec(bands=("g", "r", "i", "z", "y")), "survey.h5", seed=0)
 
 
 @pytest.mark.parametrize("command", ["pretrain", "finetune"])

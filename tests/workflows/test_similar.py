@@ -365,6 +365,9 @@ def test_windows_hold_for_the_neighbours(search: Search) -> None:
         ({"where": ("SPLIT > 3",)}, "mixes text and numbers"),
         ({"within": ("R_MAG",)}, "is not a column and how much"),
         ({"within": ("U_MAG=1",)}, "U_MAG"),
+        ({"queries": None, "like": ("1001",), "within": ("SPLIT=1",)}, "no column of numbers"),
+        ({"queries": None, "like": ("10,95",)}, "is no place on the sky"),
+        ({"queries": None, "like": ("1e400,0",)}, "is no place on the sky"),
         ({"within": ("Z_SPEC=0",)}, "is a neighbour of any query within the windows"),
         ({"min_separation": "10"}, "'10' is not an angle"),
         ({"min_separation": "10parsec"}, "'10parsec' is not an angle"),
@@ -393,8 +396,10 @@ def test_an_id_that_stands_for_two_galaxies_is_told(search: Search) -> None:
 
 
 def test_more_neighbours_than_galaxies_is_told(search: Search) -> None:
-    report = search.report(n_neighbours=100)
-    assert "-k asks for 100 neighbours, more than the 24 galaxies" in " ".join(report.notices)
+    for most in (100, 10**12):
+        report = search.report(n_neighbours=most, overwrite=True)
+        told = f"-k asks for {most} neighbours, more than the 24 galaxies"
+        assert told in " ".join(report.notices)
 
 
 def test_the_most_unusual_are_ranked(search: Search) -> None:

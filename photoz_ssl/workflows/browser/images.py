@@ -103,4 +103,5 @@ class DroppedImages:
             if not np.isfinite(asked.queries.vectors).all():
                 raise CutoutError(asked.problem or "the image holds no light", "drop another")
             picture = asked.pictures(np.array([0]))[0, ::-1]
-            return DroppedImage(asked, picture, question.notices)
+            notices = (notice.replace(str(path), "the image") for notice in question.notices)
+            return DroppedImage(asked, picture, tuple(notices))

@@ -220,7 +220,9 @@ class AtlasView:
         if re.fullmatch(r"[+-]?[0-9]{1,19}", text) and abs(int(text)) < 2**63:
             row = int(rows_of_ids(self.atlas, np.array([int(text)]))[0])
             if row == NOBODY:
-                raise ArchiveError(f"the id {text} is not in {self.atlas.path.name}")
+                raise ArchiveError(
+                    f"the id {text} is not in {self.atlas.path.name}", "write one that is"
+                )
             return {"row": row, "arcsec": None}
         row, angle = nearest_on_sky(self.atlas, *_position(text))
         return {"row": row, "arcsec": round(3600 * angle, 1)}
