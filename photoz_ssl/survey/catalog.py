@@ -134,8 +134,8 @@ class Catalog:
                 return name
         return None
 
-    def require(self, name: str, purpose: str) -> str:
-        """The column that the user named.
+    def require(self, name: str, purpose: str, option: str = "") -> str:
+        """The column that the user named, or could name otherwise with an option.
 
         Raises
         ------
@@ -144,9 +144,10 @@ class Catalog:
         """
         found = self.find((name,))
         if found is None:
+            columns = f"its columns are {', '.join(self.names[:40])}"
             raise CatalogError(
                 f"{self.path} has no column {name} {purpose}",
-                f"its columns are {', '.join(self.names[:40])}",
+                f"name it with {option}; {columns}" if option else columns,
             )
         return found
 

@@ -138,15 +138,26 @@ def read_rows(hdu: Any, start: int, stop: int, shown: str) -> NDArray[np.void]:
     try:
         return np.asarray(hdu[start:stop])
     except UnicodeDecodeError as error:
+        name = _of_other_letters(hdu, start, stop)
         raise CatalogError(
-            f"rows {start + 1} to {stop} of {shown} have text that is not ASCII",
-            "leave its column out with brackets such as [1][col -NAME]",
+            f"rows {start + 1} to {stop} of {shown} have text that is not ASCII, in {name}",
+            f"leave that column out with brackets: '{file_name(shown)}[1][col -{name}]'",
         ) from error
     except (OSError, ValueError) as error:
         raise CatalogError(
             f"rows {start + 1} to {stop} of {shown} cannot be read",
             "the file is damaged; copy or make it again",
         ) from error
+
+
+def _of_other_letters(hdu: Any, start: int, stop: int) -> str:
+    """The first column whose text fitsio does not take."""
+    for name in hdu.get_colnames():
+        try:
+            hdu[name][start:stop]
+        except UnicodeDecodeError:
+            return str(name)
+    return "COLUMN"
 
 
 def dtype_of(shown: str, hdu: Any) -> np.dtype[Any]:

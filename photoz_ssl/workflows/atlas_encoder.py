@@ -160,7 +160,8 @@ def text_id_notices(source: GalaxySource, output: str) -> tuple[str, ...]:
     name = source.id_column
     if name is None or has_ids(source):
         return ()
-    return (f"the ids in {name} are text: the {output}'s galaxies are numbered from 0 instead",)
+    kind = "text" if np.dtype(source.table_dtype[name]).kind == "S" else "no whole numbers"
+    return (f"the ids in {name} are {kind}: the {output}'s galaxies are numbered from 0 instead",)
 
 
 def no_image(catalog: str, first_problem: str) -> CutoutError:

@@ -81,7 +81,9 @@ def read_predictions(path: str, *, redshift_column: str, split: str | None) -> P
         If it cannot be read, lacks a column, or has no row of this split.
     """
     with open_catalog(path) as catalog:
-        spectroscopic = catalog.require(redshift_column, "of spectroscopic redshifts")
+        spectroscopic = catalog.require(
+            redshift_column, "of spectroscopic redshifts", "--redshift-column"
+        )
         names_of = known_names(catalog.names)
         estimated = catalog.require(names_of["mean"], "of photometric redshifts")
         split_column = catalog.require(SPLIT, "to choose rows by") if split else None

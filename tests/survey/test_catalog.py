@@ -249,7 +249,7 @@ def test_unsigned_integers_and_idle_scales_are_read(
 def test_text_that_is_not_ascii_is_told(tmp_path: Path) -> None:
     path = write(tmp_path / "letters.fits", galaxies())
     path.write_bytes(path.read_bytes().replace(b"g20\0", b"g\xe4\xdf\0"))
-    with pytest.raises(CatalogError, match="not ASCII") as caught:
+    with pytest.raises(CatalogError, match="not ASCII, in NAME") as caught:
         read_all(path)
     assert "[1][col -NAME]" in caught.value.hint
     assert len(read_all(f"{path}[1][col -NAME]")) == N
