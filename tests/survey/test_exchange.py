@@ -215,7 +215,7 @@ ODD = np.dtype(
 ODD_COLUMNS = (
     TableColumn("SHORT", null=-32768),
     TableColumn("TINY", null=0),
-    TableColumn("HUGE"),
+    TableColumn("HUGE", null=2**63 - 1),
     TableColumn("HALF"),
     TableColumn("N", null=999999),
     TableColumn("TEXT"),
@@ -224,7 +224,8 @@ ODD_COLUMNS = (
 
 def odd_rows() -> NDArray[np.void]:
     table = np.zeros(3, ODD)
-    table["SHORT"], table["TINY"], table["HUGE"] = [0, 5, 60000], [-128, 2, -3], 2**63 + 5
+    table["SHORT"], table["TINY"] = [0, 5, 60000], [-128, 2, -3]
+    table["HUGE"] = [2**63 + 5, 2**64 - 1, 2**63 + 6]
     table["HALF"], table["N"], table["TEXT"] = 0.5, [7, 999999, 8], [b"a", b"b\x07", b"c"]
     return table
 
@@ -250,7 +251,8 @@ def test_nulls_are_nulls_and_every_type_of_number_arrives(tmp_path: Path, kind: 
     expected = {"SHORT": [None, 5, 60000], "TINY": [None, 2, -3], "N": [7, None, 8]}
     for name, values in expected.items():
         assert np.ma.asarray(table[name]).tolist() == values, name
-    assert [int(value) for value in table["HUGE"]] == [2**63 + 5] * 3
+    huge = np.ma.asarray(table["HUGE"]).tolist()
+    assert [int(value) if value else None for value in huge] == [2**63 + 5, None, 2**63 + 6]
     np.testing.assert_array_equal(np.asarray(table["HALF"]), 0.5)
     if kind == "votable":
         assert table["TEXT"].tolist() == ["a", "b?", "c"]
@@ -261,7 +263,7 @@ def test_parquet_has_nulls_and_every_type_of_number(tmp_path: Path) -> None:
     table = parquet.read_table(write_odd(tmp_path / "z.parquet", "parquet"))
     assert table["N"].to_pylist() == [7, None, 8]
     assert table["SHORT"].to_pylist() == [None, 5, 60000]
-    assert table["HUGE"].to_pylist() == [2**63 + 5] * 3
+    assert table["HUGE"].to_pylist() == [2**63 + 5, None, 2**63 + 6]
 
 
 def test_complex_columns_are_left_out_as_those_of_several_values() -> None:

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
 __all__ = ["EcsvWriter"]
 
+ALL_INTEGERS = frozenset(f"{kind}{n_bytes}" for kind in "iu" for n_bytes in (1, 2, 4, 8))
+
 
 class EcsvWriter:
     """Writes a table as text, under a header that astropy makes."""
@@ -32,7 +34,7 @@ class EcsvWriter:
 
     def append(self, rows: NDArray[np.void], pdfs: PdfRows | None) -> None:
         """Write the next rows."""
-        self._csv.writerows(text_rows(self._layout, rows, blank_nulls=True))
+        self._csv.writerows(text_rows(self._layout, rows, blank_nulls_of=ALL_INTEGERS))
 
     def close(self) -> None:
         """Close the file."""

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Container, Iterator, Mapping
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from astropy.table import Column, Table
 from numpy.typing import NDArray
+
+from photoz_ssl.survey.headers import TableColumn
 
 if TYPE_CHECKING:
     from photoz_ssl.survey.exchange.formats import TableLayout
@@ -51,7 +53,7 @@ def text_rows(
     rows: NDArray[np.void],
     spelling: Mapping[str, str] | None = None,
     *,
-    blank_nulls: bool = False,
+    blank_nulls_of: Container[str],
 ) -> Iterator[tuple[str, ...]]:
     """Rows as words, numbers with as many digits as tell them from their neighbours.
 
@@ -63,11 +65,16 @@ def text_rows(
         The rows.
     spelling : mapping of str to str, optional
         Other words for Python's ``nan``, ``inf``, ``-inf``, ``True`` and ``False``.
-    blank_nulls : bool
-        Whether an integer that stands for no value is an empty word.
+    blank_nulls_of : container of str
+        Types of integers, such as ``u8``, of which the one for no value is an empty word.
     """
+
+    def null_of(column: TableColumn) -> int | None:
+        kind = layout.dtype[column.name].str[1:]
+        return layout.null(column) if kind in blank_nulls_of else None
+
     columns = [
-        _words(rows[column.name], spelling or {}, layout.null(column) if blank_nulls else None)
+        _words(rows[column.name], spelling or {}, null_of(column))
         for column in layout.scalar_columns
     ]
     return zip(*columns, strict=True)

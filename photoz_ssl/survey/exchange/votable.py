@@ -26,6 +26,9 @@ SPELLING = {"nan": "NaN", "inf": "+Inf", "-inf": "-Inf", "True": "true", "False"
 HELD_BY = {"i1": "i2", "u2": "i4", "u4": "i8", "u8": "U20", "f2": "f4"}
 """What VOTable holds numbers of types in that it lacks; the largest integers as text."""
 
+AS_TEXT = {kind for kind, held in HELD_BY.items() if held.startswith("U")}
+"""Of which no value is empty text; of others it is the number that the field's VALUES tell."""
+
 INTEGERS = ("unsignedByte", "short", "int", "long")
 
 CONTROLS = str.maketrans(dict.fromkeys((*range(9), 11, 12, *range(14, 32)), "?"))
@@ -43,7 +46,7 @@ class VotableWriter:
 
     def append(self, rows: NDArray[np.void], pdfs: PdfRows | None) -> None:
         """Write the next rows."""
-        for row in text_rows(self._layout, rows, SPELLING):
+        for row in text_rows(self._layout, rows, SPELLING, blank_nulls_of=AS_TEXT):
             cells = "".join(f"<TD>{escape(word.translate(CONTROLS))}</TD>" for word in row)
             self._file.write(f"{FIRST_ROW}{cells}{LAST_ROW}\n")
 
