@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 __all__ = [
     "ArchiveError",
     "CatalogError",
@@ -17,6 +19,7 @@ __all__ = [
     "PhotozError",
     "SpecMismatchError",
     "TrainingError",
+    "columns_hint",
 ]
 
 
@@ -40,6 +43,20 @@ class PhotozError(Exception):
 
     def __str__(self) -> str:
         return f"{self.message}; {self.hint}" if self.hint else self.message
+
+
+MOST_NAMES = 40
+"""That a hint lists."""
+
+
+def columns_hint(names: Sequence[str]) -> str:
+    """What columns a table has, as a hint.
+
+    >>> columns_hint(["RA", "DEC"])
+    'its columns are RA, DEC'
+    """
+    more = len(names) - MOST_NAMES
+    return f"its columns are {', '.join(names[:MOST_NAMES])}" + (f" and {more} more" * (more > 0))
 
 
 class ConfigError(PhotozError):

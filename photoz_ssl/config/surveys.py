@@ -100,8 +100,8 @@ class ConvertConfig:
     output: Path = output_option("Model NAME.safetensors")
     labels: Path | None = option(
         None,
-        "Archive of galaxies with redshifts, not those trained on, by which the PDFs are calibrated"
-        " anew.",
+        "Archive of 100 or more galaxies with redshifts, not those trained on, by which the PDFs"
+        " are calibrated anew: its validation split, or all where there are no splits.",
     )
     calibrate: Path | None = option(
         None,

@@ -18,7 +18,7 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 
-from photoz_ssl.errors import ArchiveError, SpecMismatchError
+from photoz_ssl.errors import ArchiveError, SpecMismatchError, columns_hint
 from photoz_ssl.hdf5 import mapped_dataset
 from photoz_ssl.neighbours.products import Vectors
 from photoz_ssl.neighbours.projection import Projection
@@ -167,7 +167,7 @@ class Atlas:
         if name.upper() not in by_name:
             raise ArchiveError(
                 f"{self.path} has no column {name}",
-                f"its columns are {', '.join([*self.columns][:40])}",
+                columns_hint([*self.columns]),
             )
         return self.columns[name if name in self.columns else by_name[name.upper()]]
 

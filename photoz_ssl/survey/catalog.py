@@ -16,7 +16,7 @@ import fitsio
 import numpy as np
 from numpy.typing import NDArray
 
-from photoz_ssl.errors import CatalogError
+from photoz_ssl.errors import CatalogError, columns_hint
 from photoz_ssl.files import file_and_selection, temporary_errors
 from photoz_ssl.survey.angles import degrees_of
 from photoz_ssl.survey.headers import null_in, null_of
@@ -144,7 +144,7 @@ class Catalog:
         """
         found = self.find((name,))
         if found is None:
-            columns = f"its columns are {', '.join(self.names[:40])}"
+            columns = columns_hint(self.names)
             raise CatalogError(
                 f"{self.path} has no column {name} {purpose}",
                 f"name it with {option}; {columns}" if option else columns,

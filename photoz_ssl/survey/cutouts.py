@@ -13,7 +13,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from photoz_ssl.errors import CutoutError
+from photoz_ssl.errors import CutoutError, columns_hint
 from photoz_ssl.spec import ImageSpec
 from photoz_ssl.survey.catalog import Catalog
 from photoz_ssl.survey.flags import RowFlag
@@ -244,7 +244,7 @@ def _template_fields(template: str, catalog: Catalog) -> dict[str, str | None]:
         if name != "band" and fields[str(name)] is None:
             raise CutoutError(
                 f"the template {template!r} names {name!r}, which is no column of {catalog.path}",
-                f"its columns are {', '.join(catalog.names[:40])}",
+                columns_hint(catalog.names),
             )
     return fields
 

@@ -253,6 +253,8 @@ def _residuals(z_phot: Array, z_spec: Array) -> Any:
     limit = float(np.clip(1.2 * np.quantile(np.abs(dz), 0.99), 1.3 * OUTLIER_THRESHOLD, 0.5))
     end = 1.05 * float(max(z_spec.max(), 0.05))
     _draw_galaxies(figure, axes, z_spec, dz, [[0, end], [-limit, limit]])
+    _tell_of_those_beyond(axes, dz, limit)
+    axes.locator_params(axis="y", steps=[1, 2, 5, 10])  # a third decimal would have no room
     axes.axhline(0, color=DARK, linewidth=0.7)
     for sign in (-1, 1):
         axes.axhline(sign * OUTLIER_THRESHOLD, color=DARK, linewidth=0.8, linestyle=(0, (4, 3)))
@@ -265,6 +267,19 @@ def _residuals(z_phot: Array, z_spec: Array) -> Any:
         ylabel=r"$\Delta z = (z_\mathrm{phot} - z_\mathrm{spec}) / (1 + z_\mathrm{spec})$",
     )
     return figure
+
+
+def _tell_of_those_beyond(axes: Any, dz: Array, limit: float) -> None:
+    """Say how many galaxies lie above and below the frame."""
+    for number, height, anchor in (
+        (int(np.sum(dz > limit)), 0.97, "top"),
+        (int(np.sum(dz < -limit)), 0.03, "bottom"),
+    ):
+        if number:
+            place, text = (0.985, height), f"{number} beyond"
+            axes.text(
+                *place, text, transform=axes.transAxes, ha="right", va=anchor, fontsize="x-small"
+            )
 
 
 def _draw_running_quantiles(axes: Any, z_spec: Array, dz: Array) -> None:

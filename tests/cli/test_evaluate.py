@@ -69,7 +69,7 @@ def test_an_error_is_one_sentence_and_a_hint(table: Path) -> None:
     assert done.stdout == b""
     told = done.stderr.decode()
     assert told.startswith("Error: ")
-    assert "Hint: its columns are Z_PHOT_MEAN, Z_SPEC." in told
+    assert "Hint: name it with --redshift-column; its columns are Z_PHOT_MEAN, Z_SPEC." in told
     assert "Traceback" not in told
 
 

@@ -255,6 +255,14 @@ def test_text_that_is_not_ascii_is_told(tmp_path: Path) -> None:
     assert len(read_all(f"{path}[1][col -NAME]")) == N
 
 
+def test_a_hint_says_how_many_columns_it_leaves_out(tmp_path: Path) -> None:
+    table = np.zeros(1, [(f"C{number}", "f4") for number in range(45)])
+    path = str(write(tmp_path / "wide.fits", table))
+    with open_catalog(path) as catalog, pytest.raises(CatalogError) as caught:
+        catalog.require("Z", "of redshifts")
+    assert caught.value.hint.endswith(", C38, C39 and 5 more")
+
+
 # what columns are
 
 

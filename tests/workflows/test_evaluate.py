@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 from astropy.io import fits
 from numpy.typing import NDArray
+from PIL import Image
 
 from photoz_ssl.config import EvaluateConfig
 from photoz_ssl.errors import CatalogError, MissingExtraError, OutputError, PhotozError
@@ -348,6 +349,20 @@ def test_figures_are_drawn_and_repeat_bit_by_bit(
         assert one.stat().st_size > 3000
     with pytest.raises(OutputError, match="exists already"):
         evaluate(config(path, plot=tmp_path / "c"))
+
+
+@pytest.mark.parametrize("limit", [0.065, 0.072, 0.084, 0.09, 0.1, 0.2, 0.4])
+def test_no_label_of_the_residuals_is_cut_off(
+    write: WriteTable, tmp_path: Path, limit: float
+) -> None:
+    pytest.importorskip("matplotlib")
+    rows = redshifts(60)
+    residual = np.where(np.arange(60) % 2, 1, -1) * limit / 1.2
+    rows["Z_PHOT_MEAN"] = rows["Z_SPEC"] + (1 + rows["Z_SPEC"]) * residual
+    evaluate(config(write(rows), plot=tmp_path / "figures"))
+    picture = np.asarray(Image.open(tmp_path / "figures" / "residuals.png").convert("L"))
+    edges = np.concatenate([picture[:, :3].ravel(), picture[:, -3:].ravel()])
+    assert (edges == 255).all()
 
 
 def test_without_pdfs_there_is_no_pit_figure(write: WriteTable, tmp_path: Path) -> None:

@@ -125,9 +125,9 @@ def format_of(output: str, chosen: str) -> str:
     suffix = PurePath(output).suffix.lower()
     if suffix in FOREIGN:
         raise OutputError(
-            f"{output} would be no {suffix} file: tables are written as FITS, VOTable, Parquet,"
-            " ECSV and qp",
-            "name it .fits, .vot, .parquet, .ecsv or .hdf5, or choose the format with --format",
+            f"{output} would be no {suffix} file: tables are written as FITS, VOTable, Parquet"
+            " and ECSV, those of PDFs as qp files, too",
+            "name it .fits, .vot, .parquet or .ecsv, or choose the format with --format",
         )
     return SUFFIXES.get(suffix, "fits")
 
