@@ -30,6 +30,9 @@ from photoz_ssl.workflows.redshift_tally import Tally, counts_of
 
 __all__ = ["is_hats", "predict_hats"]
 
+POINT_UCD = b"src.redshift.phot;stat.mean"
+"""That a table has of our describing alone."""
+
 MARKS = ("collection.properties", "hats.properties", "properties")
 """Files by one of which a folder is known as a HATS catalogue, or as a collection of them."""
 
@@ -183,7 +186,19 @@ def _claimed(config: PredictConfig) -> Path:
         if not output.is_dir():
             raise OutputError(f"{output} is a file", "name a folder with -o")
         require_own(output, _own_files(output), "a HATS catalogue of its name")
+        if _is_finished(output) and not config.overwrite:
+            raise OutputError(
+                f"{output} exists, and nothing of it is left to do",
+                "replace it with --overwrite, or name another",
+            )
     return output
+
+
+def _is_finished(output: Path) -> bool:
+    """Whether the last step was done: a collection, all tables of which describe our columns."""
+    schemas = [*output.glob("**/dataset/_common_metadata")]
+    described = all(POINT_UCD in schema.read_bytes() for schema in schemas)
+    return (output / "collection.properties").exists() and bool(schemas) and described
 
 
 def _named_like(catalog: Path) -> Path:

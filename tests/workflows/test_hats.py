@@ -152,6 +152,13 @@ def test_an_interrupted_one_goes_on(folder: Path, output: Path, tmp_path: Path) 
     pd.testing.assert_frame_equal(one, two)
 
 
+def test_a_finished_one_is_not_made_again(folder: Path, output: Path) -> None:
+    before = (output / "collection.properties").stat().st_mtime_ns
+    with pytest.raises(OutputError, match="nothing of it is left to do"):
+        predict(config(folder, output=str(output), resume=True))
+    assert (output / "collection.properties").stat().st_mtime_ns == before
+
+
 def test_it_stops_when_asked_to_and_goes_on(folder: Path, output: Path, tmp_path: Path) -> None:
     asked: list[int] = []
 
