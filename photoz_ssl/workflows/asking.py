@@ -9,7 +9,7 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from photoz_ssl.config import SimilarConfig
-from photoz_ssl.errors import ConfigError
+from photoz_ssl.errors import ConfigError, CutoutError
 from photoz_ssl.spec import NETWORK_SIZE, ImageSpec
 from photoz_ssl.survey.catalog import open_catalog
 from photoz_ssl.workflows.questions import FromId, FromIds, FromImages, FromSky, Moved, Question
@@ -62,7 +62,14 @@ def _open_example(text: str, config: SimilarConfig) -> Iterator[Question]:
     elif re.fullmatch(r"[-+\d.eE\s]+(,[-+\d.eE\s]+)+", text):
         yield FromSky(*_position(text))
     else:
-        with _open_image(Path(text), config) as question:
+        with ExitStack() as stack:
+            try:
+                question = stack.enter_context(_open_image(Path(text), config))
+            except CutoutError as error:
+                raise CutoutError(
+                    error.message,
+                    "write an id of the atlas, a whole number; RA,DEC; or the name of a FITS image",
+                ) from error
             yield question
 
 

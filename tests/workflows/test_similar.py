@@ -375,6 +375,7 @@ def test_windows_hold_for_the_neighbours(search: Search) -> None:
         ({"queries": None, "like": ("5",)}, "the id 5 is not in"),
         ({"queries": None, "like": ("1,2,3",)}, "is not a position"),
         ({"queries": None, "like": ("nothing.fits",)}, "there is no file nothing.fits"),
+        ({"queries": None, "like": ("J0001",)}, "there is no file J0001; write an id .* a whole n"),
         ({"queries": None, "image": Path("nothing.fits")}, "there is no file nothing.fits"),
         ({"queries": "nothing.fits"}, "there is no catalogue nothing.fits"),
     ],
