@@ -45,20 +45,6 @@ class PhotozError(Exception):
         return f"{self.message}; {self.hint}" if self.hint else self.message
 
 
-MOST_NAMES = 40
-"""That a hint lists."""
-
-
-def columns_hint(names: Sequence[str]) -> str:
-    """What columns a table has, as a hint.
-
-    >>> columns_hint(["RA", "DEC"])
-    'its columns are RA, DEC'
-    """
-    more = len(names) - MOST_NAMES
-    return f"its columns are {', '.join(names[:MOST_NAMES])}" + (f" and {more} more" * (more > 0))
-
-
 class ConfigError(PhotozError):
     """An option has a value that cannot be used."""
 
@@ -128,3 +114,17 @@ class MissingExtraError(PhotozError):
     def __reduce__(self) -> tuple[type[MissingExtraError], tuple[str, str, str]]:
         """How it comes over from another process."""
         return MissingExtraError, self._made_of
+
+
+MOST_NAMES = 40
+"""That a hint lists."""
+
+
+def columns_hint(names: Sequence[str]) -> str:
+    """What columns a table has, as a hint.
+
+    >>> columns_hint(["RA", "DEC"])
+    'its columns are RA, DEC'
+    """
+    more = len(names) - MOST_NAMES
+    return f"its columns are {', '.join(names[:MOST_NAMES])}" + (f" and {more} more" * (more > 0))

@@ -35,8 +35,8 @@ Function = Callable[..., Any]
 
 def _modulo(one: Column, other: Column) -> Column:
     """What is left of a division; NaN of one by 0, of which NumPy leaves 0 of an integer."""
-    left = np.mod(one, other)
-    return np.where(np.equal(other, 0), np.nan, left) if np.any(np.equal(other, 0)) else left
+    left, by_zero = np.mod(one, other), np.equal(other, 0)
+    return np.where(by_zero, np.nan, left) if np.any(by_zero) else left  # large integers stay
 
 
 ARITHMETIC: dict[type, Function] = {

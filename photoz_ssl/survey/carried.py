@@ -12,7 +12,7 @@ import numpy as np
 from photoz_ssl.errors import CatalogError
 from photoz_ssl.survey.headers import LONGEST_NAME, TableColumn, null_of
 
-__all__ = ["CarriedColumn", "carry_columns"]
+__all__ = ["RENAMED", "CarriedColumn", "carry_columns"]
 
 EBV = "EBV"
 RENAMED = "_INPUT"

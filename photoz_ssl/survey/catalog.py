@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from photoz_ssl.errors import CatalogError, columns_hint
 from photoz_ssl.files import file_and_selection, temporary_errors
 from photoz_ssl.survey.angles import degrees_of
+from photoz_ssl.survey.carried import RENAMED
 from photoz_ssl.survey.headers import null_in, null_of
 from photoz_ssl.survey.plain_table import plain_table
 from photoz_ssl.survey.table_file import (
@@ -41,7 +42,7 @@ ID_NAMES = (
 RA_NAMES = ("RA", "RAJ2000", "_RAJ2000", "RA_ICRS", "RADEG", "ALPHA_J2000", "RA_J2000")
 DEC_NAMES = ("DEC", "DEJ2000", "_DEJ2000", "DE_ICRS", "DEDEG", "DELTA_J2000", "DEC_J2000", "DECL")
 REDSHIFT_NAMES = ("Z_SPEC", "SPECZ_REDSHIFT", "ZSPEC", "SPECZ", "SPEC_Z", "REDSHIFT", "Z")
-CARRIED_REDSHIFT = "Z_INPUT"
+CARRIED_REDSHIFT = f"Z{RENAMED}"
 """What a table that `predict` wrote calls its input's ``Z``, beside a ``z`` of its own."""
 
 ESTIMATED_BESIDE = ("ZMEDIAN", "PHOTOERRORCLASS", "NNCOUNT")

@@ -142,8 +142,9 @@ def open_images(path: Path) -> Iterator[Sequence[Image]]:
 
 def _hand_down(primary: Header, images: Sequence[Image]) -> None:
     """Give images without a unit that of the primary HDU, if that has one."""
-    for image in images if "BUNIT" in primary else ():
-        image.header.setdefault("BUNIT", primary["BUNIT"])
+    if "BUNIT" in primary:
+        for image in images:
+            image.header.setdefault("BUNIT", primary["BUNIT"])
 
 
 def _header(hdu: Any) -> Header:

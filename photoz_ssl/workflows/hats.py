@@ -25,13 +25,10 @@ from photoz_ssl.survey.headers import TableColumn
 from photoz_ssl.workflows.dask_blocks import dask_client, from_anywhere
 from photoz_ssl.workflows.linear_algebra import in_one_thread
 from photoz_ssl.workflows.prediction_job import PredictionJob, job_on, load_predictor
-from photoz_ssl.workflows.redshift_table import FLAGS, Layout
+from photoz_ssl.workflows.redshift_table import ESTIMATES, FLAGS, Layout
 from photoz_ssl.workflows.redshift_tally import Tally, counts_of
 
 __all__ = ["is_hats", "predict_hats"]
-
-POINT_UCD = b"src.redshift.phot;stat.mean"
-"""That a table has of our describing alone."""
 
 MARKS = ("collection.properties", "hats.properties", "properties")
 """Files by one of which a folder is known as a HATS catalogue, or as a collection of them."""
@@ -197,7 +194,8 @@ def _claimed(config: PredictConfig) -> Path:
 def _is_finished(output: Path) -> bool:
     """Whether the last step was done: a collection, all tables of which describe our columns."""
     schemas = [*output.glob("**/dataset/_common_metadata")]
-    described = all(POINT_UCD in schema.read_bytes() for schema in schemas)
+    of_ours = ESTIMATES["mean"].ucd.encode()  # which a table has by `_describe` alone
+    described = all(of_ours in schema.read_bytes() for schema in schemas)
     return (output / "collection.properties").exists() and bool(schemas) and described
 
 

@@ -10,10 +10,9 @@ import numpy as np
 from astropy.table import Column, Table
 from numpy.typing import NDArray
 
-from photoz_ssl.survey.headers import TableColumn
-
 if TYPE_CHECKING:
     from photoz_ssl.survey.exchange.formats import TableLayout
+    from photoz_ssl.survey.headers import TableColumn
 
 __all__ = ["described_table", "text_rows"]
 
