@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from functools import cached_property
 
 import numpy as np
 import torch
@@ -15,10 +14,14 @@ from torch import Tensor, nn
 from photoz_ssl.errors import CheckpointError, ConfigError
 from photoz_ssl.later import Later, of_later
 from photoz_ssl.networks.checkpoint import Checkpoint
+from photoz_ssl.networks.compilation import compile_for_inference
 from photoz_ssl.networks.encoder import Encoder, build_encoder
 from photoz_ssl.networks.engines import Batches, Engine
+from photoz_ssl.networks.folding import fold_batchnorm
 from photoz_ssl.networks.openvino_engine import OpenVinoEngine, has_openvino
 from photoz_ssl.networks.quantised import QuantisedEngine
+from photoz_ssl.networks.redshift_head import RedshiftNetwork
+from photoz_ssl.networks.torch_engine import TorchEngine
 from photoz_ssl.redshift.calibration import Calibration
 
 __all__ = ["IMAGES_WORTH_CONVERTING", "Runtime", "choose_device", "open_runtime"]
@@ -108,66 +111,18 @@ def _batches(images: Tensor | Iterator[Tensor]) -> Batches:
     return [images] if isinstance(images, Tensor) else images
 
 
-@dataclass(frozen=True)
-class EagerEngine:
-    """A network as PyTorch runs it, in channels-last layout.
-
-    Parameters
-    ----------
-    network : Module
-        In evaluation mode, on the device.
-    device : torch.device
-        Where it is.
-    bfloat16 : bool
-        Whether it runs under autocast.
-    """
-
-    network: nn.Module
-    device: torch.device
-    bfloat16: bool = False
-
-    def __call__(self, batches: Batches) -> Later[NDArray[np.float32]]:
-        """The network's output, shape (n, ...), of batches of images, (n, bands, 64, 64).
-
-        A GPU has the next batch copied to it while it computes, and nobody waits for either.
-        """
-        outputs = [self._output(images) for images in batches]
-        return lambda: np.asarray(torch.cat(outputs).float().cpu().numpy())
-
-    def _output(self, images: Tensor) -> Tensor:
-        reduced = torch.autocast(self.device.type, torch.bfloat16, enabled=self.bfloat16)
-        with torch.inference_mode(), reduced:
-            placed = self._placed(images).contiguous(memory_format=torch.channels_last)
-            output: Tensor = self.network(placed)
-        return output
-
-    def _placed(self, images: Tensor) -> Tensor:
-        if self.device.type != "cuda":
-            return images.to(self.device)
-        with torch.cuda.stream(self._copies):
-            placed = images.pin_memory().to(self.device, non_blocking=True)
-        computing = torch.cuda.current_stream(self.device)
-        computing.wait_stream(self._copies)
-        placed.record_stream(computing)
-        return placed
-
-    @cached_property
-    def _copies(self) -> torch.cuda.Stream:
-        """A stream of the GPU that copies, apart from the one that computes."""
-        return torch.cuda.Stream(self.device)  # type: ignore[no-untyped-call]
-
-
 def open_runtime(
     checkpoint: Checkpoint,
     device: str,
     key: str = "",
     n_images: int | None = 0,
     precision: str = "auto",
+    batch_size: int = 0,
 ) -> Runtime:
     """Build a checkpoint's network on a device.
 
     On a CPU OpenVINO runs it where that is installed (extra ``[cpu]``) and there are images
-    enough, else PyTorch does.
+    enough, else PyTorch does. On a GPU PyTorch compiles it for images that are very many.
 
     Parameters
     ----------
@@ -182,6 +137,8 @@ def open_runtime(
         How many there are to be; None if nobody knows.
     precision : {'auto', 'fp32', 'bf16', 'int8'}
         Arithmetic of the network; auto is bfloat16 on a GPU and float32 on a CPU.
+    batch_size : int
+        Most images that it is given at a time.
 
     Raises
     ------
@@ -196,22 +153,54 @@ def open_runtime(
     bfloat16 = precision == "bf16" or (precision == "auto" and place.type == "cuda")
     many = n_images is None or n_images >= IMAGES_WORTH_CONVERTING[checkpoint.encoder.architecture]
     by_openvino = place.type == "cpu" and bool(key) and many and has_openvino() and not bfloat16
-    network = checkpoint.network().to(place).to(memory_format=torch.channels_last)
-
-    def engine(part: nn.Module, name: str) -> Engine:
-        if by_openvino:
-            return OpenVinoEngine(part, f"{key}-{name}")
-        return EagerEngine(part, place, bfloat16)
-
-    encoder = network if isinstance(network, Encoder) else network.encoder
-    return Runtime(
-        name="OpenVINO" if by_openvino else f"PyTorch{' in bfloat16' if bfloat16 else ''}",
+    if by_openvino:
+        return _float_runtime(
+            checkpoint,
+            checkpoint.network(),
+            lambda part, output: OpenVinoEngine(part, f"{key}-{output}"),
+            name="OpenVINO",
+            device=place,
+            images_a_batch=IMAGES_A_BATCH[checkpoint.encoder.architecture],
+        )
+    network = checkpoint.network()
+    fold_batchnorm(network)  # OpenVINO does so by itself
+    network = network.to(place).to(memory_format=torch.channels_last)
+    compiled = compile_for_inference(
+        *dict.fromkeys((network, _encoder_of(network))), device=place, n_images=n_images
+    )
+    filled_to = batch_size if compiled else 0
+    return _float_runtime(
+        checkpoint,
+        network,
+        lambda part, _: TorchEngine(part, place, bfloat16, filled_to),
+        name=f"{'compiled ' if compiled else ''}PyTorch{' in bfloat16' if bfloat16 else ''}",
         device=place,
+    )
+
+
+def _encoder_of(network: RedshiftNetwork | Encoder) -> Encoder:
+    return network if isinstance(network, Encoder) else network.encoder
+
+
+def _float_runtime(
+    checkpoint: Checkpoint,
+    network: RedshiftNetwork | Encoder,
+    engine: Callable[[nn.Module, str], Engine],
+    *,
+    name: str,
+    device: torch.device,
+    images_a_batch: int | None = None,
+) -> Runtime:
+    """A runtime of a network and of its encoder, each in an engine of its own."""
+    encoder = _encoder_of(network)
+    return Runtime(
+        name=name,
+        device=device,
         features=engine(encoder, "features"),
         logits=engine(network, "logits") if network is not encoder else None,
         calibration=checkpoint.calibration or Calibration(),
         feature_size=encoder.feature_size,
-        images_a_batch=IMAGES_A_BATCH[checkpoint.encoder.architecture] if by_openvino else None,
+        images_a_batch=images_a_batch,
     )
 
 

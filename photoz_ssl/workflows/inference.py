@@ -19,7 +19,12 @@ from photoz_ssl.later import Later, of_later
 from photoz_ssl.networks.checkpoint import Checkpoint, shipped_model_path
 from photoz_ssl.networks.openvino_engine import has_openvino
 from photoz_ssl.networks.published import read_model
-from photoz_ssl.networks.runtimes import IMAGES_WORTH_CONVERTING, Runtime, open_runtime
+from photoz_ssl.networks.runtimes import (
+    IMAGES_WORTH_CONVERTING,
+    Runtime,
+    choose_device,
+    open_runtime,
+)
 from photoz_ssl.redshift.grid import RedshiftGrid
 from photoz_ssl.spec import ImageSpec
 
@@ -100,9 +105,9 @@ class Predictor:
             )
         checkpoint = read_model(chosen)
         sha256 = sha256_of(chosen)
-        runtime = open_runtime(checkpoint, device, sha256, n_galaxies, precision)
-        chosen_size = batch_size or BATCH_SIZES[runtime.device.type]
-        return cls(chosen, checkpoint, runtime, sha256, chosen_size, n_views)
+        size = batch_size or BATCH_SIZES[choose_device(device).type]
+        runtime = open_runtime(checkpoint, device, sha256, n_galaxies, precision, size)
+        return cls(chosen, checkpoint, runtime, sha256, size, n_views)
 
     @property
     def name(self) -> str:

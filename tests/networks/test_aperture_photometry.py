@@ -14,7 +14,7 @@ from photoz_ssl.networks.aperture_photometry import FAINTEST, AperturePhotometry
 from photoz_ssl.networks.batchnorm import group_batchnorm, set_groups
 from photoz_ssl.networks.encoder import PRESETS, Encoder, EncoderConfig, build_encoder
 from photoz_ssl.networks.quantised import QuantisedEngine, quantise
-from photoz_ssl.networks.runtimes import EagerEngine
+from photoz_ssl.networks.torch_engine import TorchEngine
 
 RADII = (1.5, 6.0, 20.0)
 TINY = replace(PRESETS["resnet18-photometric"], width=0.125)
@@ -92,7 +92,7 @@ def test_absurd_apertures_are_refused(apertures: tuple[float, ...]) -> None:
 
 
 def of(encoder: Encoder, images: Tensor) -> np.ndarray[tuple[int, ...], np.dtype[np.float32]]:
-    return EagerEngine(encoder, torch.device("cpu"))([images])()
+    return TorchEngine(encoder, torch.device("cpu"))([images])()
 
 
 def test_openvino_gives_the_same_and_8_bits_leave_the_photometry_alone() -> None:
