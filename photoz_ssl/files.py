@@ -104,7 +104,8 @@ def atomic_output(path: Path, *, overwrite: bool = False) -> Iterator[Path]:
     """Write a file under a temporary name beside ``path``; rename it when complete.
 
     The temporary file keeps the suffix of ``path``. It is removed if the block fails, so
-    that an interrupted job leaves nothing, and what stood at ``path`` before, behind.
+    that an interrupted job leaves nothing, and what stood at ``path`` before, behind. What
+    somebody else has written there meanwhile stays as well, unless ``overwrite``.
 
     Yields
     ------
@@ -126,7 +127,7 @@ def atomic_output(path: Path, *, overwrite: bool = False) -> Iterator[Path]:
             yield temporary
             temporary.chmod(mode)
             _flush_to_disk(temporary)
-            temporary.replace(path)
+            _put(temporary, path, overwrite=overwrite)
     finally:
         with suppress(OSError):
             temporary.unlink(missing_ok=True)
@@ -228,6 +229,21 @@ class DeferredWrites(io.FileIO):
         super().__exit__(kind, error, trace)
         if error is None:
             self.check()
+
+
+def _put(temporary: Path, path: Path, *, overwrite: bool) -> None:
+    """Give a finished file its name; a new link cannot replace what has come there meanwhile."""
+    if not overwrite:
+        try:
+            path.hardlink_to(temporary)
+            return
+        except OSError as error:  # or the disk has no such links
+            if path.exists():
+                raise OutputError(
+                    f"somebody else has written {path} meanwhile",
+                    "name another --output, or add --overwrite to replace it",
+                ) from error
+    temporary.replace(path)
 
 
 def _mode_of_new_files(path: Path) -> int:

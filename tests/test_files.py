@@ -70,6 +70,30 @@ def test_an_existing_output_is_refused(tmp_path: Path) -> None:
         pytest.fail("must not get here")
 
 
+def test_what_another_run_has_written_meanwhile_stays(tmp_path: Path) -> None:
+    path = tmp_path / "out.fits"
+
+    def slower() -> None:
+        with atomic_output(path) as temporary:
+            temporary.write_bytes(b"ours")
+            path.write_bytes(b"theirs")
+
+    with pytest.raises(OutputError, match="meanwhile"):
+        slower()
+    assert path.read_bytes() == b"theirs"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_disk_without_hard_links_will_do(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(self: Path, target: Path) -> None:
+        raise PermissionError(errno.EPERM, "no links here")
+
+    monkeypatch.setattr(Path, "hardlink_to", refuse)
+    with atomic_output(tmp_path / "out.fits") as temporary:
+        temporary.write_bytes(b"whole")
+    assert (tmp_path / "out.fits").read_bytes() == b"whole"
+
+
 def test_a_folder_and_a_missing_parent_are_refused(tmp_path: Path) -> None:
     with pytest.raises(OutputError, match="is a folder"), atomic_output(tmp_path, overwrite=True):
         pytest.fail("must not get here")
