@@ -1,18 +1,43 @@
-"""Positions that a table has as text: ``10:00:00``, ``10h00m00s``, ``+20 15 03`` or ``150.25``."""
+"""Angles of a table in any unit, or as text: ``10:00:00``, ``10h00m00s`` or ``+20 15 03``."""
 
 from __future__ import annotations
 
 import re
 import warnings
+from functools import lru_cache
 
+import astropy.units as u
 import numpy as np
 from astropy.coordinates import Angle
 from astropy.utils.exceptions import AstropyWarning
 from numpy.typing import NDArray
 
-__all__ = ["degrees_of"]
+__all__ = ["degrees_in", "degrees_of"]
 
 IN_DEGREES = re.compile(r"[d°]")
+
+
+@lru_cache(maxsize=64)
+def degrees_in(unit: str) -> float | None:
+    """How many degrees one of a unit is; None where it is no angle.
+
+    A column that names no unit is taken to be in degrees.
+
+    >>> [degrees_in(unit) for unit in ("", "Degrees", "hours", "arcmin", "mag")]
+    [1.0, 1.0, 15.0, 0.016666666666666666, None]
+    """
+    word = unit.strip().strip("'\"").lower()
+    if not word or word.startswith("deg"):
+        return 1.0
+    for name in (word, word.removesuffix("s")):
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", AstropyWarning)
+            try:
+                parsed = u.Unit(name)
+                return 15.0 if parsed == u.hour else float(parsed.to(u.deg))
+            except (ValueError, TypeError, AttributeError):
+                continue
+    return None
 
 
 def degrees_of(words: NDArray[np.bytes_], *, hours: bool, factor: float) -> NDArray[np.float64]:

@@ -6,7 +6,7 @@ import re
 import shutil
 import sys
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,11 +16,9 @@ import fitsio
 import numpy as np
 from numpy.typing import NDArray
 
-from photoz_ssl.errors import CatalogError, columns_hint
+from photoz_ssl.errors import CatalogError
 from photoz_ssl.files import file_and_selection, temporary_errors
-from photoz_ssl.survey.angles import degrees_of
-from photoz_ssl.survey.carried import RENAMED
-from photoz_ssl.survey.headers import null_in, null_of
+from photoz_ssl.survey.named_columns import NamedColumns
 from photoz_ssl.survey.plain_table import plain_table
 from photoz_ssl.survey.table_file import (
     cards_of,
@@ -35,34 +33,14 @@ from photoz_ssl.survey.table_stream import open_stream
 
 __all__ = ["Catalog", "open_beside", "open_catalog", "selected_rows"]
 
-ID_NAMES = (
-    *("OBJID", "OBJ_ID", "OBJECTID", "OBJECT_ID", "ID", "SOURCE_ID"),
-    *("BESTOBJID", "SPECOBJID", "TARGETID"),
-)
-RA_NAMES = ("RA", "RAJ2000", "_RAJ2000", "RA_ICRS", "RADEG", "ALPHA_J2000", "RA_J2000")
-DEC_NAMES = ("DEC", "DEJ2000", "_DEJ2000", "DE_ICRS", "DEDEG", "DELTA_J2000", "DEC_J2000", "DECL")
-REDSHIFT_NAMES = ("Z_SPEC", "SPECZ_REDSHIFT", "ZSPEC", "SPECZ", "SPEC_Z", "REDSHIFT", "Z")
-CARRIED_REDSHIFT = f"Z{RENAMED}"
-"""What a table that `predict` wrote calls its input's ``Z``, beside a ``z`` of its own."""
-
-ESTIMATED_BESIDE = ("ZMEDIAN", "PHOTOERRORCLASS", "NNCOUNT")
-"""Columns of redshift tables in SDSS's style, ours and CasJobs', whose ``z`` is an estimate."""
-
-REDSHIFT_ERROR_NAMES = ("Z_SPEC_ERR", "SPECZ_REDSHIFT_ERR", "ZSPEC_ERR", "SPECZ_ERR", "Z_ERR")
-SPLIT_NAMES = ("SPLIT",)
-
 CONDITION = re.compile(r"(\[[^\[\]]*\])?\[([^\[\]]+)\]")
 """Brackets that name a table, or none, and that select rows of it."""
-
-ANGLES = ("deg", "degree", "degrees", "rad", "radian", "h", "hour", "hourangle")
-DEGREES = {"rad": 180 / np.pi, "radian": 180 / np.pi, "h": 15.0, "hour": 15.0, "hourangle": 15.0}
-"""Degrees in the units of angle, other than degrees, that a position may have."""
 
 STDIN = "-"
 
 
 @dataclass(frozen=True)
-class Catalog:
+class Catalog(NamedColumns):
     """A table of galaxies opened for reading.
 
     Parameters
@@ -94,11 +72,6 @@ class Catalog:
     file: str = ""
     selection: str = ""
 
-    @property
-    def names(self) -> tuple[str, ...]:
-        """Names of its columns, in order."""
-        return self.dtype.names or ()
-
     def read(self, start: int, stop: int) -> NDArray[np.void]:
         """Rows ``start`` to ``stop``, without the latter.
 
@@ -115,113 +88,6 @@ class Catalog:
                 values = np.char.encode(values, "ascii", "replace")
             table[name] = values
         return table
-
-    def find(
-        self, candidates: Sequence[str], *, ucd: str = "", units: Sequence[str] = ("",)
-    ) -> str | None:
-        """The first column with one of these names, whatever its case, or with this UCD.
-
-        A UCD alone is believed only beside one of the units: a program that drops a column,
-        and does not know of UCDs, leaves its UCD to the next one.
-        """
-        by_name = {name.upper(): name for name in reversed(self.names)}
-        for candidate in candidates:
-            if candidate.upper() in by_name:
-                return by_name[candidate.upper()]
-        for name in self.names if ucd else ():
-            words = self.cards[name].get("TUCD", "").lower().split(";")
-            unit = self.cards[name].get("TUNIT", "").strip().lower()
-            if words[: ucd.count(";") + 1] == ucd.split(";") and unit in units:
-                return name
-        return None
-
-    def require(self, name: str, purpose: str, option: str = "") -> str:
-        """The column that the user named, or could name otherwise with an option.
-
-        Raises
-        ------
-        CatalogError
-            If there is none of that name.
-        """
-        found = self.find((name,))
-        if found is None:
-            columns = columns_hint(self.names)
-            raise CatalogError(
-                f"{self.path} has no column {name} {purpose}",
-                f"name it with {option}; {columns}" if option else columns,
-            )
-        return found
-
-    def is_number(self, name: str) -> bool:
-        """Whether a column holds one real number a row."""
-        kind = self.dtype[name]
-        return kind.kind in "iuf" and kind.shape == ()
-
-    def null(self, name: str) -> int | None:
-        """The integer that stands for no value in a column; None where there is none."""
-        return null_in(self.dtype[name], null_of(self.cards[name]))
-
-    def id_column(self) -> str | None:
-        """The column of ids, found by its name, or by its UCD if it holds whole numbers or text."""
-        name = self.find(ID_NAMES)
-        if name is None:
-            name = self.find((), ucd="meta.id;meta.main")
-            name = name if name and self.dtype[name].kind in "iuS" else None
-        return name
-
-    def position_columns(self) -> tuple[str | None, str | None]:
-        """The columns of right ascension and declination, numbers or text; both or neither."""
-        ra = self.find(RA_NAMES, ucd="pos.eq.ra", units=ANGLES)
-        dec = self.find(DEC_NAMES, ucd="pos.eq.dec", units=ANGLES)
-        if ra is None or dec is None or not (self._is_angle(ra) and self._is_angle(dec)):
-            return None, None
-        return ra, dec
-
-    def _is_angle(self, name: str) -> bool:
-        """Whether a column may hold an angle a row: a number, or one written as text."""
-        return self.is_number(name) or (
-            self.dtype[name].kind == "S" and self.dtype[name].shape == ()
-        )
-
-    def redshift_columns(self) -> tuple[str | None, str | None]:
-        """The columns of spectroscopic redshift and its error.
-
-        A column ``Z`` beside one named ``R`` or ``G`` is a magnitude, not a redshift, and one
-        that was predicted is none to learn from.
-        """
-        redshift = self.find(REDSHIFT_NAMES, ucd="src.redshift")
-        if redshift is not None and redshift.upper() == "Z":
-            if self._is_estimated(redshift):
-                redshift = self.find((CARRIED_REDSHIFT,))
-            if self.find(("R", "G")):
-                redshift = None
-        if redshift is not None and not self.is_number(redshift):
-            redshift = None
-        error = self.find(REDSHIFT_ERROR_NAMES) if redshift else None
-        return redshift, error if error and self.is_number(error) else None
-
-    def _is_estimated(self, name: str) -> bool:
-        """Whether a column of redshifts holds photometric ones, by its UCD or its neighbours."""
-        ucd = self.cards[name].get("TUCD", "").lower()
-        return ucd.startswith("src.redshift.phot") or self.find(ESTIMATED_BESIDE) is not None
-
-    def split_column(self) -> str | None:
-        """The column that says train, valid or test."""
-        name = self.find(SPLIT_NAMES)
-        return name if name is not None and self.dtype[name].kind == "S" else None
-
-    def degrees(self, rows: NDArray[np.void], name: str) -> NDArray[np.float64]:
-        """A column of angles, shape (n,), in degrees whatever its unit.
-
-        Of text such as ``10:00:00`` those of right ascension are hours, unless the column says
-        that they are degrees.
-        """
-        unit = self.cards[name].get("TUNIT", "").strip().lower()
-        factor = DEGREES.get(unit, 1.0)
-        if self.dtype[name].kind == "S":
-            hours = name == self.position_columns()[0] and unit not in ANGLES[:3]
-            return degrees_of(rows[name], hours=hours, factor=factor)
-        return np.asarray(rows[name], dtype=np.float64) * factor
 
 
 @contextmanager

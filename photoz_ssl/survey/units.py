@@ -1,13 +1,15 @@
-"""Units of flux in images, as nanomaggies."""
+"""Units of flux in images, as nanomaggies; units that say that a number is something else."""
 
 from __future__ import annotations
 
 import re
+import warnings
 from functools import lru_cache
 
 import astropy.units as u
+from astropy.utils.exceptions import AstropyWarning
 
-__all__ = ["nanomaggies_in"]
+__all__ = ["is_plain_number", "nanomaggies_in"]
 
 NANOMAGGY_NAMES = ("nanomaggy", "nanomaggies", "nanomaggie", "nmgy", "nmaggy", "nmaggies")
 MAGGY_NAMES = ("maggy", "maggies", "maggie", "mgy")
@@ -47,3 +49,18 @@ def _with_one_slash(name: str) -> str:
     """``a/b/c`` as ``a/(b c)``, which means the same and which astropy does not warn of."""
     first, *others = name.split("/")
     return f"{first}/({' '.join(others)})" if len(others) > 1 else name
+
+
+def is_plain_number(unit: str) -> bool:
+    """Whether a unit is none, or one that nobody knows; not that of a magnitude or a distance.
+
+    >>> [is_plain_number(unit) for unit in ("", "redshift", "mag", "km/s", "Mpc")]
+    [True, True, False, False, False]
+    """
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", AstropyWarning)
+        try:
+            parsed = u.Unit(unit)
+        except (ValueError, TypeError):
+            return True
+    return isinstance(parsed, u.UnitBase) and bool(parsed.is_equivalent(u.dimensionless_unscaled))

@@ -319,6 +319,61 @@ def test_positions_are_known_by_name(tmp_path: Path, names: tuple[str, str]) -> 
         assert catalog.position_columns() == names
 
 
+@pytest.mark.parametrize(
+    ("names", "expected"),
+    [
+        (["RAJ2000", "DEC", "DEJ2000"], ("RAJ2000", "DEJ2000")),
+        (["RA", "RAJ2000", "DEJ2000"], ("RAJ2000", "DEJ2000")),
+        (["RA", "DEC", "RAJ2000", "DEJ2000"], ("RA", "DEC")),
+        (["RAJ2000", "DECJ2000"], ("RAJ2000", "DECJ2000")),
+        (["TARGET_RA", "TARGET_DEC"], ("TARGET_RA", "TARGET_DEC")),
+        (["coord_ra", "coord_dec"], ("coord_ra", "coord_dec")),
+        (["RA", "DE_ICRS"], ("RA", "DE_ICRS")),
+    ],
+)
+def test_positions_are_of_one_system_where_one_is_whole(
+    tmp_path: Path, names: list[str], expected: tuple[str, str]
+) -> None:
+    with open_catalog(str(described(tmp_path, names))) as catalog:
+        assert catalog.position_columns() == expected
+
+
+@pytest.mark.parametrize(
+    ("unit", "degrees"), [("hours", 15.0), ("Radians", 180 / np.pi), ("arcsec", 1 / 3600)]
+)
+def test_units_of_angle_are_understood_however_they_are_spelled(
+    tmp_path: Path, unit: str, degrees: float
+) -> None:
+    path = described(tmp_path, ["RA", "DEC"], TUNIT1=unit, TUNIT2="deg")
+    with open_catalog(str(path)) as catalog:
+        rows = catalog.read(0, 1)
+        assert catalog.degrees(rows, "RA")[0] == pytest.approx(degrees * rows["RA"][0])
+
+
+def test_a_position_in_what_is_no_angle_is_refused(tmp_path: Path) -> None:
+    path = described(tmp_path, ["RA", "DEC"], TUNIT1="mag", TUNIT2="deg")
+    with open_catalog(str(path)) as catalog, pytest.raises(CatalogError, match="'mag'"):
+        catalog.degrees(catalog.read(0, 1), "RA")
+
+
+@pytest.mark.parametrize("unit", ["mag", "Mpc", "km/s", "mag(AB)"])
+def test_a_number_with_a_unit_is_no_redshift(tmp_path: Path, unit: str) -> None:
+    with open_catalog(str(described(tmp_path, ["Z"], TUNIT1=unit))) as catalog:
+        assert catalog.redshift_columns() == (None, None)
+
+
+def test_the_ids_of_desi_are_those_of_its_targets(tmp_path: Path) -> None:
+    with open_catalog(str(described(tmp_path, ["OBJID", "BRICKID", "TARGETID"]))) as catalog:
+        assert catalog.id_column() == "TARGETID"
+
+
+def test_a_column_of_lists_is_no_id(tmp_path: Path) -> None:
+    table = Table({"OBJID": np.zeros((2, 5), int), "SPECOBJID": [b"1", b"2"]})
+    table.write(tmp_path / "spec.fits")
+    with open_catalog(str(tmp_path / "spec.fits")) as catalog:
+        assert catalog.id_column() == "SPECOBJID"
+
+
 def test_half_a_position_is_none(tmp_path: Path) -> None:
     with open_catalog(str(described(tmp_path, ["RA", "MAG"]))) as catalog:
         assert catalog.position_columns() == (None, None)
@@ -371,7 +426,10 @@ def test_positions_come_in_degrees(tmp_path: Path, unit: str, degrees: float) ->
     ("names", "expected"),
     [
         (["Z_SPEC", "Z_SPEC_ERR"], ("Z_SPEC", "Z_SPEC_ERR")),
-        (["z", "zErr"], ("z", None)),
+        (["z", "zErr"], ("z", "zErr")),
+        (["Z_SPEC", "zErr"], ("Z_SPEC", None)),
+        (["z", "J", "Ks"], (None, None)),
+        (["i", "z"], (None, None)),
         (["z", "z_err"], ("z", "z_err")),
         (["g", "r", "z"], (None, None)),
         (["Z", "REDSHIFT"], ("REDSHIFT", None)),
