@@ -29,14 +29,12 @@ def degrees_in(unit: str) -> float | None:
     word = unit.strip().strip("'\"").lower()
     if not word or word.startswith("deg"):
         return 1.0
-    for name in (word, word.removesuffix("s")):
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", AstropyWarning)
-            try:
-                parsed = u.Unit(name)
-                return 15.0 if parsed == u.hour else float(parsed.to(u.deg))
-            except (ValueError, TypeError, AttributeError):
-                continue
+    for name in (word, word.removesuffix("s")) if word.isalpha() else ():
+        try:
+            parsed = u.Unit(name)
+            return 15.0 if parsed == u.hour else float(parsed.to(u.deg))
+        except (ValueError, TypeError):
+            continue
     return None
 
 

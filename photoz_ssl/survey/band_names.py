@@ -40,9 +40,9 @@ def band_of(header: Header, bands: Sequence[str]) -> str | None:
     return next((band for band in found if band is not None), None)
 
 
-def is_named(header: Header) -> bool:
+def is_named(header: Header, keywords: Sequence[str] = BAND_KEYWORDS) -> bool:
     """Whether a keyword is there that could name a band, and says something."""
-    return any(_text(header, keyword).lower() not in NO_NAMES for keyword in BAND_KEYWORDS)
+    return any(_text(header, keyword).lower() not in NO_NAMES for keyword in keywords)
 
 
 def band_in(text: str, bands: Sequence[str]) -> str | None:
@@ -62,7 +62,7 @@ def band_in(text: str, bands: Sequence[str]) -> str | None:
 
 
 def bands_of_planes(header: Header, bands: Sequence[str]) -> list[str] | None:
-    """What BANDS, or BAND1 ..., call the planes of a cube; empty where they are not there.
+    """What BANDS, BAND1 ... or FILTER call the planes of a cube; empty where they are not there.
 
     None where they are there and not understood. What is returned may be no band of ours.
     """
@@ -72,12 +72,25 @@ def bands_of_planes(header: Header, bands: Sequence[str]) -> list[str] | None:
         return letters
     names = [name for name in re.split(r"[\s,;/|]+", text) if name]
     if not names:
-        keywords = (f"BAND{plane + 1}" for plane in range(len(bands)))
-        names = [_text(header, keyword) for keyword in keywords if keyword in header]
+        names = _numbered(header, len(bands))
     if not names:
-        return []
+        together = [letter for letter in _text(header, "FILTER").lower() if letter.isalpha()]
+        if sorted(together) == sorted(bands):
+            return together
+        return None if is_named(header, ("BAND", "FILTER")) else []
     found = [band_in(name, bands) or name.lower() for name in names]
     return found if len(found) == len(bands) else None
+
+
+def _numbered(header: Header, n_planes: int) -> list[str]:
+    """BAND1 ..., or FILTER1 ..., or the same from 0, whichever are there."""
+    for word in ("BAND", "FILTER"):
+        first = 0 if f"{word}0" in header else 1
+        keywords = (f"{word}{first + plane}" for plane in range(n_planes))
+        names = [_text(header, keyword) for keyword in keywords if keyword in header]
+        if names:
+            return names
+    return []
 
 
 def _words(text: str) -> list[str]:

@@ -22,7 +22,7 @@ from photoz_ssl.errors import CutoutError
 from photoz_ssl.survey.cutouts import Degrees
 from photoz_ssl.survey.flags import RowFlag
 from photoz_ssl.survey.resampling import corners_in, resampled
-from photoz_ssl.survey.stamp_wcs import frame_of, to_pixels
+from photoz_ssl.survey.stamp_wcs import celestial_wcs, frame_of, to_pixels
 from photoz_ssl.survey.stamps import Stamp, StampProblem
 from photoz_ssl.survey.units import nanomaggies_in
 from photoz_ssl.survey.unpacking import UNPACKING_ERRORS, open_unpacked, unpack
@@ -288,14 +288,10 @@ def _refuse_truncated(content: IO[bytes]) -> None:
 
 
 def _wcs(header: fits.Header) -> WCS:
-    """The frame's WCS; SDSS writes its reference system under a deprecated keyword."""
-    if "RADECSYS" in header:
-        header.setdefault("RADESYS", header["RADECSYS"])
-        header.remove("RADECSYS")
-    wcs = WCS(header, naxis=2, fix=False)
-    if not wcs.has_celestial:
+    """The frame's WCS; a ValueError where it is none of RA and Dec."""
+    wcs = celestial_wcs(header)
+    if wcs is None:
         raise ValueError("it is not celestial")
     if wcs.wcs.lng != 0 or frame_of(wcs) is not None:
         raise ValueError("its axes are not RA and Dec of today")
-    wcs.wcs_world2pix(*wcs.wcs.crval, 0)  # refuses what cannot be turned round
     return wcs

@@ -74,7 +74,8 @@ USED = frozenset(
         *STRUCTURE.split(),
         *(f"NAXIS{axis}" for axis in range(1, 10)),
         *("BUNIT", "BANDS", "BAND", "FILTER", "EXTNAME", "EBV"),
-        *(f"BAND{plane}" for plane in range(1, 10)),
+        *("MAGZERO", "MAGZPT", "MAGZP", "PHOTZP"),
+        *(f"{word}{plane}" for word in ("BAND", "FILTER") for plane in range(10)),
         *WORLD.split(),
         *DISTORTION,
     )

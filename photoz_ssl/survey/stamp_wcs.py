@@ -20,15 +20,22 @@ from astropy.wcs import WCS, NoConvergence
 from astropy.wcs.utils import proj_plane_pixel_scales, wcs_to_celestial_frame
 from numpy.typing import NDArray
 
+from photoz_ssl.survey.angles import degrees_in
 from photoz_ssl.survey.image_files import Header
 
-__all__ = ["SkyGrid", "frame_of", "sky_grid", "to_pixels", "to_sky"]
+__all__ = ["SkyGrid", "celestial_wcs", "frame_of", "sky_grid", "to_pixels", "to_sky"]
 
 WCS_CARD = re.compile(
     r"(CTYPE|CRPIX|CRVAL|CDELT|CUNIT|CROTA)[12]$|(CD|PC)[12]_[12]$"
     r"|(EQUINOX|RADESYS|RADECSYS|LONPOLE|LATPOLE)$|PV[12]_\d+$"
 )
 SIP_CARD = re.compile(r"[AB]P?_(ORDER|\d_\d)$")
+
+CELESTIAL = re.compile(r"RA--|DEC-|.(LON|LAT)|..(LN|LT)")
+"""What the CTYPE of an axis of the sky begins with."""
+
+UNITS = {1.0: "deg", degrees_in("arcmin"): "arcmin", degrees_in("arcsec"): "arcsec"}
+"""The standard's names of what CUNIT may be spelled as, by their degrees."""
 
 OTHER_FRAMES = {"ELON": BarycentricMeanEcliptic(), "SLON": Supergalactic()}
 """Of the coordinates that astropy does not know from a WCS, by the longitude's CTYPE."""
@@ -119,7 +126,7 @@ def sky_grid(header: Header) -> SkyGrid | None:
     Raises
     ------
     ValueError
-        If its coordinates are of a frame that cannot be told.
+        If its coordinates are of a frame that cannot be told, or make no sense.
     """
     if "CTYPE1" not in header:
         return None
@@ -129,32 +136,55 @@ def sky_grid(header: Header) -> SkyGrid | None:
         for name, card in header.items()
         if WCS_CARD.match(name) or (distorted and SIP_CARD.match(name))
     )
-    return _celestial("".join(known))
+    return _grid_of("".join(known))
 
 
 @lru_cache(maxsize=16)
-def _celestial(cards: str) -> SkyGrid | None:
-    """The WCS that some cards describe; None where it is not celestial or makes no sense."""
+def _grid_of(cards: str) -> SkyGrid | None:
+    wcs = celestial_wcs(fits.Header.fromstring(cards))
+    return None if wcs is None else SkyGrid(wcs, frame_of(wcs))
+
+
+def celestial_wcs(header: fits.Header) -> WCS | None:
+    """The WCS of a header; None where its axes are of something else than the sky.
+
+    Raises
+    ------
+    ValueError
+        If they are of the sky and it makes no sense: what would be cut there is not known.
+    """
+    header = _modern(header.copy())
     try:
-        header = fits.Header.fromstring(cards)
-        if "RADECSYS" in cards or "PV2_" in cards:
-            header = _modern(header)
         wcs = WCS(header, naxis=2, fix=False)
         wcs.wcs_world2pix(*wcs.wcs.crval, 0)
+        if wcs.has_celestial:
+            return wcs
     except (ValueError, KeyError, TypeError, MemoryError):
-        return None
-    return SkyGrid(wcs, frame_of(wcs)) if wcs.has_celestial else None
+        pass
+    if any(CELESTIAL.match(_ctype(header, axis)) for axis in (1, 2)):
+        raise ValueError("its WCS makes no sense")
+    return None
+
+
+def _ctype(header: fits.Header, axis: int) -> str:
+    return str(header.get(f"CTYPE{axis}", "")).strip().upper()
 
 
 def _modern(header: fits.Header) -> fits.Header:
-    """The header with what is deprecated, or only SCAMP's, in the words of today.
+    """The header with what is deprecated, or only somebody's, in the words of the standard.
 
     TAN with coefficients of the second axis, as SCAMP wrote it, is what has become TPV.
     """
     if "RADECSYS" in header:
         header.setdefault("RADESYS", header["RADECSYS"])
         header.remove("RADECSYS")
-    ctypes = [str(header.get(f"CTYPE{axis}", "")).strip() for axis in (1, 2)]
+    for axis in (1, 2):
+        unit = header.get(f"CUNIT{axis}")
+        if isinstance(unit, str) and unit.strip() and (degrees := degrees_in(unit)) in UNITS:
+            header[f"CUNIT{axis}"] = UNITS[degrees]
+        if isinstance(header.get(f"CTYPE{axis}"), str):
+            header[f"CTYPE{axis}"] = _ctype(header, axis)
+    ctypes = [_ctype(header, axis) for axis in (1, 2)]
     lengths = [sum(name.startswith(f"PV{axis}_") for name in header) for axis in (1, 2)]
     if all(lengths) and all(ctype.endswith("-TAN") for ctype in ctypes):
         for axis, ctype in enumerate(ctypes, start=1):

@@ -14,7 +14,7 @@ from photoz_ssl.spec import NETWORK_SIZE, ImageSpec
 from photoz_ssl.survey.band_names import band_of, bands_of_planes, is_named, science_images
 from photoz_ssl.survey.flags import RowFlag
 from photoz_ssl.survey.image_files import IMAGE_ERRORS, Header, Image, open_images
-from photoz_ssl.survey.stamp_wcs import sky_grid
+from photoz_ssl.survey.stamp_wcs import SkyGrid, sky_grid
 from photoz_ssl.survey.units import nanomaggies_in
 
 __all__ = [
@@ -34,6 +34,10 @@ SUFFIXES = ("", ".gz", ".bz2", ".fz")
 
 SLACK = 2
 """Pixels by which a stamp may be off its object, for its own convention of the centre."""
+
+ZERO_POINTS = ("MAGZERO", "MAGZPT", "MAGZP", "PHOTZP")
+NANOMAGGY_ZERO_POINT = 22.5
+"""Magnitude of one nanomaggy (method section 2)."""
 
 INTEGER_CARDS = ("BITPIX", "ZBITPIX", "BLANK", "BSCALE", "BZERO")
 
@@ -151,7 +155,7 @@ def image_facts(path: Path) -> ImageFacts:
         with open_images(found) as images:
             image = next(iter(images))
             header, (height, width) = image.header, image.shape[-2:]
-        grid = sky_grid(header)
+        grid = _grid_or_none(header)
         position = (np.nan, np.nan) if grid is None else grid.position_of(width // 2, height // 2)
     except (*IMAGE_ERRORS, StopIteration) as error:
         raise StampProblem(
@@ -160,6 +164,13 @@ def image_facts(path: Path) -> ImageFacts:
     scale = np.nan if grid is None else grid.pixel_scale
     ebv = header["EBV"]["value"] if "EBV" in header else np.nan
     return ImageFacts(*position, scale, float(ebv) if isinstance(ebv, int | float) else np.nan)
+
+
+def _grid_or_none(header: Header) -> SkyGrid | None:
+    try:
+        return sky_grid(header)
+    except ValueError:
+        return None
 
 
 def _read_planes(
@@ -174,8 +185,9 @@ def _read_planes(
     try:
         with open_images(path) as images:
             planes = []
-            for image, order in _choose_images(science_images(images), bands, path, assumed):
-                if "BUNIT" not in image.header:
+            chosen = _choose_images(science_images(images), bands, spec, path, assumed)
+            for image, order in chosen:
+                if not _unit_of(image.header):
                     assumed.unit_of = assumed.unit_of or str(path)
                 plane = _read_image(image, spec, ra, dec, str(path))
                 planes.append(plane if order == [*range(len(plane))] else plane[order])
@@ -187,7 +199,11 @@ def _read_planes(
 
 
 def _choose_images(
-    images: Sequence[Image], bands: tuple[str, ...], path: Path, assumed: Assumptions
+    images: Sequence[Image],
+    bands: tuple[str, ...],
+    spec: ImageSpec,
+    path: Path,
+    assumed: Assumptions,
 ) -> list[tuple[Image, list[int]]]:
     """The images that hold the bands, and for each the order of its planes."""
     for image in images:
@@ -195,7 +211,7 @@ def _choose_images(
             require_bands(image.shape[0], len(bands), str(path))
             return [(image, _plane_order(image.header, bands, str(path), assumed))]
     if len(bands) == 1 and images:
-        return [(images[0], [0])]
+        return [(_image_of(bands[0], images, spec, path), [0])]
     named = {band_of(image.header, bands): image for image in reversed(images)}
     if all(band in named for band in bands):
         return [(named[band], [0]) for band in bands]
@@ -210,10 +226,22 @@ def _choose_images(
     return [(image, [0]) for image in images]
 
 
+def _image_of(band: str, images: Sequence[Image], spec: ImageSpec, path: Path) -> Image:
+    """The image of a band in a file of its own: that which says so, else the first."""
+    told = [band_of(image.header, spec.bands) for image in images]
+    if band in told:
+        return images[told.index(band)]
+    if told[0] is not None:
+        raise StampProblem(
+            RowFlag.WRONG_SHAPE, f"{path} is of the band {told[0]}, as it says, not {band}"
+        )
+    return images[0]
+
+
 def _plane_order(
     header: Header, bands: tuple[str, ...], name: str, assumed: Assumptions
 ) -> list[int]:
-    """Which plane of a cube is which band, by BANDS or BAND1 ..., else in order."""
+    """Which plane of a cube is which band, by what its header says, else in order."""
     written = bands_of_planes(header, bands)
     if not written:
         if written is None:
@@ -231,8 +259,8 @@ def _read_image(
 ) -> NDArray[np.float32]:
     """The part of an image about the object, shape (n, size, size), nanomaggies."""
     header = image.header
-    unit = str(header["BUNIT"]["value"] or "") if "BUNIT" in header else ""
-    factor = flux_factor(unit, name)
+    factor = flux_factor(_unit_of(header), name)
+    _refuse_zero_point(header, name)
     centre = _pixel_of(header, spec, ra, dec, name)
     rows, columns = _window(image.shape, spec.size, name, centre)
     part = image.part(rows, columns)
@@ -240,6 +268,22 @@ def _read_image(
     if "BLANK" in header:
         pixels[_blank(part, header).reshape(pixels.shape)] = np.nan
     return pixels if factor == 1 else pixels * np.float32(factor)
+
+
+def _unit_of(header: Header) -> str:
+    return str(header["BUNIT"]["value"] or "").strip() if "BUNIT" in header else ""
+
+
+def _refuse_zero_point(header: Header, name: str) -> None:
+    """Refuse an image without a unit whose zero point says that it is not in nanomaggies."""
+    for keyword in ZERO_POINTS if not _unit_of(header) else ():
+        value = header[keyword]["value"] if keyword in header else None
+        if isinstance(value, int | float) and abs(value - NANOMAGGY_ZERO_POINT) > 1e-3:
+            raise StampProblem(
+                RowFlag.WRONG_UNIT,
+                f"{name} has no BUNIT, and {keyword} = {value:g}, where nanomaggies have"
+                f" {NANOMAGGY_ZERO_POINT}",
+            )
 
 
 def _blank(pixels: NDArray[Any], header: Header) -> NDArray[np.bool_]:
@@ -305,7 +349,8 @@ def _pixel_of(
         if not known:
             return None
         raise StampProblem(
-            RowFlag.IMAGE_DAMAGED, f"the WCS of {name} is of coordinates that are not known"
+            RowFlag.IMAGE_DAMAGED,
+            f"the WCS of {name} makes no sense, or is of coordinates that are not known",
         ) from error
     if grid is not None and not spec.has_pixels_of(grid.pixel_scale):
         raise StampProblem(

@@ -85,6 +85,9 @@ def test_names_that_tell_nothing_are_remembered_and_no_names_are_not(tmp_path: P
         {"BANDS": "SDSS_z,SDSS_i,SDSS_u,SDSS_r,SDSS_g"},
         {"BANDS": "z.SDSS i.SDSS u.SDSS r.SDSS g.SDSS"},
         {f"BAND{number}": f"SDSS {band}" for number, band in enumerate(SHUFFLED, start=1)},
+        {f"BAND{number}": band for number, band in enumerate(SHUFFLED)},
+        {f"FILTER{number}": f"{band}.SDSS" for number, band in enumerate(SHUFFLED, start=1)},
+        {"FILTER": "ziurg"},
     ],
 )
 def test_the_planes_of_a_cube_are_ordered_by_their_names(
@@ -100,6 +103,7 @@ def test_a_cube_whose_bands_are_not_understood_is_remembered_or_refused(tmp_path
     stamp, assumed = read(tmp_path / "odd.fits", plane(PIXELS, BANDS="five of them"))
     np.testing.assert_array_equal(stamp, PIXELS)
     assert assumed.order_of
+    assert read(tmp_path / "clear.fits", plane(PIXELS, FILTER="clear"))[1].order_of
     with pytest.raises(StampProblem, match="has the bands g,r,i,z,y") as caught:
         read(tmp_path / "other.fits", plane(PIXELS, BANDS="SDSS_g,SDSS_r,SDSS_i,SDSS_z,y"))
     assert caught.value.flag == RowFlag.WRONG_SHAPE
@@ -121,3 +125,23 @@ def test_what_belongs_to_an_image_is_not_taken_for_it(tmp_path: Path, name: str)
 def test_an_image_that_is_alone_is_taken_whatever_it_is_called(tmp_path: Path) -> None:
     stamp, _ = read(tmp_path / "alone.fits", plane(PIXELS, EXTNAME="SKY"))
     np.testing.assert_array_equal(stamp, PIXELS)
+
+
+def bands_in_files(folder: Path, **filters: list[str]) -> NDArray[np.float32]:
+    """What is read of a file a band, each with an image of each of some filters."""
+    paths = [folder / f"{band}.fits" for band in BANDS]
+    for path, names in zip(paths, filters.values(), strict=True):
+        hdus = [plane(PIXELS[BANDS.index(name)], FILTER=name) for name in names]
+        fits.HDUList([fits.PrimaryHDU(), *hdus]).writeto(path)
+    return read_stamp(paths, ImageSpec(size=SIDE), np.nan, np.nan)
+
+
+def test_of_several_images_in_a_file_of_a_band_that_of_the_band_is_taken(tmp_path: Path) -> None:
+    stamp = bands_in_files(tmp_path, **{band: [*SHUFFLED] for band in BANDS})
+    np.testing.assert_array_equal(stamp, PIXELS)
+
+
+def test_a_file_of_another_band_than_its_name_says_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(StampProblem, match=r"u.fits is of the band z, as it says, not u") as caught:
+        bands_in_files(tmp_path, **{band: [band if band != "u" else "z"] for band in BANDS})
+    assert caught.value.flag == RowFlag.WRONG_SHAPE

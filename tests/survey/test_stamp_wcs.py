@@ -100,6 +100,16 @@ HEADERS: dict[str, Callable[[], fits.Header]] = {
     "B1950": b1950,
     "B1950 by the old keyword": lambda: b1950("RADECSYS"),
     "FK5 without an equinox": lambda: header(RADESYS="FK5"),
+    "units in other words": lambda: header(CUNIT1="degree", CUNIT2="DEG"),
+    "units of seconds": lambda: header(
+        CUNIT1="arcsecs",
+        CUNIT2="ArcSec",
+        CD1_1=-0.396,
+        CD2_2=0.396,
+        CRVAL1=RA * 3600,
+        CRVAL2=DEC * 3600,
+    ),
+    "axes in small letters": lambda: header(CTYPE1="ra---tan", CTYPE2="dec--tan"),
 }
 
 
@@ -168,3 +178,27 @@ def test_coordinates_that_are_not_known_are_told(tmp_path: Path) -> None:
     with pytest.raises(StampProblem, match="coordinates that are not known") as caught:
         read(path)
     assert caught.value.flag == RowFlag.IMAGE_DAMAGED
+
+
+@pytest.mark.parametrize(
+    "cards",
+    [
+        {"CTYPE1": "RA--TAN"},
+        {"CTYPE1": "RA---ZPX", "CTYPE2": "DEC--ZPX"},
+        {"CUNIT1": "parsec"},
+        {"CD1_1": 0.0},
+    ],
+)
+def test_a_wcs_of_the_sky_that_makes_no_sense_is_told(
+    cards: dict[str, Any], tmp_path: Path
+) -> None:
+    path = star(tmp_path / "odd.fits", header(**cards))
+    with pytest.raises(StampProblem, match=r"WCS of .* makes no sense") as caught:
+        read(path)
+    assert caught.value.flag == RowFlag.IMAGE_DAMAGED
+    assert read(path, np.nan, np.nan).shape == (5, SIZE, SIZE)
+
+
+def test_a_wcs_of_other_axes_is_passed_over(tmp_path: Path) -> None:
+    path = star(tmp_path / "plain.fits", header(CTYPE1="X", CTYPE2="Y"))
+    assert read(path).shape == (5, SIZE, SIZE)

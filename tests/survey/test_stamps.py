@@ -314,6 +314,20 @@ def test_files_without_a_unit_are_remembered(tmp_path: Path) -> None:
     assert assumed == Assumptions(unit_of=str(path))
 
 
+def test_a_zero_point_without_a_unit_must_be_that_of_nanomaggies(tmp_path: Path) -> None:
+    for zero_point, keyword in ((22.5, "MAGZERO"), (27.0, "PHOTZP")):
+        fits.writeto(tmp_path / f"{keyword}.fits", noise(), fits.Header({keyword: zero_point}))
+    np.testing.assert_array_equal(read(tmp_path / "MAGZERO.fits"), noise())
+    assert flag_of(tmp_path / "PHOTZP.fits") == RowFlag.WRONG_UNIT
+
+
+def test_an_empty_unit_is_none(tmp_path: Path) -> None:
+    path, assumed = tmp_path / "empty.fits", Assumptions()
+    fits.writeto(path, noise(), fits.Header({"BUNIT": " "}))
+    read_stamp([path], ImageSpec(size=SIZE), NOWHERE, NOWHERE, assumed)
+    assert assumed.unit_of == str(path)
+
+
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
 @pytest.mark.parametrize("layout", ["cube", "tiles", "gz", "HDUs by name"])
 def test_pixels_without_a_value_are_flagged_where_they_matter(
