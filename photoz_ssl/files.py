@@ -105,7 +105,8 @@ def atomic_output(path: Path, *, overwrite: bool = False) -> Iterator[Path]:
 
     The temporary file keeps the suffix of ``path``. It is removed if the block fails, so
     that an interrupted job leaves nothing, and what stood at ``path`` before, behind. What
-    somebody else has written there meanwhile stays as well, unless ``overwrite``.
+    somebody else has written there meanwhile stays as well, unless ``overwrite``. A symbolic
+    link stays one, and the file that it leads to is written.
 
     Yields
     ------
@@ -118,6 +119,7 @@ def atomic_output(path: Path, *, overwrite: bool = False) -> Iterator[Path]:
         As `claim_output`, and where the disk is full or refuses the file.
     """
     claim_output(path, overwrite=overwrite)
+    path = path.resolve() if path.is_symlink() else path
     suffix = path.suffix if len(path.suffix) <= LONGEST_SUFFIX else ""
     stem = path.stem[:LONGEST_STEM]
     temporary = path.with_name(f".{stem}.{secrets.token_hex(4)}.part{suffix}")

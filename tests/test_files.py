@@ -84,6 +84,18 @@ def test_what_another_run_has_written_meanwhile_stays(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == [path]
 
 
+def test_a_link_stays_and_the_file_it_leads_to_is_written(tmp_path: Path) -> None:
+    (tmp_path / "scratch").mkdir()
+    link, target = tmp_path / "out.fits", tmp_path / "scratch" / "real.fits"
+    link.symlink_to(target)
+    for content in (b"first", b"second"):
+        with atomic_output(link, overwrite=True) as temporary:
+            temporary.write_bytes(content)
+        assert link.is_symlink()
+        assert target.read_bytes() == content
+    assert {*tmp_path.rglob("*")} == {link, target, target.parent}
+
+
 def test_a_disk_without_hard_links_will_do(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(self: Path, target: Path) -> None:
         raise PermissionError(errno.EPERM, "no links here")

@@ -62,7 +62,9 @@ class PrepareConfig(CatalogImages):
         None, "Column with train, valid or test [default: SPLIT, where there is one]."
     )
     split: tuple[float, ...] | None = option(
-        None, "Fractions of train,valid,test to draw by object instead, e.g. 0.8,0.1,0.1."
+        None,
+        "Fractions of train,valid,test to draw by object, that is by id or, without, by position,"
+        " instead; e.g. 0.8,0.1,0.1.",
     )
     seed: int = option(0, "Seed of the drawn splits.")
     mgs_cut: bool = option(

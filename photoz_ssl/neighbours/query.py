@@ -183,7 +183,7 @@ def _as_pairs(found: Found) -> Neighbours:
 def window_of(queries: Queries, atlas: Atlas, restriction: Restriction) -> Window:
     """The pairs of a query and a row of the atlas that a restriction allows."""
     columns = [
-        (queries.values[limit.column], atlas.column(limit.column), limit.most)
+        (queries.values[limit.column], atlas.column(limit.column), limit)
         for limit in restriction.within
     ]
     closest = restriction.min_separation
@@ -193,8 +193,8 @@ def window_of(queries: Queries, atlas: Atlas, restriction: Restriction) -> Windo
         allowed: NDArray[np.bool_] = queries.row[query] != row
         if len(restriction.left_out):
             allowed &= ~np.isin(row, restriction.left_out)
-        for values, column, most in columns:
-            allowed &= np.abs(values[query] - column[row]) <= most
+        for values, column, limit in columns:
+            allowed &= limit.allows(values[query], column[row])
         if closest > 0:
             allowed[allowed] = _apart(queries, atlas, query[allowed], row[allowed]) >= closest
         if has_ids:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -36,6 +37,13 @@ class Tolerance:
 
     column: str
     most: float
+
+    def allows(self, values: NDArray[Any], others: NDArray[Any]) -> NDArray[np.bool_]:
+        """Whether each value is near enough to the other; right ascensions go round at 360."""
+        apart = np.abs(values - others)
+        if self.column.upper() == "RA":
+            apart = np.minimum(apart, 360 - apart)
+        return np.asarray(apart <= self.most)
 
 
 def parse_angle(text: str) -> float:

@@ -117,7 +117,19 @@ class CatalogSource:
     @property
     def notices(self) -> tuple[str, ...]:
         """What a user should know of the rows read so far."""
-        return (*self._reddening.notices, *self._stamps.notices, *self._of_ids)
+        return (
+            *self._reddening.notices,
+            *self._stamps.notices,
+            *self._of_ids,
+            *(self._of_positions if self._columns.ra is None else ()),
+        )
+
+    @property
+    def _of_positions(self) -> tuple[str, ...]:
+        return (
+            "no columns of right ascension and declination were found, so that stamps are cut about"
+            " the middle of their images; 'NAME.fits[1][col *;RA==MY_RA;DEC==MY_DEC]' names yours",
+        )
 
     def blocks(
         self, block_size: int, start: int = 0, stop: int | None = None

@@ -27,6 +27,9 @@ __all__ = [
 
 DUST_DIR_VARIABLE = "PHOTOZ_SSL_DUST_DIR"
 EBV_NAMES = ("EBV", "E_BV", "EBV_SFD", "E_BV_SFD", "SFD_EBV")
+EXTINCTION_VECTORS = ("EXTINCTION", "E_BV")
+"""Columns of five values; ``e_bv`` is what the published archives, and ours, call them."""
+
 EXTINCTION_PREFIXES = ("EXTINCTION_", "A_")
 SFD_FILES = ("SFD_dust_4096_ngp.fits", "SFD_dust_4096_sgp.fits")
 
@@ -267,9 +270,9 @@ def _find(dtype: np.dtype[Any], candidates: Sequence[str]) -> str | None:
 def _extinction_columns(dtype: np.dtype[Any]) -> tuple[str, ...]:
     """One column of five values, or five columns, or none."""
     by_name = {name.upper(): name for name in dtype.names or ()}
-    vector = by_name.get("EXTINCTION")
-    if vector is not None and dtype[vector].shape == (len(BANDS),):
-        return (vector,)
+    for vector in (by_name[name] for name in EXTINCTION_VECTORS if name in by_name):
+        if dtype[vector].shape == (len(BANDS),):
+            return (vector,)
     for prefix in EXTINCTION_PREFIXES:
         names = [by_name.get(f"{prefix}{band.upper()}") for band in BANDS]
         found = [name for name in names if name is not None and dtype[name].kind == "f"]

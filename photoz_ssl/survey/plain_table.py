@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from photoz_ssl.errors import CatalogError
-from photoz_ssl.files import file_and_selection, scratch_folder
+from photoz_ssl.files import file_and_selection, scratch_folder, spelled
 from photoz_ssl.survey.exchange.reading import format_of_file, rewrite_as_fits
 from photoz_ssl.survey.unpacking import UNPACKING_ERRORS, is_packed, unpack
 
@@ -22,7 +22,7 @@ def plain_table(path: str, *, shown: str) -> Iterator[str]:
 
     That is another file, for a while, where the table is compressed by gzip or bzip2, which
     CFITSIO would unpack in memory, where it is in another format, and where CFITSIO would take
-    brackets in its name for its syntax.
+    brackets in its name for its syntax, or not take its name at all.
 
     Parameters
     ----------
@@ -41,7 +41,7 @@ def plain_table(path: str, *, shown: str) -> Iterator[str]:
     name, selection = file_and_selection(path)
     source = Path(name)
     packed = source.is_file() and is_packed(source)
-    if not packed and format_of_file(source) is None and "[" not in name:
+    if not packed and format_of_file(source) is None and _is_plain(name):
         yield path
         return
     with scratch_folder() as folder:
@@ -63,15 +63,20 @@ def _unpacked(source: Path, target: Path, shown: str) -> Path:
 
 
 def _rewritten(source: Path, folder: Path, shown: str) -> Path:
-    """A FITS file of the same table, without brackets in its name."""
+    """A FITS file of the same table, with a name that CFITSIO takes for one."""
     kind = format_of_file(source)
     if kind is not None:
         rewritten = folder / "catalog.fits"
         rewrite_as_fits(source, kind, rewritten, shown=shown)
         return rewritten
-    if "[" not in str(source):
+    if _is_plain(str(source)):
         return source
     suffix = source.suffix if re.fullmatch(r"\.\w+", source.suffix) else ".fits"
     link = folder / f"catalog{suffix}"
     link.symlink_to(source.absolute())
     return link
+
+
+def _is_plain(name: str) -> bool:
+    """Whether a name has neither brackets nor bytes that are no letters."""
+    return "[" not in name and spelled(name) == name

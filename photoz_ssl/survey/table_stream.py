@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from photoz_ssl.errors import CatalogError
-from photoz_ssl.files import temporary_errors
+from photoz_ssl.files import output_errors, temporary_errors
 from photoz_ssl.survey.headers import Card, TableColumn
 from photoz_ssl.survey.raw_headers import BLOCK, CARD, data_bytes, ends_here, whole_number
 from photoz_ssl.survey.tables import scratch_tables
@@ -244,5 +244,6 @@ def _without_sums(content: bytes) -> bytes:
 
 
 def _put(content: bytes) -> None:
-    sys.stdout.buffer.write(content)
-    sys.stdout.buffer.flush()
+    with output_errors(Path("standard output")):
+        sys.stdout.buffer.write(content)
+        sys.stdout.buffer.flush()

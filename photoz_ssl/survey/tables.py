@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from photoz_ssl.errors import OutputError
-from photoz_ssl.files import atomic_output, claim_output, output_errors
+from photoz_ssl.files import atomic_output, claim_output, output_errors, spelled
 from photoz_ssl.survey.checksums import write_checksums
 from photoz_ssl.survey.headers import (
     LONG_STRINGS,
@@ -208,9 +208,9 @@ def write_tables(path: str, *, overwrite: bool = False) -> Iterator[TableFile]:
         with _staged(Path(tempfile.gettempdir(), "standard-output.fits"), None) as staged:
             with _fits_file(staged) as file:
                 yield file
-            with staged.open("rb") as finished:
+            with staged.open("rb") as finished, output_errors(Path("standard output")):
                 shutil.copyfileobj(finished, sys.stdout.buffer, 1 << 20)
-            sys.stdout.buffer.flush()
+                sys.stdout.buffer.flush()
     elif path.lower().endswith(".gz"):
         target = Path(path)
         replacing = atomic_output(target, overwrite=overwrite)
@@ -289,8 +289,11 @@ def _fits_file(path: Path) -> Iterator[TableFile]:
 
 @contextmanager
 def _plain_name(path: Path) -> Iterator[str]:
-    """A name by which CFITSIO creates the file: brackets in a path mean other things to it."""
-    if not CFITSIO_SYNTAX.search(str(path)):
+    """A name by which CFITSIO creates the file.
+
+    Brackets in a path mean other things to it, and bytes that are no letters nothing.
+    """
+    if not CFITSIO_SYNTAX.search(str(path)) and spelled(str(path)) == str(path):
         yield str(path)
         return
     with tempfile.TemporaryDirectory(prefix="photoz-ssl-") as folder:

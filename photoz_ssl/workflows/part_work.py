@@ -76,7 +76,8 @@ def computed_part(
     Raises
     ------
     PhotozError
-        If a part that is there is of another job, or a row cannot be computed.
+        If a part that is there is of another job, or of an interrupted run and nobody said
+        what to do with it, or a row cannot be computed.
     photoz_ssl.progress.Stopped
         If ``stop`` said so before the last block was done.
     """
@@ -84,6 +85,8 @@ def computed_part(
     resume, tally = job.config.resume or job.config.shard is not None, Tally()
     if job.config.overwrite and not job.config.resume:
         resume = False
+    if not (resume or job.config.overwrite):
+        _refuse_unfinished(path)
     part = begun_part(path) if resume else None
     if part is not None and part.complete:
         require_same_job(part, manifest)
@@ -128,6 +131,16 @@ def kept_if_interrupted(path: Path) -> Iterator[None]:
                 filter(None, (error.hint, "the same command with --resume goes on"))
             )
         raise
+
+
+def _refuse_unfinished(path: Path) -> None:
+    """Refuse to begin anew where an interrupted run has left hours of work, unless asked to."""
+    if _has_blocks(path):
+        with locked_part(path):  # else it is at work
+            raise PartError(
+                f"{path} keeps what an interrupted run has done",
+                "add --resume to go on from it, or --overwrite to begin anew",
+            )
 
 
 def _has_blocks(path: Path) -> bool:

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from photoz_ssl import __version__
 from photoz_ssl.config import PredictConfig
+from photoz_ssl.errors import OutputError
 from photoz_ssl.fields import options_of_job
 from photoz_ssl.files import fingerprint_of_input
 from photoz_ssl.later import Later, of_later
@@ -44,6 +45,9 @@ if TYPE_CHECKING:
     from photoz_ssl.workflows.inference import Predictor
 
 __all__ = ["PredictionJob", "job_on", "load_predictor", "open_job"]
+
+MOST_COLUMNS = 999
+"""Of a FITS table: cards have three digits for them."""
 
 
 @dataclass(frozen=True)
@@ -220,7 +224,8 @@ def job_on(
     Raises
     ------
     PhotozError
-        If the source and the model, or the atlas of neighbours, do not fit together.
+        If the source and the model, or the atlas of neighbours, do not fit together, or the
+        table would have more columns than its format allows.
     """
     source.spec.require_usable_by(
         predictor.spec, here=config.catalog, there=f"the model {predictor.name}"
@@ -235,6 +240,14 @@ def job_on(
         style=config.columns,
         further=EVIDENCE_COLUMNS if config.neighbours else (),
     )
+    if (
+        len(layout.columns) > MOST_COLUMNS
+        and format_of(config.output or "", config.format) == "fits"
+    ):
+        raise OutputError(
+            f"the table would have {len(layout.columns)} columns, and FITS allows {MOST_COLUMNS}",
+            "leave some out with --keep-columns, or choose --format parquet",
+        )
     evidence = None
     if config.neighbours is not None:
         atlas = atlas_of_evidence(config.neighbours)

@@ -133,7 +133,7 @@ def _read_columns(
         for name, column in columns.items():
             column[start:stop] = rows[catalog.require(name, "of numbers")]
         if split_column is not None:
-            words = np.char.strip(rows[split_column].astype("S"))
+            words = np.char.lower(np.char.strip(rows[split_column].astype("S")))
             chosen[start:stop] = words == str(split).encode()
     return columns, chosen
 

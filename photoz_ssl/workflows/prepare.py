@@ -5,11 +5,11 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from photoz_ssl.config import SPLITS, PrepareConfig
+from photoz_ssl.config import PrepareConfig
 from photoz_ssl.errors import CutoutError, OutputError
 from photoz_ssl.files import claim_output, require_other
 from photoz_ssl.progress import Progress, silent
@@ -22,12 +22,16 @@ from photoz_ssl.survey.headers import null_in, null_of
 from photoz_ssl.survey.sources import GalaxySource, open_source
 from photoz_ssl.workflows.atlas_encoder import has_ids, text_id_notices
 from photoz_ssl.workflows.counting import counted
+from photoz_ssl.workflows.splits import draw_split, object_keys
 
-__all__ = ["PrepareReport", "draw_split", "prepare"]
+__all__ = ["PrepareReport", "prepare"]
 
 BLOCK = 256
 MOST_PROBLEMS = 200
 """Problems that the report keeps, so that memory does not grow with the catalogue."""
+
+REDSHIFT_WARNINGS = ("ZWARN", "ZWARNING")
+"""Of DESI and SDSS; 0 is a redshift to be relied upon."""
 
 OWN_COLUMNS = ("OBJID", "RA", "DEC", "Z_SPEC", "SPLIT")
 """Columns that an archive's own datasets stand for when it is read."""
@@ -125,7 +129,7 @@ def _write(config: PrepareConfig, source: GalaxySource, progress: Progress) -> P
         nulls={name: null for name, null in nulls.items() if null is not None},
     ) as archive:
         for block in source.blocks(BLOCK):
-            archive.write(_with_split(block, config), columns=columns)
+            archive.write(_with_split(block, source.id_column, config), columns=columns)
             done += len(block)
             usable += int(np.count_nonzero(block.usable))
             labelled += int(np.count_nonzero(block.usable & np.isfinite(block.redshift)))
@@ -148,7 +152,21 @@ def _write(config: PrepareConfig, source: GalaxySource, progress: Progress) -> P
         rate=done / max(time.perf_counter() - start, 1e-9),
         n_unreddened=unreddened,
         problems=tuple(problems),
-        notices=(*source.notices, *text_id_notices(source, "archive")),
+        notices=(
+            *source.notices,
+            *text_id_notices(source, "archive"),
+            *(_warning_notices(config.catalog, kinds) if labelled else ()),
+        ),
+    )
+
+
+def _warning_notices(catalog: str, table: np.dtype[Any]) -> tuple[str, ...]:
+    """That redshifts of which their survey warns are taken as well; brackets select the others."""
+    return tuple(
+        f"redshifts are taken whatever {name} says of them; '{catalog}[{name} == 0]' are those"
+        " without a warning"
+        for name in table.names or ()
+        if name.upper() in REDSHIFT_WARNINGS
     )
 
 
@@ -175,40 +193,9 @@ def _numeric_columns(source: GalaxySource) -> tuple[str, ...]:
     )
 
 
-def _with_split(block: GalaxyBlock, config: PrepareConfig) -> GalaxyBlock:
+def _with_split(block: GalaxyBlock, id_column: str | None, config: PrepareConfig) -> GalaxyBlock:
     if config.split is None:
         return block
-    return replace(block, split=draw_split(block.object_id, config.split, config.seed))
-
-
-def draw_split(
-    object_id: NDArray[np.int64], fractions: tuple[float, ...], seed: int
-) -> NDArray[np.str_]:
-    """Draw train, valid or test for each object from its id alone.
-
-    An object is on the same side wherever it stands in a catalogue, and however often.
-
-    Parameters
-    ----------
-    object_id : ndarray, shape (n,), int64
-        Ids.
-    fractions : tuple of float
-        Of train, valid and test; they sum to 1.
-    seed : int
-        Another seed draws other splits.
-
-    Returns
-    -------
-    ndarray, shape (n,), str
-    """
-    mixed = _mix(object_id.astype(np.uint64) ^ _mix(np.array([seed], np.uint64)))
-    uniform = mixed / 2.0**64
-    return np.array(SPLITS)[np.searchsorted(np.cumsum(fractions)[:-1], uniform, side="right")]
-
-
-def _mix(bits: NDArray[np.uint64]) -> NDArray[np.uint64]:
-    """Scramble 64 bits: the finaliser of SplitMix64 (Steele, Lea & Flood 2014)."""
-    bits = bits + np.uint64(0x9E3779B97F4A7C15)
-    bits = (bits ^ (bits >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-    bits = (bits ^ (bits >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-    return bits ^ (bits >> np.uint64(31))
+    return replace(
+        block, split=draw_split(object_keys(block, id_column), config.split, config.seed)
+    )

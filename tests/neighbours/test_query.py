@@ -205,3 +205,9 @@ def test_the_unusual_are_farthest_from_their_neighbours(atlas: Atlas) -> None:
     assert len(most_unusual(atlas, 100, 3, Restriction()).row) == 11
     among = np.arange(12) < 6
     assert most_unusual(atlas, 100, 50, Restriction(among=among)).row.max() < 6
+
+
+@pytest.mark.parametrize(("column", "near"), [("RA", True), ("ra", True), ("R_MAG", False)])
+def test_right_ascensions_go_round(column: str, near: bool) -> None:
+    assert Tolerance(column, 0.5).allows(np.array([0.1]), np.array([359.9])).item() is near
+    assert not Tolerance(column, 0.5).allows(np.array([0.1]), np.array([1.0])).item()

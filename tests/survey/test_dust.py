@@ -106,6 +106,7 @@ def test_extinctions_give_the_same_reddening_in_either_convention(
     vector = extinction_from_ebv(EBV, coefficients)
     for rows in (
         rows_with(EXTINCTION=vector.astype("f4")),
+        rows_with(e_bv=vector.astype("f4")),
         rows_with(**{f"extinction_{band}": vector[:, k] for k, band in enumerate("ugriz")}),
         rows_with(**{f"A_{band}": vector[:, k] for k, band in enumerate("UGRIZ")}),
     ):

@@ -87,10 +87,16 @@ def test_a_run_that_was_stopped_goes_on(
     assert not (tmp_path / "z.fits.part").exists()
 
 
-def test_without_resume_it_begins_anew(run: Callable[..., Path], whole: bytes) -> None:
+def test_what_an_interrupted_run_has_done_is_not_thrown_away_unasked(
+    run: Callable[..., Path], whole: bytes, tmp_path: Path
+) -> None:
     with pytest.raises(Stopped):
         run(stop=after(2))
-    assert run().read_bytes() == whole
+    kept = (tmp_path / "z.fits.part").read_bytes()
+    with pytest.raises(PartError, match="--resume to go on from it, or --overwrite"):
+        run()
+    assert (tmp_path / "z.fits.part").read_bytes() == kept
+    assert run(overwrite=True).read_bytes() == whole
 
 
 def test_a_full_disk_keeps_what_is_done(

@@ -19,7 +19,7 @@ from photoz_ssl.survey.dust import Reddening, recognise_extinction
 from photoz_ssl.survey.flags import RowFlag
 from photoz_ssl.survey.sources import open_source
 from photoz_ssl.survey.units import nanomaggies_in
-from photoz_ssl.workflows.prepare import draw_split, prepare
+from photoz_ssl.workflows.prepare import prepare
 
 N = 12
 SIZE = 64
@@ -171,15 +171,6 @@ def test_larger_stamps_are_cropped_about_their_centre(tmp_path: Path) -> None:
     np.testing.assert_array_equal(open_archive(tmp_path / "out.h5").images[0], square)
 
 
-def test_an_object_is_in_one_split_wherever_it_stands() -> None:
-    ids = np.arange(20000, dtype=np.int64)
-    split = draw_split(ids, (0.8, 0.1, 0.1), 1)
-    np.testing.assert_array_equal(draw_split(ids[::-1], (0.8, 0.1, 0.1), 1), split[::-1])
-    assert np.mean(split == "train") == pytest.approx(0.8, abs=0.01)
-    assert np.mean(split == "test") == pytest.approx(0.1, abs=0.01)
-    assert (draw_split(ids, (0.8, 0.1, 0.1), 2) != split).any()
-
-
 def test_no_usable_image_leaves_no_archive(tmp_path: Path) -> None:
     catalog_of(tmp_path)
     with pytest.raises(CutoutError, match="no row"):
@@ -233,3 +224,28 @@ def test_real_frames_give_stamps_whose_bands_are_aligned(sdss_frames: Path, tmp_
     assert np.all(np.abs((core * x).sum(axis=(1, 2)) / flux) < 1)
     assert np.all(np.abs((core * y).sum(axis=(1, 2)) / flux) < 1)
     assert archive.flags[0] == RowFlag.COARSE_DUST_MAP
+
+
+def test_redshifts_that_are_warned_of_are_told(tmp_path: Path) -> None:
+    rows = fitsio.read(str(catalog_of(tmp_path)))
+    warned = np.zeros(len(rows), [*rows.dtype.descr, ("ZWARN", "i4")])
+    for name in rows.dtype.names:
+        warned[name] = rows[name]
+    fitsio.write(str(tmp_path / "cat.fits"), warned, clobber=True)
+    for number, image in enumerate(cubes()):
+        fitsio.write(str(tmp_path / f"{100 + number}.fits"), image)
+    told = f"'{tmp_path / 'cat.fits'}[ZWARN == 0]'"
+    assert any(told in notice for notice in prepare(config(tmp_path)).notices)
+
+
+def test_a_catalogue_without_positions_is_told(tmp_path: Path) -> None:
+    rows = np.zeros(N, [("OBJID", "i8"), ("ALPHA", "f8"), ("BETA", "f8"), ("EBV", "f4")])
+    rows["OBJID"] = 100 + np.arange(N)
+    fitsio.write(str(tmp_path / "cat.fits"), rows)
+    for number, image in enumerate(cubes()):
+        fitsio.write(str(tmp_path / f"{100 + number}.fits"), image)
+    (notice,) = (n for n in prepare(config(tmp_path)).notices if "right ascension" in n)
+    named = f"{tmp_path / 'cat.fits'}[1][col *;RA==ALPHA;DEC==BETA]"
+    assert "[1][col *;RA==MY_RA;DEC==MY_DEC]" in notice
+    prepare(config(tmp_path, catalog=named, overwrite=True))
+    np.testing.assert_array_equal(open_archive(tmp_path / "out.h5").ra, np.zeros(N))
