@@ -9,6 +9,7 @@ from typing import Any
 
 import fitsio
 import numpy as np
+from fitsio.hdu import TableHDU
 from numpy.typing import NDArray
 
 from photoz_ssl.errors import CatalogError
@@ -136,7 +137,7 @@ def table_hdu(shown: str, path: str, file: Any) -> Any:
 def read_rows(hdu: Any, start: int, stop: int, shown: str) -> NDArray[np.void]:
     """Rows from start to stop, structured, shape (stop - start,); a `CatalogError` if damaged."""
     try:
-        return np.asarray(hdu[start:stop])
+        return _with_bits(hdu, np.asarray(hdu[start:stop]), start)
     except UnicodeDecodeError as error:
         name = _of_other_letters(hdu, start, stop)
         raise CatalogError(
@@ -148,6 +149,30 @@ def read_rows(hdu: Any, start: int, stop: int, shown: str) -> NDArray[np.void]:
             f"rows {start + 1} to {stop} of {shown} cannot be read",
             "the file is damaged; copy or make it again",
         ) from error
+
+
+def _with_bits(hdu: Any, rows: NDArray[np.void], start: int) -> NDArray[np.void]:
+    """The rows with their columns of bits, which fitsio leaves packed where there are lists."""
+    small = [name for name in rows.dtype.names or () if rows.dtype[name].base == np.int8]
+    if not small or not isinstance(hdu, TableHDU):
+        return rows
+    forms = dict(zip(rows.dtype.names or (), _forms(hdu), strict=True))
+    bits = [name for name in small if forms[name].endswith("X")]
+    if not bits:
+        return rows
+    kinds = [
+        (name, bool if name in bits else rows.dtype[name].base, rows.dtype[name].shape)
+        for name in rows.dtype.names or ()
+    ]
+    unpacked = np.empty(len(rows), kinds)
+    for name in rows.dtype.names or ():
+        unpacked[name] = hdu[name][start : start + len(rows)] if name in bits else rows[name]
+    return unpacked
+
+
+def _forms(hdu: Any) -> list[str]:
+    header = hdu.read_header()
+    return [str(header[f"TFORM{number + 1}"]).strip() for number in range(header["TFIELDS"])]
 
 
 def _of_other_letters(hdu: Any, start: int, stop: int) -> str:

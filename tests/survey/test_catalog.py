@@ -507,3 +507,14 @@ def test_a_column_without_a_name_is_one_like_others(tmp_path: Path) -> None:
     with open_catalog(str(path)) as catalog:
         assert catalog.position_columns() == (None, None)
         assert len(catalog.read(0, 3)) == 3
+
+
+def test_bits_beside_lists_are_what_they_are(tmp_path: Path) -> None:
+    bits = np.random.default_rng(0).integers(0, 2, (4, 11)).astype(bool)
+    lists = np.empty(4, object)
+    lists[:] = [np.arange(length + 1, dtype="f4") for length in range(4)]
+    columns = [fits.Column("FLAG", "11X", array=bits), fits.Column("LIST", "PE()", array=lists)]
+    fits.BinTableHDU.from_columns(columns).writeto(tmp_path / "bits.fits")
+    with open_catalog(str(tmp_path / "bits.fits")) as catalog:
+        np.testing.assert_array_equal(catalog.read(1, 4)["FLAG"], bits[1:])
+        assert catalog.dtype["FLAG"].base == np.bool_
