@@ -52,7 +52,8 @@ class Calibration:
     blur : float
         Standard deviation, in bins, of the Gaussian by which the PDFs are then blurred.
     shift : float
-        Mean of that Gaussian, in bins: above 0 it moves the PDFs to higher redshifts.
+        Mean of that Gaussian, in bins: above 0 it moves the PDFs to higher redshifts. It is taken
+        at the bins' centres, so that with a blur below half a bin it moves them by less.
     coverage_68, coverage_95 : float, optional
         Fraction of the galaxies it was fitted on whose redshift lies in the 68 % or 95 %
         interval of the calibrated PDF.
