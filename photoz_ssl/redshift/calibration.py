@@ -53,7 +53,7 @@ class Calibration:
         Standard deviation, in bins, of the Gaussian by which the PDFs are then blurred.
     shift : float
         Mean of that Gaussian, in bins: above 0 it moves the PDFs to higher redshifts. It is taken
-        at the bins' centres, so that with a blur below half a bin it moves them by less.
+        at the bins' centres, so that with a blur below half a bin it moves them otherwise.
     coverage_68, coverage_95 : float, optional
         Fraction of the galaxies it was fitted on whose redshift lies in the 68 % or 95 %
         interval of the calibrated PDF.
