@@ -102,16 +102,17 @@ class PeerFailedError(PhotozError):
 
 
 class MissingExtraError(PhotozError):
-    """An optional dependency is not installed."""
+    """An optional dependency is not installed, or cannot be imported for a reason."""
 
-    def __init__(self, package: str, extra: str, purpose: str) -> None:
+    def __init__(self, package: str, extra: str, purpose: str, reason: str = "") -> None:
+        why = f"is installed but cannot be imported: {reason}" if reason else "is not installed"
         super().__init__(
-            f"{purpose} needs the package {package!r}, which is not installed",
-            f"install it with: pip install 'photoz-ssl[{extra}]'",
+            f"{purpose} needs the package {package!r}, which {why}",
+            f"install it with: pip install {'--upgrade ' * bool(reason)}'photoz-ssl[{extra}]'",
         )
-        self._made_of = (package, extra, purpose)
+        self._made_of = (package, extra, purpose, reason)
 
-    def __reduce__(self) -> tuple[type[MissingExtraError], tuple[str, str, str]]:
+    def __reduce__(self) -> tuple[type[MissingExtraError], tuple[str, str, str, str]]:
         """How it comes over from another process."""
         return MissingExtraError, self._made_of
 

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import importlib
+import importlib.util
+import sys
 from types import ModuleType
 
 from photoz_ssl.errors import MissingExtraError
 
-__all__ = ["import_extra"]
+__all__ = ["import_extra", "is_installed", "require_extra"]
 
 
 def import_extra(module: str, *, extra: str, purpose: str) -> ModuleType:
@@ -25,12 +27,36 @@ def import_extra(module: str, *, extra: str, purpose: str) -> ModuleType:
     Raises
     ------
     MissingExtraError
-        If the module's package is not installed.
+        If the module's package is not installed, or cannot be imported.
     """
+    require_extra(module, extra=extra, purpose=purpose)
     try:
         return importlib.import_module(module)
-    except ModuleNotFoundError as error:
-        package = module.partition(".")[0]
-        if error.name is None or error.name.partition(".")[0] != package:
-            raise
-        raise MissingExtraError(package, extra, purpose) from error
+    except ImportError as error:
+        reason = " ".join(str(error).split())
+        raise MissingExtraError(module.partition(".")[0], extra, purpose, reason) from error
+
+
+def require_extra(module: str, *, extra: str, purpose: str) -> None:
+    """Refuse work that will need a module of an extra, without importing it yet.
+
+    Parameters
+    ----------
+    module, extra, purpose : str
+        As for `import_extra`.
+
+    Raises
+    ------
+    MissingExtraError
+        If the module's package is not installed.
+    """
+    package = module.partition(".")[0]
+    if not is_installed(package):
+        raise MissingExtraError(package, extra, purpose)
+
+
+def is_installed(package: str) -> bool:
+    """Whether a package can be found; it is not imported."""
+    if package in sys.modules:
+        return sys.modules[package] is not None
+    return importlib.util.find_spec(package) is not None

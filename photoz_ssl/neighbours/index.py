@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from photoz_ssl.errors import ArchiveError
-from photoz_ssl.extras import import_extra
+from photoz_ssl.extras import import_extra, require_extra
 from photoz_ssl.neighbours.atlas import Atlas
 from photoz_ssl.neighbours.exact import NOBODY, Found, Window, nearest, rank
 
@@ -34,6 +34,7 @@ __all__ = [
     "learnt",
     "new_faiss_index",
     "read_index",
+    "require_indexer",
 ]
 
 FORMAT = "photoz-ssl index"
@@ -184,6 +185,17 @@ def index_path(atlas: Path) -> Path:
 def import_faiss() -> ModuleType:
     """FAISS, or the error that it is not installed."""
     return import_extra("faiss", extra="search", purpose="searching through an index")
+
+
+def require_indexer() -> None:
+    """Refuse work at whose end `import_faiss` would fail.
+
+    Raises
+    ------
+    MissingExtraError
+        If FAISS is not installed.
+    """
+    require_extra("faiss", extra="search", purpose="making an index")
 
 
 def read_index(atlas: Atlas) -> Index:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import importlib.util
 import logging
 import tempfile
 import warnings
@@ -18,6 +17,7 @@ from numpy.typing import NDArray
 from torch import nn
 
 from photoz_ssl.errors import OutputError
+from photoz_ssl.extras import is_installed
 from photoz_ssl.files import atomic_output, cache_folder
 from photoz_ssl.later import Later
 from photoz_ssl.networks.engines import Batches
@@ -34,7 +34,7 @@ LENGTH_BYTES = 8
 
 def has_openvino() -> bool:
     """Whether the extra is installed."""
-    return importlib.util.find_spec("openvino") is not None
+    return is_installed("openvino")
 
 
 class OpenVinoEngine:
@@ -90,7 +90,11 @@ def _converted(openvino: ModuleType, network: nn.Module, path: Path) -> Any:
             temporary.write_bytes(kept.to_bytes())
     except (OSError, OutputError) as error:
         log.info("%s is not kept: %s", path, error)
-    return kept.model(openvino)
+    try:
+        return kept.model(openvino)
+    except RuntimeError as error:  # some versions do not tell of a full disk at all
+        log.info("a network was not written as a whole: %s", error)
+        return made
 
 
 def _read(openvino: ModuleType, path: Path) -> Any:

@@ -21,7 +21,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from photoz_ssl.extras import import_extra
+from photoz_ssl.extras import import_extra, require_extra
 from photoz_ssl.later import Later
 from photoz_ssl.networks.encoder import Encoder
 from photoz_ssl.networks.engines import Batches
@@ -29,7 +29,13 @@ from photoz_ssl.networks.openvino_description import damaged, require_plain
 from photoz_ssl.networks.openvino_runner import OpenVinoRunner, import_openvino
 from photoz_ssl.networks.redshift_head import RedshiftNetwork
 
-__all__ = ["IMAGES_TO_CALIBRATE_BY", "Quantised", "QuantisedEngine", "quantise"]
+__all__ = [
+    "IMAGES_TO_CALIBRATE_BY",
+    "Quantised",
+    "QuantisedEngine",
+    "quantise",
+    "require_quantiser",
+]
 
 IMAGES_TO_CALIBRATE_BY = 300
 DESCRIPTION, WEIGHTS = "int8.xml", "int8.bin"
@@ -209,6 +215,18 @@ def quantise(network: RedshiftNetwork | Encoder, images: Tensor) -> Quantised:
         quantised = Quantised(path.read_bytes(), path.with_suffix(".bin").read_bytes())
     quantised.require_plain()
     return quantised
+
+
+def require_quantiser() -> None:
+    """Refuse work at whose end `quantise` would fail.
+
+    Raises
+    ------
+    MissingExtraError
+        If OpenVINO or NNCF is not installed.
+    """
+    for package in ("openvino", "nncf"):
+        require_extra(package, extra="cpu", purpose="an 8-bit network")
 
 
 def _smallest_to_largest() -> Any:

@@ -6,12 +6,13 @@ time in 8-bit integers.
 
 from __future__ import annotations
 
-import importlib
 from functools import lru_cache
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+
+from photoz_ssl.extras import import_extra
 
 __all__ = ["softened", "without_softening"]
 
@@ -41,7 +42,10 @@ def without_softening(model: Any) -> tuple[Any, NDArray[np.float32] | None]:
     quotient = softenings[0].input_value(0)
     images, scale = (value.get_node() for value in quotient.get_node().input_values())
     uses = [len(value.get_target_inputs()) for value in (images.output(0), quotient)]
-    openvino, opset = (importlib.import_module(f"openvino{name}") for name in ("", ".opset13"))
+    openvino, opset = (
+        import_extra(f"openvino{name}", extra="cpu", purpose="running networks by OpenVINO")
+        for name in ("", ".opset13")
+    )
     soft = opset.parameter(images.get_partial_shape(), np.float32)
     softenings[0].output(0).replace(soft.output(0))
     inputs = [soft] if uses == [1, 1] else [soft, images]

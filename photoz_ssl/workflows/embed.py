@@ -14,7 +14,7 @@ from photoz_ssl.config import EmbedConfig
 from photoz_ssl.errors import CatalogError, ConfigError
 from photoz_ssl.files import claim_output, output_errors, require_other
 from photoz_ssl.neighbours.atlas import Atlas, read_atlas
-from photoz_ssl.neighbours.index import KINDS, index_path, read_index
+from photoz_ssl.neighbours.index import KINDS, index_path, read_index, require_indexer
 from photoz_ssl.neighbours.index_builder import build_index, plan_index
 from photoz_ssl.neighbours.index_tuning import Recall, measure_recall
 from photoz_ssl.neighbours.map import build_map, map_path, require_mapper
@@ -152,6 +152,8 @@ def embed(config: EmbedConfig, *, progress: Progress = silent, stop: Stop = neve
     atlases, rest = named_atlases(config.catalog), stopping(progress, stop)
     if config.map:
         require_mapper()
+    if config.index != "none":
+        require_indexer()
     if config.output is None:
         atlas = _atlas_to_index(atlases, config)
         if config.map:

@@ -19,6 +19,7 @@ from photoz_ssl.networks.checkpoint import Checkpoint, save_checkpoint
 from photoz_ssl.networks.compilation import compile_for_training
 from photoz_ssl.networks.encoder import Encoder
 from photoz_ssl.networks.published import read_model
+from photoz_ssl.networks.quantised import require_quantiser
 from photoz_ssl.networks.ranks import World
 from photoz_ssl.networks.redshift_head import RedshiftNetwork
 from photoz_ssl.progress import Progress, Stop, never, silent
@@ -106,6 +107,8 @@ def finetune(
         If ``stop`` said so before training was done.
     """
     start, grid = time.monotonic(), RedshiftGrid()
+    if config.calibrate:
+        require_quantiser()
     with join_world(config.device) as world:
         with world.together():
             archive = open_archive(config.archive)
@@ -265,7 +268,7 @@ def _save(
         provenance=provenance,
         metrics=metrics,
     )
-    if config.calibrate:
-        checkpoint, _ = calibrated(checkpoint, archive)
     save_checkpoint(path, checkpoint, overwrite=True)
+    if config.calibrate:  # may fail, and the model is there all the same
+        save_checkpoint(path, calibrated(checkpoint, archive)[0], overwrite=True)
     return path, metrics

@@ -76,7 +76,7 @@ def predict_hats(
     photoz_ssl.progress.Stopped
         If ``stop`` said so.
     """
-    lsdb = import_extra("lsdb", extra="dask", purpose="HATS catalogues")
+    lsdb = import_extra("lsdb", extra="dask", purpose="reading HATS catalogues")
     output = _claimed(config)
     with ExitStack() as stack:
         client = _arranged_workers(config, stack)
@@ -244,7 +244,9 @@ def _stopping(stop: Stop, client: Any, output: Path, n_partitions: int) -> Itera
             raise stopped()
 
     if client is None:
-        callbacks: Any = import_extra("dask.callbacks", extra="dask", purpose="HATS catalogues")
+        callbacks: Any = import_extra(
+            "dask.callbacks", extra="dask", purpose="reading HATS catalogues"
+        )
         with callbacks.Callback(pretask=before_task):
             yield
         return
@@ -301,7 +303,9 @@ def _properties(job: PredictionJob) -> Mapping[str, str]:
 
 def _describe(table: Path, layout: Layout) -> None:
     """Put units, UCDs and descriptions of our columns into the VOTable of the schema file."""
-    metadata = import_extra("hats.io.parquet_metadata", extra="dask", purpose="HATS catalogues")
+    metadata = import_extra(
+        "hats.io.parquet_metadata", extra="dask", purpose="writing HATS catalogues"
+    )
     own = _own_columns(layout).values()
     metadata.write_voparquet_in_common_metadata(
         table,
@@ -319,7 +323,7 @@ def _main_table(tables: list[Path], output: Path) -> Path:
 
 def _counted(table: Path, job: PredictionJob) -> Tally:
     """Count rows, redshifts and flags in the finished catalogue, in bounded memory."""
-    dataset = import_extra("pyarrow.dataset", extra="dask", purpose="HATS catalogues")
+    dataset = import_extra("pyarrow.dataset", extra="dask", purpose="writing HATS catalogues")
     mean, flags = next(iter(_own_columns(job.layout))), FLAGS.name
     tally = Tally()
     for batch in dataset.dataset(table / "dataset").to_batches(columns=[mean, flags]):

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from photoz_ssl.config import FinetuneConfig, LabelEfficiencyConfig, SupervisedConfig
 from photoz_ssl.datasets.galaxies import Rows, consecutive_rows
 from photoz_ssl.errors import ArchiveError, CheckpointError, ConfigError
+from photoz_ssl.extras import require_extra
 from photoz_ssl.files import atomic_output, sha256_of
 from photoz_ssl.networks.encoder import PRESETS
 from photoz_ssl.networks.published import read_model
@@ -25,7 +26,6 @@ from photoz_ssl.redshift.metrics import normalised_residual, outlier_fraction, s
 from photoz_ssl.survey.archive import Archive, open_archive
 from photoz_ssl.training.run_folder import identity_of, open_run_folder
 from photoz_ssl.workflows.counting import counted
-from photoz_ssl.workflows.figures import require_matplotlib
 from photoz_ssl.workflows.finetune import finetune, labelled_rows
 from photoz_ssl.workflows.inference import Predictor
 from photoz_ssl.workflows.label_figure import draw_label_efficiency
@@ -141,7 +141,8 @@ def label_efficiency(
     photoz_ssl.errors.PhotozError
         If the archive, the encoder or the folder cannot be used.
     """
-    require_matplotlib()
+    for package in ("matplotlib", "sklearn"):
+        require_extra(package, extra="experiment", purpose="the experiment")
     archive = open_archive(config.archive)
     test = archive.rows(split="test", labelled=True)
     if not len(test):

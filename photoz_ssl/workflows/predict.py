@@ -21,7 +21,7 @@ from photoz_ssl.workflows.part_work import (
     part_path,
     shard_of,
 )
-from photoz_ssl.workflows.prediction_job import PredictionJob, open_job
+from photoz_ssl.workflows.prediction_job import PredictionJob, open_job, require_extras
 from photoz_ssl.workflows.redshift_files import stream_redshifts, write_redshifts
 from photoz_ssl.workflows.redshift_tally import Tally
 from photoz_ssl.workflows.samp import send_table
@@ -121,6 +121,7 @@ def predict(
     """
     if is_hats(config.catalog):
         return _hats_report(config, show_progress=progress is not silent, stop=stop)
+    require_extras(config)
     output = config.output or default_output(config.catalog)
     kind, shard = format_of(output, config.format), shard_of(config)
     if shard is None:

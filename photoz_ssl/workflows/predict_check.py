@@ -15,7 +15,7 @@ from photoz_ssl.survey.tables import STDOUT, claim_table
 from photoz_ssl.workflows.hats import is_hats
 from photoz_ssl.workflows.part_work import part_path, shard_of
 from photoz_ssl.workflows.predict import default_output
-from photoz_ssl.workflows.prediction_job import PredictionJob, open_job
+from photoz_ssl.workflows.prediction_job import PredictionJob, open_job, require_extras
 from photoz_ssl.workflows.redshift_tally import Tally
 from photoz_ssl.workflows.shards import WHOLE
 
@@ -85,6 +85,7 @@ def check_prediction(config: PredictConfig) -> PredictionCheck:
     """
     if is_hats(config.catalog):
         raise ConfigError("--dry-run cannot look into a HATS catalogue", "try it on a small table")
+    require_extras(config)
     output = config.output or default_output(config.catalog)
     kind, shard = format_of(output, config.format), shard_of(config)
     if shard is None:

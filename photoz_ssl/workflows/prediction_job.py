@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from photoz_ssl import __version__
 from photoz_ssl.config import PredictConfig
 from photoz_ssl.errors import OutputError
+from photoz_ssl.extras import require_extra
 from photoz_ssl.fields import options_of_job
 from photoz_ssl.files import fingerprint_of_input
 from photoz_ssl.later import Later, of_later
@@ -44,7 +45,7 @@ from photoz_ssl.workflows.redshift_tally import facts_of
 if TYPE_CHECKING:
     from photoz_ssl.workflows.inference import Predictor
 
-__all__ = ["PredictionJob", "job_on", "load_predictor", "open_job"]
+__all__ = ["PredictionJob", "job_on", "load_predictor", "open_job", "require_extras"]
 
 MOST_COLUMNS = 999
 """Of a FITS table: cards have three digits for them."""
@@ -198,6 +199,20 @@ class PredictionJob:
         if form.name == HISTOGRAM:
             return pdf_rows(pdf / np.diff(grid.edges), mode, flags)
         return pdf_rows(quantiles(pdf, form.points, grid).T, mode, flags)
+
+
+def require_extras(config: PredictConfig) -> None:
+    """Refuse options whose packages are not installed, before any work is done for them.
+
+    Raises
+    ------
+    MissingExtraError
+        That names the extra.
+    """
+    if config.dask is not None:
+        require_extra("distributed", extra="dask", purpose="--dask")
+    if config.samp:
+        require_extra("pyvo", extra="samp", purpose="sending by SAMP")
 
 
 @contextmanager

@@ -27,7 +27,7 @@ distributed: Any = pytest.importorskip("distributed", reason="Dask is not instal
 pd: Any = pytest.importorskip("pandas", reason="pandas is not installed")
 parquet: Any = pytest.importorskip("pyarrow.parquet", reason="pyarrow is not installed")
 
-N = 48
+N = 240
 MARGIN = 600
 """Arcseconds."""
 
@@ -66,7 +66,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
             file_reader="csv",
             ra_column="RA",
             dec_column="DEC",
-            pixel_threshold=20,
+            pixel_threshold=100,
             highest_healpix_order=4,
         )
         .add_margin(margin_threshold=MARGIN, is_default=True)
