@@ -37,7 +37,7 @@ JOBS: dict[str, tuple[str, str, Job]] = {
     "experiment": (
         *("sklearn", "experiment"),
         lambda archive, output: label_efficiency(
-            LabelEfficiencyConfig(archive=archive, output=output, encoder=Path("e.safetensors"))
+            LabelEfficiencyConfig(archive=archive, output=output, encoder="e.safetensors")
         ),
     ),
     "predict --samp": (
