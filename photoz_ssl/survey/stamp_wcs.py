@@ -153,17 +153,23 @@ def celestial_wcs(header: fits.Header) -> WCS | None:
     ValueError
         If they are of the sky and it makes no sense: what would be cut there is not known.
     """
-    header = _modern(header.copy())
+    plain = not any(name == "RADECSYS" or name.startswith("PV2_") for name in header)
+    wcs = _wcs_of(header) if plain else None
+    if wcs is None:
+        wcs = _wcs_of(_modern(header.copy()))
+    if wcs is None and any(CELESTIAL.match(_ctype(header, axis)) for axis in (1, 2)):
+        raise ValueError("its WCS makes no sense")
+    return wcs
+
+
+def _wcs_of(header: fits.Header) -> WCS | None:
+    """The celestial WCS of a header as it stands; None where there is none that makes sense."""
     try:
         wcs = WCS(header, naxis=2, fix=False)
         wcs.wcs_world2pix(*wcs.wcs.crval, 0)
-        if wcs.has_celestial:
-            return wcs
     except (ValueError, KeyError, TypeError, MemoryError):
-        pass
-    if any(CELESTIAL.match(_ctype(header, axis)) for axis in (1, 2)):
-        raise ValueError("its WCS makes no sense")
-    return None
+        return None
+    return wcs if wcs.has_celestial else None
 
 
 def _ctype(header: fits.Header, axis: int) -> str:
