@@ -74,8 +74,17 @@ def claim_output(path: Path, *, overwrite: bool) -> None:
             raise OutputError(f"the output {path} is a device or a pipe", "name a file")
         if path.exists() and not overwrite:
             raise OutputError(f"the output {path} exists already", "add --overwrite to replace it")
-        if not path.parent.is_dir():
-            raise OutputError(f"the folder {path.parent} does not exist", "create it first")
+        folder = _target_of(path).parent
+        if not folder.is_dir():
+            raise OutputError(f"the folder {folder} does not exist", "create it first")
+
+
+def _target_of(path: Path) -> Path:
+    """Where a file of that name is written: where it leads, if it is a symbolic link."""
+    try:
+        return path.resolve() if path.is_symlink() else path
+    except RuntimeError as error:
+        raise OutputError(f"the link {path} leads to itself", "name another --output") from error
 
 
 def require_other(output: str | Path, *inputs: str | Path) -> None:
@@ -119,8 +128,8 @@ def atomic_output(path: Path, *, overwrite: bool = False) -> Iterator[Path]:
         As `claim_output`, and where the disk is full or refuses the file.
     """
     claim_output(path, overwrite=overwrite)
-    path = path.resolve() if path.is_symlink() else path
     suffix = path.suffix if len(path.suffix) <= LONGEST_SUFFIX else ""
+    path = _target_of(path)
     stem = path.stem[:LONGEST_STEM]
     temporary = path.with_name(f".{stem}.{secrets.token_hex(4)}.part{suffix}")
     try:
@@ -240,7 +249,7 @@ def _put(temporary: Path, path: Path, *, overwrite: bool) -> None:
             path.hardlink_to(temporary)
             return
         except OSError as error:  # or the disk has no such links
-            if path.exists():
+            if path.exists() and not path.samefile(temporary):
                 raise OutputError(
                     f"somebody else has written {path} meanwhile",
                     "name another --output, or add --overwrite to replace it",

@@ -96,6 +96,17 @@ def test_a_link_stays_and_the_file_it_leads_to_is_written(tmp_path: Path) -> Non
     assert {*tmp_path.rglob("*")} == {link, target, target.parent}
 
 
+def test_a_link_keeps_its_suffix_and_leads_into_a_folder(tmp_path: Path) -> None:
+    (tmp_path / "figure.pdf").symlink_to(tmp_path / "blob")
+    with atomic_output(tmp_path / "figure.pdf") as temporary:
+        assert temporary.suffix == ".pdf"
+        temporary.write_bytes(b"whole")
+    assert (tmp_path / "blob").read_bytes() == b"whole"
+    (tmp_path / "lost.fits").symlink_to(tmp_path / "nowhere" / "real.fits")
+    with pytest.raises(OutputError, match="nowhere does not exist"):
+        claim_output(tmp_path / "lost.fits", overwrite=True)
+
+
 def test_a_disk_without_hard_links_will_do(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(self: Path, target: Path) -> None:
         raise PermissionError(errno.EPERM, "no links here")

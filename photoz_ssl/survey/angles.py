@@ -19,15 +19,15 @@ IN_DEGREES = re.compile(r"[d°]")
 
 @lru_cache(maxsize=64)
 def degrees_in(unit: str) -> float | None:
-    """How many degrees one of a unit is; None where it is no angle.
+    """How many degrees one of a unit is; None where it is no angle, or not known.
 
     A column that names no unit is taken to be in degrees.
 
     >>> [degrees_in(unit) for unit in ("", "Degrees", "hours", "arcmin", "mag")]
     [1.0, 1.0, 15.0, 0.016666666666666666, None]
     """
-    word = unit.strip().strip("'\"").lower()
-    if not word or word.startswith("deg"):
+    word = unit.strip(" '\"[]()").lower()
+    if not word or word in ("d", "°") or re.search(r"\bdeg", word):
         return 1.0
     for name in (word, word.removesuffix("s")) if word.isalpha() else ():
         try:

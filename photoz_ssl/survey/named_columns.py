@@ -36,8 +36,11 @@ CARRIED_REDSHIFT = f"Z{RENAMED}"
 ESTIMATED_BESIDE = ("ZMEDIAN", "PHOTOERRORCLASS", "NNCOUNT")
 """Columns of redshift tables in SDSS's style, ours and CasJobs', whose ``z`` is an estimate."""
 
-BANDS_BESIDE = ("G", "R", "I", "J", "H", "K", "KS")
-"""Magnitudes, beside which a ``Z`` is one as well."""
+NEAR_BANDS, FAR_BANDS = ("G", "R"), ("I", "J", "H", "K", "KS")
+"""Magnitudes: beside one of the former, or two of the latter, a ``Z`` is one as well."""
+
+OF_SPECTRA = ("ZWARN", "ZWARNING")
+"""Columns beside which ``Z`` is a redshift whatever else is there."""
 
 REDSHIFT_ERROR_NAMES = ("Z_SPEC_ERR", "SPECZ_REDSHIFT_ERR", "ZSPEC_ERR", "SPECZ_ERR", "Z_ERR")
 Z_ERROR = "ZERR"
@@ -151,19 +154,26 @@ class NamedColumns:
         A column ``Z`` beside those of other bands is a magnitude, not a redshift; one with a unit
         is none either; and one that was predicted is none to learn from.
         """
-        redshift = self.find(REDSHIFT_NAMES, ucd="src.redshift")
+        named = (name for name in self._named(REDSHIFT_NAMES) if self._has_no_unit(name))
+        redshift = next(named, None) or self.find((), ucd="src.redshift")
         if redshift is not None and redshift.upper() == "Z":
             if self._is_estimated(redshift):
                 redshift = self.find((CARRIED_REDSHIFT,))
-            if self.find(BANDS_BESIDE):
+            if self._has_bands():
                 redshift = None
         if redshift is None or not self.is_number(redshift):
-            return None, None
-        if not is_plain_number(self._card(redshift, "TUNIT")):
             return None, None
         of_z = (Z_ERROR,) if redshift.upper() == "Z" else ()
         error = self.find((*REDSHIFT_ERROR_NAMES, *of_z))
         return redshift, error if error and self.is_number(error) else None
+
+    def _has_no_unit(self, name: str) -> bool:
+        return is_plain_number(self._card(name, "TUNIT"))
+
+    def _has_bands(self) -> bool:
+        """Whether ``Z`` is one of the magnitudes that the table has."""
+        near, far = ([*self._named(names)] for names in (NEAR_BANDS, FAR_BANDS))
+        return (bool(near) or len(far) > 1) and self.find(OF_SPECTRA) is None
 
     def _is_estimated(self, name: str) -> bool:
         """Whether a column of redshifts holds photometric ones, by its UCD or its neighbours."""
@@ -189,11 +199,11 @@ class NamedColumns:
         unit = self._card(name, "TUNIT")
         factor = degrees_in(unit)
         if self.dtype[name].kind == "S":
-            hours = name == self.position_columns()[0] and not unit.lower().startswith("deg")
+            hours = name == self.position_columns()[0] and (not unit or factor != 1.0)
             return degrees_of(rows[name], hours=hours, factor=factor or 1.0)
-        if factor is None:
+        if factor is None and not is_plain_number(unit):
             raise CatalogError(
                 f"the column {name} of {self.path} is in {unit!r}, which is no angle",
                 "its TUNIT should be deg, rad or h",
             )
-        return np.asarray(rows[name], dtype=np.float64) * factor
+        return np.asarray(rows[name], dtype=np.float64) * (factor or 1.0)

@@ -130,7 +130,7 @@ def sky_grid(header: Header) -> SkyGrid | None:
     """
     if "CTYPE1" not in header:
         return None
-    distorted = str(header["CTYPE1"]["value"]).strip().endswith("-SIP")
+    distorted = str(header["CTYPE1"]["value"]).strip().upper().endswith("-SIP")
     known = (
         card["card_string"].ljust(80)
         for name, card in header.items()

@@ -96,9 +96,10 @@ def read_stamp(
     spec : ImageSpec
         What the stamp is to be. Images that are larger are cropped about the position if they
         have a WCS, else about their centre; those with a WCS must have pixels of its scale. The
-        bands of a file are known by ``BANDS``, ``BAND1`` ... in a cube and by ``BAND``,
-        ``FILTER`` or ``EXTNAME`` in an HDU of their own, else by their order; HDUs whose
-        ``EXTNAME`` is that of weights, masks and the like are passed over.
+        bands of a file are known by ``BANDS``, ``BAND1`` or ``BAND0`` ..., ``FILTER1`` or
+        ``FILTER0`` ..., or ``FILTER`` in a cube and by ``BAND``, ``FILTER`` or ``EXTNAME`` in an
+        HDU of their own, else by their order; a file of one band must not say that it is of
+        another. HDUs whose ``EXTNAME`` is that of weights, masks and the like are passed over.
     ra, dec : float
         Degrees; NaN where unknown.
     assumed : Assumptions, optional
@@ -206,12 +207,14 @@ def _choose_images(
     assumed: Assumptions,
 ) -> list[tuple[Image, list[int]]]:
     """The images that hold the bands, and for each the order of its planes."""
+    if len(bands) == 1 and images:
+        image = _image_of(bands[0], images, spec, path)
+        require_bands(image.shape[0] if len(image.shape) == 3 else 1, 1, str(path))
+        return [(image, [0])]
     for image in images:
         if len(image.shape) == 3:
             require_bands(image.shape[0], len(bands), str(path))
             return [(image, _plane_order(image.header, bands, str(path), assumed))]
-    if len(bands) == 1 and images:
-        return [(_image_of(bands[0], images, spec, path), [0])]
     named = {band_of(image.header, bands): image for image in reversed(images)}
     if all(band in named for band in bands):
         return [(named[band], [0]) for band in bands]
@@ -278,12 +281,15 @@ def _refuse_zero_point(header: Header, name: str) -> None:
     """Refuse an image without a unit whose zero point says that it is not in nanomaggies."""
     for keyword in ZERO_POINTS if not _unit_of(header) else ():
         value = header[keyword]["value"] if keyword in header else None
-        if isinstance(value, int | float) and abs(value - NANOMAGGY_ZERO_POINT) > 1e-3:
+        if isinstance(value, bool) or not isinstance(value, int | float) or value == 0:
+            continue  # nobody has filled it in
+        if abs(value - NANOMAGGY_ZERO_POINT) > 1e-3:
             raise StampProblem(
                 RowFlag.WRONG_UNIT,
                 f"{name} has no BUNIT, and {keyword} = {value:g}, where nanomaggies have"
                 f" {NANOMAGGY_ZERO_POINT}",
             )
+        return
 
 
 def _blank(pixels: NDArray[Any], header: Header) -> NDArray[np.bool_]:

@@ -16,6 +16,9 @@ MAGGY_NAMES = ("maggy", "maggies", "maggie", "mgy")
 NANOMAGGY = 3.631e-6 * u.Jy
 MICROJANSKY_NAMES = ("microjy", "microjansky", "microjanskys")
 
+NO_UNITS = ("n/a", "none", "null", "-", "--", "j2000")
+"""What some write where a unit would stand; newtons per ampere and powers of joules are not meant."""
+
 PER_PIXEL = re.compile(r"\s*(/|per|\s)\s*(pix|pixel)(\s*\*\*\s*-1|\^-1|-1)?$", re.IGNORECASE)
 
 
@@ -54,9 +57,11 @@ def _with_one_slash(name: str) -> str:
 def is_plain_number(unit: str) -> bool:
     """Whether a unit is none, or one that nobody knows; not that of a magnitude or a distance.
 
-    >>> [is_plain_number(unit) for unit in ("", "redshift", "mag", "km/s", "Mpc")]
-    [True, True, False, False, False]
+    >>> [is_plain_number(unit) for unit in ("", "redshift", "N/A", "mag", "km/s", "Mpc")]
+    [True, True, True, False, False, False]
     """
+    if unit.strip().lower() in NO_UNITS:
+        return True
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", AstropyWarning)
         try:

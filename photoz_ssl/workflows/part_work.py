@@ -21,7 +21,14 @@ from photoz_ssl.workflows.computed_blocks import ComputedBlocks, Pace
 from photoz_ssl.workflows.redshift_tally import Tally
 from photoz_ssl.workflows.shards import Shard, shard_named
 
-__all__ = ["computed_part", "kept_if_interrupted", "part_path", "shard_of", "unfinished_part"]
+__all__ = [
+    "computed_part",
+    "kept_if_interrupted",
+    "part_path",
+    "refuse_unfinished",
+    "shard_of",
+    "unfinished_part",
+]
 
 
 def part_path(output: str, shard: Shard | None) -> Path:
@@ -85,8 +92,7 @@ def computed_part(
     resume, tally = job.config.resume or job.config.shard is not None, Tally()
     if job.config.overwrite and not job.config.resume:
         resume = False
-    if not (resume or job.config.overwrite):
-        _refuse_unfinished(path)
+    refuse_unfinished(job.config, path)
     part = begun_part(path) if resume else None
     if part is not None and part.complete:
         require_same_job(part, manifest)
@@ -133,9 +139,24 @@ def kept_if_interrupted(path: Path) -> Iterator[None]:
         raise
 
 
-def _refuse_unfinished(path: Path) -> None:
-    """Refuse to begin anew where an interrupted run has left hours of work, unless asked to."""
-    if _has_blocks(path):
+def refuse_unfinished(config: BlockConfig, path: Path) -> None:
+    """Refuse to begin anew where an interrupted run has left hours of work, unless asked to.
+
+    Parameters
+    ----------
+    config : BlockConfig
+        Of a run that is to begin.
+    path : Path
+        Its part file.
+
+    Raises
+    ------
+    PartError
+        If that holds finished blocks, and neither ``resume`` nor ``overwrite`` says what to do
+        with them, or if another process is at work on it.
+    """
+    told = config.resume or config.overwrite or config.shard is not None
+    if not told and _has_blocks(path):
         with locked_part(path):  # else it is at work
             raise PartError(
                 f"{path} keeps what an interrupted run has done",

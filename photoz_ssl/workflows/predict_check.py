@@ -13,7 +13,7 @@ from photoz_ssl.files import claim_output
 from photoz_ssl.survey.exchange.formats import format_of, notices_of_pdfs, require_writer
 from photoz_ssl.survey.tables import STDOUT, claim_table
 from photoz_ssl.workflows.hats import is_hats
-from photoz_ssl.workflows.part_work import part_path, shard_of
+from photoz_ssl.workflows.part_work import part_path, refuse_unfinished, shard_of
 from photoz_ssl.workflows.predict import default_output
 from photoz_ssl.workflows.prediction_job import PredictionJob, open_job, require_extras
 from photoz_ssl.workflows.redshift_tally import Tally
@@ -91,6 +91,8 @@ def check_prediction(config: PredictConfig) -> PredictionCheck:
     if shard is None:
         claim_table(output, overwrite=config.overwrite or output == STDOUT)
         require_writer(kind)
+        if output != STDOUT:
+            refuse_unfinished(config, part_path(output, None))
     else:
         claim_output(part_path(output, shard), overwrite=True)
     with open_job(config) as job:

@@ -222,13 +222,26 @@ def open_job(config: PredictConfig) -> Iterator[PredictionJob]:
     Raises
     ------
     PhotozError
-        If one of them cannot be read, or they do not fit together.
+        If one of them cannot be read, they do not fit together, or the table would have more
+        columns than its format allows.
     """
     with open_source(
         config.catalog, config, size=NETWORK_SIZE, workers=config.workers, streaming=True
     ) as source:
         predictor = load_predictor(config, source.n_rows)
-        yield job_on(source, config, predictor, fingerprint_of_input(config.catalog))
+        job = job_on(source, config, predictor, fingerprint_of_input(config.catalog))
+        _require_storable(job)
+        yield job
+
+
+def _require_storable(job: PredictionJob) -> None:
+    """Refuse a table of more columns than its format allows, before it is computed."""
+    n_columns, config = len(job.layout.columns), job.config
+    if n_columns > MOST_COLUMNS and format_of(config.output or "", config.format) == "fits":
+        raise OutputError(
+            f"the table would have {n_columns} columns, and FITS allows {MOST_COLUMNS}",
+            "leave some out with --keep-columns, or choose --format parquet",
+        )
 
 
 def job_on(
@@ -239,8 +252,7 @@ def job_on(
     Raises
     ------
     PhotozError
-        If the source and the model, or the atlas of neighbours, do not fit together, or the
-        table would have more columns than its format allows.
+        If the source and the model, or the atlas of neighbours, do not fit together.
     """
     source.spec.require_usable_by(
         predictor.spec, here=config.catalog, there=f"the model {predictor.name}"
@@ -255,14 +267,6 @@ def job_on(
         style=config.columns,
         further=EVIDENCE_COLUMNS if config.neighbours else (),
     )
-    if (
-        len(layout.columns) > MOST_COLUMNS
-        and format_of(config.output or "", config.format) == "fits"
-    ):
-        raise OutputError(
-            f"the table would have {len(layout.columns)} columns, and FITS allows {MOST_COLUMNS}",
-            "leave some out with --keep-columns, or choose --format parquet",
-        )
     evidence = None
     if config.neighbours is not None:
         atlas = atlas_of_evidence(config.neighbours)

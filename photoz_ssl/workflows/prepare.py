@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -118,7 +117,7 @@ def _write(config: PrepareConfig, source: GalaxySource, progress: Progress) -> P
     columns += (text_id,) if text_id else ()
     kinds, cards = source.table_dtype, source.column_cards
     nulls = {name: null_in(kinds[name], null_of(cards[name])) for name in columns}
-    done = usable = labelled = unreddened = 0
+    done = usable = labelled = unreddened = warned = 0
     problems: list[RowProblem] = []
     with create_archive(
         config.output,
@@ -133,6 +132,7 @@ def _write(config: PrepareConfig, source: GalaxySource, progress: Progress) -> P
             done += len(block)
             usable += int(np.count_nonzero(block.usable))
             labelled += int(np.count_nonzero(block.usable & np.isfinite(block.redshift)))
+            warned += _n_warned(block)
             lacking = block.flags & int(UNUSABLE)
             unreddened += int(np.count_nonzero(lacking == int(RowFlag.NO_REDDENING)))
             problems.extend(block.problems[: MOST_PROBLEMS - len(problems)])
@@ -155,18 +155,29 @@ def _write(config: PrepareConfig, source: GalaxySource, progress: Progress) -> P
         notices=(
             *source.notices,
             *text_id_notices(source, "archive"),
-            *(_warning_notices(config.catalog, kinds) if labelled else ()),
+            *_warning_notices(warned),
         ),
     )
 
 
-def _warning_notices(catalog: str, table: np.dtype[Any]) -> tuple[str, ...]:
-    """That redshifts of which their survey warns are taken as well; brackets select the others."""
-    return tuple(
-        f"redshifts are taken whatever {name} says of them; '{catalog}[{name} == 0]' are those"
-        " without a warning"
-        for name in table.names or ()
-        if name.upper() in REDSHIFT_WARNINGS
+def _n_warned(block: GalaxyBlock) -> int:
+    """How many of a block's redshifts their survey warns of."""
+    names = [name for name in block.table.dtype.names or () if name.upper() in REDSHIFT_WARNINGS]
+    warned = np.zeros(len(block), bool)
+    for name in names:
+        if block.table.dtype[name].kind in "iu" and not block.table.dtype[name].shape:
+            warned |= block.table[name] != 0
+    return int(np.count_nonzero(warned & block.usable & np.isfinite(block.redshift)))
+
+
+def _warning_notices(n_warned: int) -> tuple[str, ...]:
+    """That redshifts of which their survey warns are taken as well, and how to leave them out."""
+    if not n_warned:
+        return ()
+    names = " or ".join(REDSHIFT_WARNINGS)
+    return (
+        f"{counted(n_warned, 'redshift')} taken of which {names} warns; brackets leave such rows"
+        " out, as in 'NAME.fits[1][ZWARN == 0]'",
     )
 
 

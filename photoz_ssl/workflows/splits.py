@@ -14,8 +14,9 @@ from photoz_ssl.survey.object_ids import NO_ID
 
 __all__ = ["draw_split", "object_keys"]
 
-PLACES_A_DEGREE = 10_000
-"""Places of the sky are 0.36 arcsec apart."""
+PLACES_A_DEGREE = 60
+"""Places of the sky are an arcminute apart: a second position of a galaxy, a little off, is nearly
+always in the same, and so are some neighbours of it."""
 
 
 def object_keys(block: GalaxyBlock, id_column: str | None) -> NDArray[np.int64]:

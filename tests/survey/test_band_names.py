@@ -141,6 +141,18 @@ def test_of_several_images_in_a_file_of_a_band_that_of_the_band_is_taken(tmp_pat
     np.testing.assert_array_equal(stamp, PIXELS)
 
 
+def test_cubes_of_one_plane_are_images_of_a_band(tmp_path: Path) -> None:
+    paths = [tmp_path / f"{band}.fits" for band in BANDS]
+    for path, band, image in zip(paths, BANDS, PIXELS, strict=True):
+        plane(image[np.newaxis], FILTER=f"{band}.SDSS").writeto(path)
+    assumed = Assumptions()
+    stamp = read_stamp(paths, ImageSpec(size=SIDE), np.nan, np.nan, assumed)
+    np.testing.assert_array_equal(stamp, PIXELS)
+    assert assumed == Assumptions()
+    with pytest.raises(StampProblem, match="is of the band g"):
+        read_stamp([paths[1], *paths[1:]], ImageSpec(size=SIDE), np.nan, np.nan)
+
+
 def test_a_file_of_another_band_than_its_name_says_is_refused(tmp_path: Path) -> None:
     with pytest.raises(StampProblem, match=r"u.fits is of the band z, as it says, not u") as caught:
         bands_in_files(tmp_path, **{band: [band if band != "u" else "z"] for band in BANDS})

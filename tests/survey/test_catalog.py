@@ -356,6 +356,19 @@ def test_a_position_in_what_is_no_angle_is_refused(tmp_path: Path) -> None:
         catalog.degrees(catalog.read(0, 1), "RA")
 
 
+@pytest.mark.parametrize("unit", ["[deg]", "decimal degrees", "none", "J2000", "d", "N/A", "-"])
+def test_what_is_no_unit_of_anything_is_taken_as_degrees(tmp_path: Path, unit: str) -> None:
+    path = described(tmp_path, ["RA", "DEC", "Z"], TUNIT1=unit, TUNIT2="deg", TUNIT3="N/A")
+    with open_catalog(str(path)) as catalog:
+        assert catalog.degrees(catalog.read(0, 1), "RA")[0] == 1.0
+        assert catalog.redshift_columns() == ("Z", None)
+
+
+def test_a_redshift_is_sought_on_where_a_name_is_of_something_else(tmp_path: Path) -> None:
+    with open_catalog(str(described(tmp_path, ["REDSHIFT", "Z"], TUNIT1="km/s"))) as catalog:
+        assert catalog.redshift_columns() == ("Z", None)
+
+
 @pytest.mark.parametrize("unit", ["mag", "Mpc", "km/s", "mag(AB)"])
 def test_a_number_with_a_unit_is_no_redshift(tmp_path: Path, unit: str) -> None:
     with open_catalog(str(described(tmp_path, ["Z"], TUNIT1=unit))) as catalog:
@@ -429,7 +442,8 @@ def test_positions_come_in_degrees(tmp_path: Path, unit: str, degrees: float) ->
         (["z", "zErr"], ("z", "zErr")),
         (["Z_SPEC", "zErr"], ("Z_SPEC", None)),
         (["z", "J", "Ks"], (None, None)),
-        (["i", "z"], (None, None)),
+        (["K", "z"], ("z", None)),
+        (["g", "r", "z", "zErr", "ZWARN"], ("z", "zErr")),
         (["z", "z_err"], ("z", "z_err")),
         (["g", "r", "z"], (None, None)),
         (["Z", "REDSHIFT"], ("REDSHIFT", None)),

@@ -50,6 +50,12 @@ def sip() -> fits.Header:
     return shifted(header("TAN-SIP", off=3000, **SIP))
 
 
+def sip_in_small_letters() -> fits.Header:
+    made = sip()
+    made["CTYPE1"], made["CTYPE2"] = "ra---tan-sip", "dec--tan-sip"
+    return made
+
+
 def tpv() -> fits.Header:
     return shifted(header("TPV", off=3000, **PV))
 
@@ -92,6 +98,7 @@ def b1950(keyword: str = "RADESYS") -> fits.Header:
 HEADERS: dict[str, Callable[[], fits.Header]] = {
     "TAN": header,
     "SIP": sip,
+    "SIP in small letters": sip_in_small_letters,
     "TPV": tpv,
     "TPV as SCAMP called it": scamp,
     "Dec first": swapped,

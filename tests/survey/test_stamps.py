@@ -315,10 +315,15 @@ def test_files_without_a_unit_are_remembered(tmp_path: Path) -> None:
 
 
 def test_a_zero_point_without_a_unit_must_be_that_of_nanomaggies(tmp_path: Path) -> None:
-    for zero_point, keyword in ((22.5, "MAGZERO"), (27.0, "PHOTZP")):
-        fits.writeto(tmp_path / f"{keyword}.fits", noise(), fits.Header({keyword: zero_point}))
-    np.testing.assert_array_equal(read(tmp_path / "MAGZERO.fits"), noise())
-    assert flag_of(tmp_path / "PHOTZP.fits") == RowFlag.WRONG_UNIT
+    for name, cards in {
+        "right": {"MAGZERO": 22.5},
+        "unfilled": {"MAGZERO": 0.0, "MAGZPT": True, "MAGZP": 22.5, "PHOTZP": 27.0},
+        "wrong": {"PHOTZP": 27.0},
+    }.items():
+        fits.writeto(tmp_path / f"{name}.fits", noise(), fits.Header(cards))
+    for name in ("right", "unfilled"):
+        np.testing.assert_array_equal(read(tmp_path / f"{name}.fits"), noise())
+    assert flag_of(tmp_path / "wrong.fits") == RowFlag.WRONG_UNIT
 
 
 def test_an_empty_unit_is_none(tmp_path: Path) -> None:
