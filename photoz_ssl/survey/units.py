@@ -17,7 +17,7 @@ NANOMAGGY = 3.631e-6 * u.Jy
 MICROJANSKY_NAMES = ("microjy", "microjansky", "microjanskys")
 
 NO_UNITS = ("n/a", "none", "null", "-", "--", "j2000")
-"""What some write where a unit would stand; newtons per ampere and powers of joules are not meant."""
+"""What some write where a unit would stand, and mean no newtons per ampere by."""
 
 PER_PIXEL = re.compile(r"\s*(/|per|\s)\s*(pix|pixel)(\s*\*\*\s*-1|\^-1|-1)?$", re.IGNORECASE)
 
