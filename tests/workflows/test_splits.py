@@ -62,7 +62,7 @@ def test_numbers_are_their_own_keys() -> None:
 
 @pytest.mark.parametrize("ids", [None, np.full(N, -1), np.full(N, b"")], ids=["no", "null", "text"])
 def test_objects_without_an_id_are_told_by_their_place(ids: NDArray[Any] | None) -> None:
-    ra = 0.4 * np.arange(N)
+    ra = np.arange(0, 0.4 * N, 0.4)
     name = "ID" if ids is not None else None
     once = object_keys(block(ids, ra), name)
     np.testing.assert_array_equal(object_keys(block(ids, ra + 1e-4, start=N), name), once)
