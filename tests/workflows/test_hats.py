@@ -18,7 +18,7 @@ from photoz_ssl.config import PredictConfig
 from photoz_ssl.errors import CatalogError, ConfigError, CutoutError, OutputError
 from photoz_ssl.progress import Stopped
 from photoz_ssl.survey.frame_catalog import catalog_of_frame
-from photoz_ssl.workflows import hats
+from photoz_ssl.workflows import hats, prediction_job
 from photoz_ssl.workflows.predict import predict
 
 lsdb: Any = pytest.importorskip("lsdb", reason="LSDB (extra [dask]) is not installed")
@@ -190,7 +190,10 @@ def test_workers_stop_when_asked_to_go_on_and_give_the_same(
     pd.testing.assert_frame_equal(one, two)
 
 
-def test_chosen_columns_come_over(folder: Path, tmp_path: Path) -> None:
+def test_chosen_columns_come_over(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(prediction_job, "MOST_COLUMNS", 1)  # which is for FITS alone
     predict(config(folder, output=str(tmp_path / "z"), keep_columns="none"))
     names = list(lsdb.open_catalog(tmp_path / "z").columns)
     assert names[:4] == ["OBJID", "RA", "DEC", "Z_PHOT_MEAN"]

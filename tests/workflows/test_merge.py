@@ -29,6 +29,7 @@ from photoz_ssl.survey.part_file import PartWriter, locked_part, read_part
 from photoz_ssl.workflows import prediction_job
 from photoz_ssl.workflows.merge import merge
 from photoz_ssl.workflows.predict import predict
+from photoz_ssl.workflows.predict_check import check_prediction
 from photoz_ssl.workflows.redshift_files import write_redshifts
 from photoz_ssl.workflows.shards import EMPTY_SHARD
 
@@ -88,7 +89,7 @@ def test_a_run_that_was_stopped_goes_on(
 
 
 def test_what_an_interrupted_run_has_done_is_not_thrown_away_unasked(
-    run: Callable[..., Path], whole: bytes, tmp_path: Path
+    run: Callable[..., Path], whole: bytes, archive: Path, tmp_path: Path
 ) -> None:
     with pytest.raises(Stopped):
         run(stop=after(2))
@@ -96,6 +97,9 @@ def test_what_an_interrupted_run_has_done_is_not_thrown_away_unasked(
     with pytest.raises(PartError, match="--resume to go on from it, or --overwrite"):
         run()
     assert (tmp_path / "z.fits.part").read_bytes() == kept
+    config = PredictConfig(catalog=str(archive), output=str(tmp_path / "z.fits"))
+    with pytest.raises(PartError, match="--resume to go on from it, or --overwrite"):
+        check_prediction(config)
     assert run(overwrite=True).read_bytes() == whole
 
 

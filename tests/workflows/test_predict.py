@@ -404,3 +404,15 @@ def test_the_report_is_frozen(stage: Stage) -> None:
     stage.run()
     with pytest.raises(dataclasses.FrozenInstanceError):
         stage.report.n_rows = 0  # type: ignore[misc]
+
+
+def test_a_table_of_more_columns_than_fits_allows_is_refused_before_the_work(
+    tiny_archive: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(prediction_job, "MOST_COLUMNS", 5)
+    settings: dict[str, Any] = {"catalog": str(tiny_archive), "device": "cpu"}
+    with pytest.raises(OutputError, match=r"columns, and FITS allows 5; .*--keep-columns"):
+        predict(PredictConfig(**settings, output=str(tmp_path / "z.fits")))
+    assert list(tmp_path.iterdir()) == []
+    predict(PredictConfig(**settings, output=str(tmp_path / "z.vot"), format="votable"))
+    assert (tmp_path / "z.vot").exists()
