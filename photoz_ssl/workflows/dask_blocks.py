@@ -30,6 +30,9 @@ FAILURES_ALLOWED = 10
 SECONDS_TO_ANSWER = 20
 """That a scheduler is waited for."""
 
+ANY_PORT_HERE = "127.0.0.1:0"
+"""Of the page that a scheduler shows: a fixed one would be taken where another job runs here."""
+
 LOCAL = re.compile(r"local:([1-9]\d{0,3})")
 
 
@@ -120,7 +123,7 @@ def dask_client(address: str, stack: ExitStack) -> Any:
             n_workers=int(local[1]),
             threads_per_worker=1,
             processes=True,
-            dashboard_address=None,
+            dashboard_address=ANY_PORT_HERE,
             silence_logs=50,
         )
         return stack.enter_context(distributed.Client(stack.enter_context(cluster)))

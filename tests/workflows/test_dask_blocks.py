@@ -5,9 +5,10 @@ from __future__ import annotations
 import gc
 import os
 import signal
+import socket
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,8 @@ from photoz_ssl.workflows import dask_blocks
 from photoz_ssl.workflows.predict import predict
 from photoz_ssl.workflows.prediction_job import PredictionJob
 
+USUAL_PORT = 8787
+
 distributed = pytest.importorskip("distributed", reason="needs the extra [dask]")
 
 
@@ -33,7 +36,7 @@ def cluster() -> Iterator[Any]:
         n_workers=2,
         threads_per_worker=1,
         processes=True,
-        dashboard_address=None,
+        dashboard_address="127.0.0.1:0",
         silence_logs=50,
     ) as cluster:
         yield cluster
@@ -48,6 +51,13 @@ def config(archive: Path, output: Path, **options: Any) -> PredictConfig:
     return PredictConfig(
         catalog=str(archive), output=str(output), **{"batch_size": 1, "pdf": "hist", **options}
     )
+
+
+def test_workers_start_beside_those_of_another_job() -> None:
+    with socket.socket() as taken, suppress(OSError), ExitStack() as stack:
+        taken.bind(("127.0.0.1", USUAL_PORT))
+        taken.listen()
+        dask_blocks.dask_client("local:1", stack)  # a warning of Dask's would be an error
 
 
 def test_a_worker_killed_in_mid_run_changes_nothing(
