@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from photoz_ssl.survey.raw_headers import refuse_absurd_tiles
+from photoz_ssl.survey.units import ZERO_POINTS
 from photoz_ssl.survey.unpacking import (
     PACKED_STARTS,
     UNPACKING_ERRORS,
@@ -74,7 +75,7 @@ USED = frozenset(
         *STRUCTURE.split(),
         *(f"NAXIS{axis}" for axis in range(1, 10)),
         *("BUNIT", "BANDS", "BAND", "FILTER", "EXTNAME", "EBV"),
-        *("MAGZERO", "MAGZPT", "MAGZP", "PHOTZP"),
+        *ZERO_POINTS,
         *(f"{word}{plane}" for word in ("BAND", "FILTER") for plane in range(10)),
         *WORLD.split(),
         *DISTORTION,

@@ -14,7 +14,7 @@ from photoz_ssl.survey.carried import RENAMED
 from photoz_ssl.survey.headers import null_in, null_of
 from photoz_ssl.survey.units import is_plain_number
 
-__all__ = ["NamedColumns"]
+__all__ = ["REDSHIFT_WARNINGS", "NamedColumns"]
 
 ID_NAMES = (
     *("TARGETID", "CATAID"),  # of DESI and GAMA, whose OBJID is another thing
@@ -39,8 +39,8 @@ ESTIMATED_BESIDE = ("ZMEDIAN", "PHOTOERRORCLASS", "NNCOUNT")
 NEAR_BANDS, FAR_BANDS = ("G", "R"), ("I", "J", "H", "K", "KS")
 """Magnitudes: beside one of the former, or two of the latter, a ``Z`` is one as well."""
 
-OF_SPECTRA = ("ZWARN", "ZWARNING")
-"""Columns beside which ``Z`` is a redshift whatever else is there."""
+REDSHIFT_WARNINGS = ("ZWARN", "ZWARNING")
+"""Of DESI and SDSS: beside them ``Z`` is a redshift, whatever else is there; 0 is a sure one."""
 
 REDSHIFT_ERROR_NAMES = ("Z_SPEC_ERR", "SPECZ_REDSHIFT_ERR", "ZSPEC_ERR", "SPECZ_ERR", "Z_ERR")
 Z_ERROR = "ZERR"
@@ -173,7 +173,7 @@ class NamedColumns:
     def _has_bands(self) -> bool:
         """Whether ``Z`` is one of the magnitudes that the table has."""
         near, far = ([*self._named(names)] for names in (NEAR_BANDS, FAR_BANDS))
-        return (bool(near) or len(far) > 1) and self.find(OF_SPECTRA) is None
+        return (bool(near) or len(far) > 1) and self.find(REDSHIFT_WARNINGS) is None
 
     def _is_estimated(self, name: str) -> bool:
         """Whether a column of redshifts holds photometric ones, by its UCD or its neighbours."""

@@ -15,7 +15,7 @@ from photoz_ssl.survey.band_names import band_of, bands_of_planes, is_named, sci
 from photoz_ssl.survey.flags import RowFlag
 from photoz_ssl.survey.image_files import IMAGE_ERRORS, Header, Image, open_images
 from photoz_ssl.survey.stamp_wcs import SkyGrid, sky_grid
-from photoz_ssl.survey.units import nanomaggies_in
+from photoz_ssl.survey.units import NANOMAGGY_ZERO_POINT, ZERO_POINTS, nanomaggies_in
 
 __all__ = [
     "Assumptions",
@@ -34,10 +34,6 @@ SUFFIXES = ("", ".gz", ".bz2", ".fz")
 
 SLACK = 2
 """Pixels by which a stamp may be off its object, for its own convention of the centre."""
-
-ZERO_POINTS = ("MAGZERO", "MAGZPT", "MAGZP", "PHOTZP")
-NANOMAGGY_ZERO_POINT = 22.5
-"""Magnitude of one nanomaggy (method section 2)."""
 
 INTEGER_CARDS = ("BITPIX", "ZBITPIX", "BLANK", "BSCALE", "BZERO")
 

@@ -9,7 +9,13 @@ from functools import lru_cache
 import astropy.units as u
 from astropy.utils.exceptions import AstropyWarning
 
-__all__ = ["is_plain_number", "nanomaggies_in"]
+__all__ = ["NANOMAGGY_ZERO_POINT", "ZERO_POINTS", "is_plain_number", "nanomaggies_in"]
+
+ZERO_POINTS = ("MAGZERO", "MAGZPT", "MAGZP", "PHOTZP")
+"""Cards that give the magnitude of one unit of an image's flux."""
+
+NANOMAGGY_ZERO_POINT = 22.5
+"""Magnitude of one nanomaggy (method section 2)."""
 
 NANOMAGGY_NAMES = ("nanomaggy", "nanomaggies", "nanomaggie", "nmgy", "nmaggy", "nmaggies")
 MAGGY_NAMES = ("maggy", "maggies", "maggie", "mgy")

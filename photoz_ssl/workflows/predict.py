@@ -19,7 +19,6 @@ from photoz_ssl.workflows.part_work import (
     computed_part,
     kept_if_interrupted,
     part_path,
-    refuse_unfinished,
     shard_of,
 )
 from photoz_ssl.workflows.prediction_job import PredictionJob, open_job, require_extras
@@ -129,8 +128,6 @@ def predict(
         claim_table(output, overwrite=config.overwrite)
         require_other(output, config.catalog)
         require_writer(kind)
-        if output != STDOUT:
-            refuse_unfinished(config, part_path(output, None))
     else:
         claim_output(part_path(output, shard), overwrite=True)
     with open_job(config) as job:

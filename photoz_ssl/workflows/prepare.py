@@ -18,6 +18,7 @@ from photoz_ssl.survey.blocks import GalaxyBlock, RowProblem
 from photoz_ssl.survey.dust import spell_sources
 from photoz_ssl.survey.flags import UNUSABLE, RowFlag
 from photoz_ssl.survey.headers import null_in, null_of
+from photoz_ssl.survey.named_columns import REDSHIFT_WARNINGS
 from photoz_ssl.survey.sources import GalaxySource, open_source
 from photoz_ssl.workflows.atlas_encoder import has_ids, text_id_notices
 from photoz_ssl.workflows.counting import counted
@@ -28,9 +29,6 @@ __all__ = ["PrepareReport", "prepare"]
 BLOCK = 256
 MOST_PROBLEMS = 200
 """Problems that the report keeps, so that memory does not grow with the catalogue."""
-
-REDSHIFT_WARNINGS = ("ZWARN", "ZWARNING")
-"""Of DESI and SDSS; 0 is a redshift to be relied upon."""
 
 OWN_COLUMNS = ("OBJID", "RA", "DEC", "Z_SPEC", "SPLIT")
 """Columns that an archive's own datasets stand for when it is read."""
