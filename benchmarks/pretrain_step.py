@@ -55,7 +55,7 @@ def our_step(
         batchnorm_groups=config.batchnorm_groups,
     ).to(device)
     network = network.to(memory_format=torch.channels_last)
-    network.one_pass = compile_for_training(
+    compile_for_training(
         network.query_network,
         network.key_network,
         device=device,

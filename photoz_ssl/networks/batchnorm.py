@@ -1,4 +1,4 @@
-"""BatchNorm split into groups of a batch (He et al. 2020, section 3.3) in one pass."""
+"""BatchNorm split into groups of a batch (He et al. 2020, section 3.3)."""
 
 from __future__ import annotations
 
@@ -9,19 +9,26 @@ __all__ = ["GroupedBatchNorm2d", "group_batchnorm", "set_groups"]
 
 
 class GroupedBatchNorm2d(nn.BatchNorm2d):
-    """BatchNorm that in training normalises each of several equal parts of a batch by itself.
+    """BatchNorm that in training normalises each of several parts of a batch by itself.
 
     Its running statistics move on as if the parts had come one after the other. Weights and
     their names are those of `torch.nn.BatchNorm2d`.
     """
 
     n_groups = 1
-    """Parts that a batch is cut into; its size is a multiple of them."""
+    """Parts that a batch is cut into, as `torch.chunk` cuts it."""
 
     def forward(self, images: Tensor) -> Tensor:
         """Normalised maps, shape (n, channels, height, width)."""
+        normalise = super().forward
         if self.n_groups == 1 or not self.training:
-            return super().forward(images)
+            return normalise(images)
+        if torch.compiler.is_compiling() and len(images) % self.n_groups == 0:
+            return self._in_one_pass(images)
+        return torch.cat([normalise(part) for part in images.chunk(self.n_groups)])
+
+    def _in_one_pass(self, images: Tensor) -> Tensor:
+        """The same by plain operations, which are slow one by one and fast where compiled."""
         groups = images.view(self.n_groups, -1, *images.shape[1:])  # (groups, n, channels, y, x)
         whole = groups.to(self.weight.dtype)
         variance, mean = torch.var_mean(whole, dim=(1, 3, 4), correction=0)  # (groups, channels)

@@ -20,7 +20,7 @@ IMAGES_WORTH_COMPILING = 2_000_000
 take some three."""
 
 
-def compile_for_training(*networks: nn.Module, device: torch.device, n_steps: int) -> bool:
+def compile_for_training(*networks: nn.Module, device: torch.device, n_steps: int) -> None:
     """Compile networks in place when they are first called; a CPU and short runs are left as is.
 
     Their weights and the names of these stay what they are. Where compiling fails, as without
@@ -34,19 +34,12 @@ def compile_for_training(*networks: nn.Module, device: torch.device, n_steps: in
         Where they are trained.
     n_steps : int
         Steps of the run.
-
-    Returns
-    -------
-    bool
-        Whether they will be compiled.
     """
     if device.type != "cuda":
-        return False
+        return
     torch.backends.cudnn.benchmark = True
-    if n_steps < STEPS_WORTH_COMPILING:
-        return False
-    _compile(*networks)
-    return True
+    if n_steps >= STEPS_WORTH_COMPILING:
+        _compile(*networks)
 
 
 def compile_for_inference(*networks: nn.Module, device: torch.device, n_images: int | None) -> bool:

@@ -117,7 +117,6 @@ class MomentumContrast(nn.Module):
             first_keys = F.normalize(torch.randn(queue_size, projection_size), dim=1)
         self.key_network = copy.deepcopy(self.query_network).requires_grad_(False)
         group_batchnorm(self.key_network)
-        self.one_pass = False  # faster once it is compiled, slower before
         self.register_buffer("queue", first_keys)
         self.register_buffer("pointer", torch.zeros((), dtype=torch.int64))
 
@@ -161,14 +160,7 @@ class MomentumContrast(nn.Module):
         """
         shuffled = world.gather(view)[order]  # (n_all, bands, 64, 64)
         own = shuffled[world.part(len(order))].contiguous(memory_format=torch.channels_last)
-        encoded = self._encoded(own, math.ceil(self.batchnorm_groups / world.size))  # (n, d)
+        set_groups(self.key_network, math.ceil(self.batchnorm_groups / world.size))
+        encoded = self.key_network(own)  # (n, d)
         keys = world.gather(encoded)[torch.argsort(order)]  # (n_all, d)
         return F.normalize(keys, dim=1).to(self.queue.dtype)
-
-    def _encoded(self, view: Tensor, n_groups: int) -> Tensor:
-        """The key network's vectors, shape (n, d), BatchNorm split into groups."""
-        if self.one_pass and len(view) % n_groups == 0:
-            set_groups(self.key_network, n_groups)
-            whole: Tensor = self.key_network(view)
-            return whole
-        return torch.cat([self.key_network(group) for group in view.chunk(n_groups)])

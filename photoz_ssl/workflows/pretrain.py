@@ -101,7 +101,7 @@ def pretrain(
         groups = [(network.query_network, config.learning_rate)]
         optimizer = make_optimizer(groups, config, weight_decay=config.weight_decay)
         mad = measure_band_mad(archive, rows).to(world.device)
-        network.one_pass = compile_for_training(
+        compile_for_training(
             network.query_network, network.key_network, device=world.device, n_steps=plan.n_steps
         )
         trained = synchronised(network, world)
