@@ -2,9 +2,9 @@
 
 Prints one JSON object. The baseline is the plain way: PyTorch in float32 and its default layout,
 the network as it was trained, 16 images at a time. Ours are the runtimes that `predict` chooses
-from: PyTorch with BatchNorm folded into the convolutions, on a CPU OpenVINO and its 8-bit
-integers where the model has some, on a GPU bfloat16, compiled and not. All begin with images in
-the computer's memory and end with PDFs there, and run by turns.
+from: PyTorch with BatchNorm folded into the convolutions; on a CPU OpenVINO, in bfloat16 if the
+CPU computes in it, and in 8-bit integers where the model has some; on a GPU bfloat16, compiled
+and not. All begin with images in the computer's memory and end with PDFs there, and run by turns.
 """
 
 from __future__ import annotations
@@ -26,6 +26,7 @@ from photoz_ssl.networks.checkpoint import Checkpoint, load_checkpoint, shipped_
 from photoz_ssl.networks.compilation import IMAGES_WORTH_COMPILING
 from photoz_ssl.networks.encoder import PRESETS, build_encoder
 from photoz_ssl.networks.openvino_engine import has_openvino
+from photoz_ssl.networks.openvino_runner import computes_in_bfloat16
 from photoz_ssl.networks.redshift_head import RedshiftNetwork
 from photoz_ssl.networks.runtimes import IMAGES_WORTH_CONVERTING, Runtime, open_runtime
 from photoz_ssl.redshift.calibration import Calibration
@@ -94,6 +95,8 @@ def contestants(checkpoint: Checkpoint, name: str, device: torch.device) -> dict
         settings["compiled"] = {"n_images": IMAGES_WORTH_COMPILING}
     elif has_openvino():
         settings["openvino"] = {"n_images": many, "key": f"benchmark-{name}"}
+        if computes_in_bfloat16():
+            settings["bf16"] = {**settings["openvino"], "precision": "bf16"}
         if checkpoint.quantised is not None:
             settings["int8"] = {"precision": "int8"}
     ours = {

@@ -38,7 +38,7 @@ def has_openvino() -> bool:
 
 
 class OpenVinoEngine:
-    """Images to what a network makes of them, in float32, on all threads that PyTorch has.
+    """Images to what a network makes of them, on all threads that PyTorch has.
 
     The network is converted when it is first run, and kept in the user's cache, whose files
     are passed over when they are damaged.
@@ -49,10 +49,17 @@ class OpenVinoEngine:
         In evaluation mode, on the CPU.
     key : str
         Names the network in the cache; a hash of its weights and configuration.
+    bfloat16 : bool
+        Whether it computes in bfloat16.
+    images_a_batch : int
+        Smaller batches are filled up to so many with zeros.
     """
 
-    def __init__(self, network: nn.Module, key: str) -> None:
+    def __init__(
+        self, network: nn.Module, key: str, bfloat16: bool = False, images_a_batch: int = 0
+    ) -> None:
         self._network, self._key = network, key
+        self._bfloat16, self._images_a_batch = bfloat16, images_a_batch
         self._runner: OpenVinoRunner | None = None
 
     def __call__(self, batches: Batches) -> Later[NDArray[np.float32]]:
@@ -66,7 +73,7 @@ class OpenVinoEngine:
         version = "".join(c if c.isalnum() or c in ".-" else "_" for c in openvino.__version__)
         path = cache_folder() / "openvino" / f"{self._key}-{version}.network"
         model = _read(openvino, path) or _converted(openvino, self._network, path)
-        return OpenVinoRunner(model)
+        return OpenVinoRunner(model, bfloat16=self._bfloat16, images_a_batch=self._images_a_batch)
 
 
 def _converted(openvino: ModuleType, network: nn.Module, path: Path) -> Any:

@@ -16,10 +16,10 @@ from torch import Tensor
 
 from photoz_ssl.extras import import_extra
 from photoz_ssl.later import Later
-from photoz_ssl.networks.engines import Batches
+from photoz_ssl.networks.engines import Batches, filled_up
 from photoz_ssl.networks.softening import softened, without_softening
 
-__all__ = ["OpenVinoRunner", "import_openvino"]
+__all__ = ["OpenVinoRunner", "computes_in_bfloat16", "import_openvino"]
 
 MOST_STREAMS = 4
 """Few enough for the batches of a block of rows; with more cores each stream has several."""
@@ -29,6 +29,12 @@ def import_openvino() -> ModuleType:
     """OpenVINO, without its telemetry: nobody has agreed to that here."""
     sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]
     return import_extra("openvino", extra="cpu", purpose="running networks by OpenVINO")
+
+
+def computes_in_bfloat16() -> bool:
+    """Whether this CPU has instructions for it, by which OpenVINO is 2 to 7 times faster."""
+    capable = import_openvino().Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
+    return "BF16" in capable
 
 
 class OpenVinoRunner:
@@ -43,18 +49,31 @@ class OpenVinoRunner:
         With one input, images of shape (n, bands, 64, 64).
     output : str, optional
         Name of the output that is wanted; by default the first.
+    bfloat16 : bool
+        Whether it computes in bfloat16, on a CPU that does; see `computes_in_bfloat16`.
+    images_a_batch : int
+        Smaller batches are filled up to so many with zeros: in bfloat16 the last bits go by the
+        size of the batch.
     """
 
-    def __init__(self, model: Any, output: str | None = None) -> None:
+    def __init__(
+        self,
+        model: Any,
+        output: str | None = None,
+        *,
+        bfloat16: bool = False,
+        images_a_batch: int = 0,
+    ) -> None:
         openvino = import_openvino()
         model, self._scale = without_softening(model)
         n_streams = min(torch.get_num_threads(), MOST_STREAMS)
         settings = {
-            "INFERENCE_PRECISION_HINT": "f32",  # a CPU with bfloat16 would use that by itself
+            "INFERENCE_PRECISION_HINT": "bf16" if bfloat16 else "f32",  # else the CPU decides
             "INFERENCE_NUM_THREADS": torch.get_num_threads(),
             "NUM_STREAMS": n_streams,
         }
         self._takes_both = len(model.inputs) > 1
+        self._images_a_batch = images_a_batch
         compiled = openvino.Core().compile_model(model, "CPU", settings)
         port = compiled.output(output) if output else compiled.output(0)
         self._port = port
@@ -91,14 +110,14 @@ class OpenVinoRunner:
 
     def _taken(self, images: Tensor) -> list[NDArray[np.float32]]:
         """Images as the compiled network takes them, in memory that OpenVINO can read."""
-        taken = images.contiguous().numpy()
+        taken = filled_up(images, self._images_a_batch).contiguous().numpy()
         if self._scale is None:
             return [taken]
         soft = softened(taken, self._scale)
         return [soft, taken] if self._takes_both else [soft]
 
     def _keep(self, request: Any, batch: _Batch) -> None:
-        batch.output[:] = request.get_tensor(self._port).data
+        batch.output[:] = request.get_tensor(self._port).data[: len(batch.output)]
         batch.done = True
 
 

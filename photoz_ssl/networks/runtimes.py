@@ -19,6 +19,7 @@ from photoz_ssl.networks.encoder import Encoder, build_encoder
 from photoz_ssl.networks.engines import Batches, Engine
 from photoz_ssl.networks.folding import fold_batchnorm
 from photoz_ssl.networks.openvino_engine import OpenVinoEngine, has_openvino
+from photoz_ssl.networks.openvino_runner import computes_in_bfloat16
 from photoz_ssl.networks.quantised import QuantisedEngine
 from photoz_ssl.networks.redshift_head import RedshiftNetwork
 from photoz_ssl.networks.torch_engine import TorchEngine
@@ -122,7 +123,8 @@ def open_runtime(
     """Build a checkpoint's network on a device.
 
     On a CPU OpenVINO runs it where that is installed (extra ``[cpu]``) and there are images
-    enough, else PyTorch does. On a GPU PyTorch compiles it for images that are very many.
+    enough, but for bfloat16 on a CPU that has no such instructions; else PyTorch does. On a GPU
+    PyTorch compiles it for images that are very many.
 
     Parameters
     ----------
@@ -152,16 +154,8 @@ def open_runtime(
         return _quantised_runtime(checkpoint, place)
     bfloat16 = precision == "bf16" or (precision == "auto" and place.type == "cuda")
     many = n_images is None or n_images >= IMAGES_WORTH_CONVERTING[checkpoint.encoder.architecture]
-    by_openvino = place.type == "cpu" and bool(key) and many and has_openvino() and not bfloat16
-    if by_openvino:
-        return _float_runtime(
-            checkpoint,
-            checkpoint.network(),
-            lambda part, output: OpenVinoEngine(part, f"{key}-{output}"),
-            name="OpenVINO",
-            device=place,
-            images_a_batch=IMAGES_A_BATCH[checkpoint.encoder.architecture],
-        )
+    if place.type == "cpu" and key and many and _openvino_serves(bfloat16=bfloat16):
+        return _openvino_runtime(checkpoint, key, bfloat16=bfloat16)
     network = checkpoint.network()
     fold_batchnorm(network)  # OpenVINO does so by itself
     network = network.to(place).to(memory_format=torch.channels_last)
@@ -176,6 +170,23 @@ def open_runtime(
         name=f"{'compiled ' if compiled else ''}PyTorch{' in bfloat16' if bfloat16 else ''}",
         device=place,
     )
+
+
+def _openvino_runtime(checkpoint: Checkpoint, key: str, *, bfloat16: bool) -> Runtime:
+    size = IMAGES_A_BATCH[checkpoint.encoder.architecture]
+    filled_to = size if bfloat16 else 0
+    return _float_runtime(
+        checkpoint,
+        checkpoint.network(),
+        lambda part, output: OpenVinoEngine(part, f"{key}-{output}", bfloat16, filled_to),
+        name=f"OpenVINO{' in bfloat16' if bfloat16 else ''}",
+        device=torch.device("cpu"),
+        images_a_batch=size,
+    )
+
+
+def _openvino_serves(*, bfloat16: bool) -> bool:
+    return has_openvino() and (not bfloat16 or computes_in_bfloat16())
 
 
 def _encoder_of(network: RedshiftNetwork | Encoder) -> Encoder:

@@ -7,12 +7,11 @@ from functools import cached_property
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from photoz_ssl.later import Later
-from photoz_ssl.networks.engines import Batches
+from photoz_ssl.networks.engines import Batches, filled_up
 
 __all__ = ["TorchEngine"]
 
@@ -50,11 +49,8 @@ class TorchEngine:
     def _output(self, images: Tensor) -> Tensor:
         reduced = torch.autocast(self.device.type, torch.bfloat16, enabled=self.bfloat16)
         with torch.inference_mode(), reduced:
-            n_missing = max(0, self.images_a_batch - len(images))
-            placed = self._placed(images)
-            if n_missing:
-                placed = F.pad(placed, (0, 0, 0, 0, 0, 0, 0, n_missing))
-            output: Tensor = self.network(placed.contiguous(memory_format=torch.channels_last))
+            batch = filled_up(self._placed(images), self.images_a_batch)
+            output: Tensor = self.network(batch.contiguous(memory_format=torch.channels_last))
         return output[: len(images)]
 
     def _placed(self, images: Tensor) -> Tensor:

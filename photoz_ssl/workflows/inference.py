@@ -18,6 +18,7 @@ from photoz_ssl.files import sha256_of
 from photoz_ssl.later import Later, of_later
 from photoz_ssl.networks.checkpoint import Checkpoint, shipped_model_path
 from photoz_ssl.networks.openvino_engine import has_openvino
+from photoz_ssl.networks.openvino_runner import computes_in_bfloat16
 from photoz_ssl.networks.published import read_model
 from photoz_ssl.networks.runtimes import (
     IMAGES_WORTH_CONVERTING,
@@ -32,6 +33,9 @@ __all__ = ["Predictor"]
 
 BATCH_SIZES = {"cpu": 256, "cuda": 1024}
 """Galaxies a batch on a kind of device: enough to fill it, and the same wherever that kind is."""
+
+MANY_TIMES = 20
+"""More than are worth converting: so many galaxies are worth a word on fewer digits, too."""
 
 
 @dataclass(frozen=True)
@@ -50,6 +54,8 @@ class Predictor:
         Of the file.
     batch_size : int
         Most galaxies that the network is given at a time.
+    precision : {'auto', 'fp32', 'bf16', 'int8'}
+        The arithmetic that was asked for.
     n_views : {1, 8}
         Views of a galaxy over which its PDF is averaged: one, or all quarter turns and their
         mirror images.
@@ -60,6 +66,7 @@ class Predictor:
     runtime: Runtime
     sha256: str
     batch_size: int
+    precision: str = "auto"
     n_views: int = 1
 
     @classmethod
@@ -107,7 +114,7 @@ class Predictor:
         sha256 = sha256_of(chosen)
         size = batch_size or BATCH_SIZES[choose_device(device).type]
         runtime = open_runtime(checkpoint, device, sha256, n_galaxies, precision, size)
-        return cls(chosen, checkpoint, runtime, sha256, size, n_views)
+        return cls(chosen, checkpoint, runtime, sha256, size, precision, n_views)
 
     @property
     def name(self) -> str:
@@ -142,12 +149,14 @@ class Predictor:
 
     def notices(self, n_galaxies: int) -> tuple[str, ...]:
         """What would make so many galaxies go faster, one sentence each."""
-        slow = (
-            self.runtime.device.type == "cpu"
-            and n_galaxies >= IMAGES_WORTH_CONVERTING[self.checkpoint.encoder.architecture]
-        )
-        if slow and not has_openvino():
+        worth_it = IMAGES_WORTH_CONVERTING[self.checkpoint.encoder.architecture]
+        if n_galaxies < worth_it or self.runtime.device.type != "cpu":
+            return ()
+        if not has_openvino():
             return ("pip install 'photoz-ssl[cpu]' would make the network faster on this CPU",)
+        many = n_galaxies >= MANY_TIMES * worth_it
+        if many and self.precision == "auto" and computes_in_bfloat16():
+            return ("--precision bf16 would make the network faster on this CPU",)
         return ()
 
     def warm_up(self) -> None:

@@ -18,6 +18,7 @@ from photoz_ssl.networks import openvino_engine, runtimes
 from photoz_ssl.networks.checkpoint import Checkpoint
 from photoz_ssl.networks.encoder import PRESETS, EncoderConfig, build_encoder
 from photoz_ssl.networks.openvino_engine import OpenVinoEngine
+from photoz_ssl.networks.openvino_runner import computes_in_bfloat16
 from photoz_ssl.networks.redshift_head import RedshiftNetwork
 from photoz_ssl.networks.runtimes import IMAGES_WORTH_CONVERTING, open_runtime
 from photoz_ssl.redshift.grid import RedshiftGrid
@@ -105,6 +106,33 @@ def test_openvino_runs_many_images_of_a_model_that_has_a_hash(
 def test_without_the_extra_pytorch_runs_the_network(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(runtimes, "has_openvino", lambda: False)
     assert open_runtime(tiny_model(), "cpu", "abc", 10**6).name == "PyTorch"
+
+
+@pytest.mark.parametrize(
+    ("capable", "name"), [(True, "OpenVINO in bfloat16"), (False, "PyTorch in bfloat16")]
+)
+def test_openvino_computes_in_bfloat16_where_the_cpu_does(
+    capable: bool, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(runtimes, "computes_in_bfloat16", lambda: capable)
+    assert open_runtime(tiny_model(), "cpu", "abc", WORTH, "bf16").name == name
+
+
+@pytest.mark.parametrize("apertures", [None, (2.5, 8.0)], ids=["maps", "photometry"])
+def test_bfloat16_is_near_float32_and_the_same_in_any_batch(
+    apertures: tuple[float, ...] | None,
+) -> None:
+    if not computes_in_bfloat16():
+        pytest.skip("this CPU does not compute in bfloat16")
+    model, images = tiny_model(replace(TINY, apertures=apertures)), stamps(24)
+    precise, reduced = (open_runtime(model, "cpu", "abc", WORTH, kind) for kind in ("fp32", "bf16"))
+    mean, other = (runtime.pdf_later(images)() @ GRID.centres for runtime in (precise, reduced))
+    np.testing.assert_allclose(other, mean, rtol=0, atol=2e-3)
+    assert np.abs(other - mean).max() > 1e-6  # it is not float32 by another name
+    whole = reduced.represent_later(images)()
+    for size in (1, 2, 11, 23):
+        parts = reduced.represent_later(iter(torch.split(images, size)))()
+        np.testing.assert_array_equal(parts, whole)
 
 
 class Untraceable(nn.Module):

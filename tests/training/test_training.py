@@ -330,7 +330,7 @@ def test_a_predictor_gives_the_network_batches_of_the_size_asked_for(
     assert seen == expected
 
 
-def test_the_extra_that_would_be_faster_is_named_where_it_matters(
+def test_what_would_be_faster_is_named_where_it_matters(
     tiny_archive: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     model = finetune(finetuning(tiny_archive, tmp_path / "run", epochs=1)).model
@@ -339,7 +339,12 @@ def test_the_extra_that_would_be_faster_is_named_where_it_matters(
     assert predictor.notices(999) == ()
     assert "photoz-ssl[cpu]" in " ".join(predictor.notices(1000))
     monkeypatch.setattr(inference, "has_openvino", lambda: True)
-    assert predictor.notices(1000) == ()
+    monkeypatch.setattr(inference, "computes_in_bfloat16", lambda: False)
+    assert predictor.notices(20_000) == ()
+    monkeypatch.setattr(inference, "computes_in_bfloat16", lambda: True)
+    assert predictor.notices(19_999) == ()
+    assert "--precision bf16" in " ".join(predictor.notices(20_000))
+    assert replace(predictor, precision="fp32").notices(20_000) == ()
 
 
 def test_too_few_galaxies_and_no_labels_are_told(tiny_archive: Path, tmp_path: Path) -> None:
