@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,6 +12,7 @@ import click
 from photoz_ssl.cli.console import note, say
 from photoz_ssl.cli.options import command, config_from
 from photoz_ssl.config import EvaluateConfig
+from photoz_ssl.workflows.counting import counted
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -26,7 +28,10 @@ EXAMPLES = "\n".join(
     )
 )
 
-WIDTH_OF_A_FILE = 120
+WIDTH = 120
+"""Of what is printed: a narrow terminal breaks its lines, where rich would cut off digits."""
+
+UNKNOWN = "–"
 
 
 @command(EvaluateConfig, examples=EXAMPLES)
@@ -47,16 +52,17 @@ def evaluate(quiet: bool, verbose: bool, **options: Any) -> None:
     else:
         _print_tables(report)
     if report.figures:
-        say(f"photoz-ssl: {len(report.figures)} figures → {config.plot}", quiet=quiet)
+        n_figures = len({path.stem for path in report.figures})
+        say(f"photoz-ssl: {counted(n_figures, 'figure')} → {config.plot}", quiet=quiet)
 
 
 def _print_tables(report: EvaluateReport) -> None:
     from rich.console import Console
 
-    console = Console(highlight=False)
-    if not console.is_terminal:
-        console = Console(highlight=False, width=WIDTH_OF_A_FILE)
+    console = Console(highlight=False, width=WIDTH, soft_wrap=True)
+    n_galaxies = report.quality.point.n_galaxies
     with console.capture() as tables:  # rich has ways of its own with a closed pipe
+        console.print(f"{report.predictions}: {counted(n_galaxies, 'galaxy')}", markup=False)
         console.print(_table_of_all(report))
         if report.in_bins:
             console.print(_table_of_bins(report))
@@ -67,12 +73,7 @@ def _table_of_all(report: EvaluateReport) -> Table:
     from rich import box
     from rich.table import Table
 
-    point = report.quality.point
-    table = Table(
-        title=f"{report.predictions}: {point.n_galaxies} galaxies",
-        title_justify="left",
-        box=box.SIMPLE_HEAD,
-    )
+    table = Table(box=box.SIMPLE_HEAD)
     table.add_column("metric")
     table.add_column("value", justify="right")
     table.add_column("error", justify="right")
@@ -84,28 +85,32 @@ def _table_of_all(report: EvaluateReport) -> Table:
 def _metrics(quality: Quality) -> Iterator[tuple[str, str, str]]:
     """Name, value and error of each metric, as a person reads them."""
     point, interval, pdf = quality.point, quality.interval, quality.pdf
-    yield "bias, mean Δz", f"{point.bias:+.5f}", f"{point.bias_error:.5f}"
-    yield "scatter σ_MAD", f"{point.sigma_mad:.5f}", f"{point.sigma_mad_error:.5f}"
+    yield "bias, mean Δz", _number(point.bias, "+.5f"), _number(point.bias_error, ".5f")
+    yield "scatter σ_MAD", _number(point.sigma_mad, ".5f"), _number(point.sigma_mad_error, ".5f")
     yield "outliers |Δz| > 0.05", *_percent(point.outlier_fraction, point.outlier_fraction_error)
     if interval is not None:
         yield "inside the 68 % interval", *_percent(interval.coverage68, interval.coverage68_error)
         yield "inside the 95 % interval", *_percent(interval.coverage95, interval.coverage95_error)
-        yield "odds, mean", f"{interval.odds:.4f}", ""
+        yield "odds, mean", _number(interval.odds, ".4f"), ""
     if pdf is not None:
-        yield "PIT, KS distance", f"{pdf.pit_ks:.4f}", ""
-        yield "CRPS, mean", f"{pdf.crps:.5f}", f"{pdf.crps_error:.5f}"
-        yield "CDE loss, mean", f"{pdf.cde_loss:.3f}", f"{pdf.cde_loss_error:.3f}"
+        yield "PIT, KS distance", _number(pdf.pit_ks, ".4f"), ""
+        yield "CRPS, mean", _number(pdf.crps, ".5f"), _number(pdf.crps_error, ".5f")
+        yield "CDE loss, mean", _number(pdf.cde_loss, ".3f"), _number(pdf.cde_loss_error, ".3f")
 
 
 def _percent(fraction: float, error: float) -> tuple[str, str]:
-    return f"{100 * fraction:.2f} %", f"{100 * error:.2f} %"
+    return _number(100 * fraction, ".2f", " %"), _number(100 * error, ".2f", " %")
+
+
+def _number(value: float, form: str, unit: str = "") -> str:
+    return f"{value:{form}}{unit}" if math.isfinite(value) else UNKNOWN
 
 
 def _table_of_bins(report: EvaluateReport) -> Table:
     from rich import box
     from rich.table import Table
 
-    table = Table(box=box.SIMPLE_HEAD)
+    table = Table(box=box.SIMPLE_HEAD, padding=0)
     table.add_column("bin", no_wrap=True)
     for heading in ("galaxies", "bias", "σ_MAD", "η, %", "in 68 %", "PIT KS", "CRPS"):
         table.add_column(heading, justify="right")
@@ -123,10 +128,10 @@ def _bin_row(entry: QualityInBin) -> tuple[str, ...]:
     return (
         f"{entry.quantity} {entry.low:.3g} to {entry.high:.3g}",
         f"{point.n_galaxies}",
-        f"{point.bias:+.4f}",
-        f"{point.sigma_mad:.4f}",
-        f"{100 * point.outlier_fraction:.2f}",
-        "" if interval is None else f"{100 * interval.coverage68:.1f}",
-        "" if pdf is None else f"{pdf.pit_ks:.3f}",
-        "" if pdf is None else f"{pdf.crps:.4f}",
+        _number(point.bias, "+.4f"),
+        _number(point.sigma_mad, ".4f"),
+        _number(100 * point.outlier_fraction, ".2f"),
+        "" if interval is None else _number(100 * interval.coverage68, ".1f"),
+        "" if pdf is None else _number(pdf.pit_ks, ".3f"),
+        "" if pdf is None else _number(pdf.crps, ".4f"),
     )

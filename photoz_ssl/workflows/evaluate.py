@@ -164,7 +164,9 @@ def evaluate(config: EvaluateConfig) -> EvaluateReport:
     if quality.point.n_galaxies == 0:
         raise CatalogError(
             f"{config.predictions} has nothing to compare: {notices[0]}",
-            "name the column of spectroscopic redshifts with --redshift-column",
+            "name the column of spectroscopic redshifts with --redshift-column"
+            if not np.isfinite(predictions.z_spec).any()
+            else "the rows with a spectroscopic redshift need one of photoz-ssl predict, too",
         )
     report = EvaluateReport(
         predictions=config.predictions,
@@ -195,6 +197,7 @@ def _quality(predictions: Predictions, rows: NDArray[np.bool_], seed: int) -> Qu
 
 
 def _in_bins(predictions: Predictions, seed: int) -> tuple[QualityInBin, ...]:
+    compared = np.isfinite(predictions.z_spec) & np.isfinite(predictions.z_phot)
     return tuple(
         QualityInBin(
             quantity=name,
@@ -202,7 +205,8 @@ def _in_bins(predictions: Predictions, seed: int) -> tuple[QualityInBin, ...]:
             high=subset.high,
             quality=_quality(predictions, subset.rows, seed),
         )
-        for number, (name, values) in enumerate(predictions.binned_by.items())
+        for number, (name, column) in enumerate(predictions.binned_by.items())
+        for values in (np.where(compared, column, np.nan),)
         for subset in subsets(
             values,
             _redshift_edges(values) if number == 0 else quantile_edges(values, QUANTILE_BINS),

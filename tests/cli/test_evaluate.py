@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -43,6 +44,31 @@ def test_tables_on_stdout_and_notices_on_stderr(table: Path) -> None:
     assert "1 of 40 rows are left out" in told
     assert "rows are left out" not in shown
     assert max(map(len, shown.splitlines())) <= 120
+
+
+@pytest.mark.parametrize("columns", ["40", "80"])
+def test_no_number_is_cut_off_in_a_narrow_terminal(
+    table: Path, columns: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    wide = run(table).stdout.decode()
+    monkeypatch.setenv("COLUMNS", columns)
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    narrow = re.sub(r"\x1b\[[0-9;]*m", "", run(table).stdout.decode())
+    assert narrow == wide
+    assert "…" not in narrow
+    assert max(map(len, narrow.splitlines()[1:])) <= 80
+
+
+def test_one_galaxy_and_what_is_unknown_of_it(tmp_path: Path) -> None:
+    rows = np.array([(0.1, 0.1)], [("Z_PHOT_MEAN", "f4"), ("Z_SPEC", "f4")])
+    path = tmp_path / "one.fits"
+    columns = [TableColumn(name) for name in rows.dtype.names or ()]
+    with write_table(str(path), extname="PHOTOZ", columns=columns, dtype=rows.dtype) as writer:
+        writer.append(rows)
+    shown = run(path).stdout.decode()
+    assert "one.fits: 1 galaxy\n" in shown
+    assert "–" in shown
+    assert "nan" not in shown
 
 
 def test_json_on_stdout_is_alone_there(table: Path) -> None:

@@ -207,6 +207,28 @@ def test_bins_hold_every_galaxy_once(write: WriteTable) -> None:
         assert all(entry.quality.interval is not None for entry in bins)
 
 
+def test_bins_by_quantile_are_of_the_galaxies_that_are_compared(write: WriteTable) -> None:
+    rows = redshifts(300)
+    rows["Z_SPEC"][np.argsort(rows["PETRO_MAG_r"])[25:]] = np.nan  # only the brightest have one
+    report = evaluate(config(write(rows)))
+    bins = [entry for entry in report.in_bins if entry.quantity == "PETRO_MAG_r"]
+    assert [entry.quality.point.n_galaxies for entry in bins] == [5] * 5
+
+
+def test_a_hint_where_nothing_is_to_be_compared_is_about_what_is_missing(
+    write: WriteTable,
+) -> None:
+    rows = redshifts(5)
+    rows["Z_PHOT_MEAN"] = np.nan
+    with pytest.raises(CatalogError, match="no photometric redshift") as raised:
+        evaluate(config(write(rows)))
+    assert "photoz-ssl predict" in raised.value.hint
+    rows["Z_SPEC"] = np.nan
+    with pytest.raises(CatalogError, match="no spectroscopic redshift") as raised:
+        evaluate(config(write(rows)))
+    assert "--redshift-column" in raised.value.hint
+
+
 def test_rows_left_out_are_counted_by_reason(write: WriteTable) -> None:
     rows = redshifts(20)
     rows["Z_SPEC"][:3] = np.nan
