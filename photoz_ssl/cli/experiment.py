@@ -8,7 +8,9 @@ import click
 
 from photoz_ssl.cli.console import note, say, show_progress
 from photoz_ssl.cli.options import command, config_from
+from photoz_ssl.cli.signals import stop_on_signals
 from photoz_ssl.config import LabelEfficiencyConfig
+from photoz_ssl.progress import Stopped
 
 EXAMPLES = (
     "photoz-ssl experiment label-efficiency survey.h5 -o efficiency --encoder encoder.safetensors\n"
@@ -34,10 +36,16 @@ def label_efficiency(quiet: bool, verbose: bool, **options: Any) -> None:
     the archive has them, and states the factor of labels saved at equal scatter. With --resume
     it goes on where it stopped, and adds other fractions and more seeds to those that it has.
     """
-    from photoz_ssl.workflows.label_efficiency import label_efficiency as run
+    config = config_from(LabelEfficiencyConfig, options)
+    with stop_on_signals() as stop:
+        from photoz_ssl.workflows.label_efficiency import label_efficiency as run
 
-    with show_progress(quiet=quiet) as progress:
-        report = run(config_from(LabelEfficiencyConfig, options), progress=progress)
+        try:
+            with show_progress(quiet=quiet) as progress:
+                report = run(config, progress=progress, stop=stop)
+        except Stopped as stopped:
+            say(stopped.summary(), quiet=quiet)
+            return
     note(report.notices, quiet=quiet)
     say(report.summary(), quiet=quiet)
 

@@ -5,9 +5,12 @@ Each process works on its part of every batch, under PyTorch's DistributedDataPa
 
 from __future__ import annotations
 
+import logging
 import os
 import re
+import signal
 import socket
+import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -27,14 +30,23 @@ from photoz_ssl.progress import Stopped
 
 __all__ = ["Launch", "join_world", "launched", "require_equal_parts", "share_of", "synchronised"]
 
+log = logging.getLogger(__name__)
+
 TORCHRUN = frozenset({"RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT"})
-SRUN = frozenset({"SLURM_PROCID", "SLURM_NTASKS", "SLURM_LOCALID"})
+SRUN = frozenset({"SLURM_PROCID", "SLURM_NTASKS", "SLURM_LOCALID", "SLURM_STEP_ID"})
+"""Of a step; a batch script and a shell of salloc know the number of tasks, and are none."""
 
 FIRST_PORT, N_PORTS = 20_000, 12_000
 """Ports to meet at under SLURM: below those that systems give away by themselves."""
 
 PATIENCE = timedelta(minutes=10)
 """How long processes wait for each other before they give up."""
+
+SECONDS_UNTOLD = 15
+"""Of waiting for the others to come, until it is told."""
+
+SIGNALS = ("SIGINT", "SIGTERM", "SIGHUP", "SIGUSR1")
+"""By which somebody ends a program that waits."""
 
 
 @dataclass(frozen=True)
@@ -66,9 +78,7 @@ def launched(environ: Mapping[str, str] = os.environ) -> Launch:
     if environ.keys() >= TORCHRUN:
         rank, size = int(environ["RANK"]), int(environ["WORLD_SIZE"])
         return Launch(rank, size, int(environ.get("LOCAL_RANK", rank)), "env://")
-    # A batch script itself is no step, though SLURM tells it the number of tasks.
-    batch_script = environ.get("ENVIRONMENT") == "BATCH" and "SLURM_STEP_ID" not in environ
-    if environ.keys() >= SRUN and not batch_script:
+    if environ.keys() >= SRUN:
         return Launch(
             int(environ["SLURM_PROCID"]),
             int(environ.get("SLURM_STEP_NUM_TASKS", environ["SLURM_NTASKS"])),
@@ -134,7 +144,7 @@ def join_world(device: str) -> Iterator[World]:
 def _meet(launch: Launch, world: World) -> None:
     on_gpu = world.device.type == "cuda"
     _require_address(launch.meeting)
-    with world.peers():
+    with world.peers(), _signals_of_the_system(), _told_of_waiting(launch):
         dist.init_process_group(
             "nccl" if on_gpu else "gloo",
             init_method=launch.meeting,
@@ -143,6 +153,41 @@ def _meet(launch: Launch, world: World) -> None:
             timeout=PATIENCE,
             device_id=world.device if on_gpu else None,
         )
+
+
+@contextmanager
+def _signals_of_the_system() -> Iterator[None]:
+    """Let a signal end this process at once: while torch waits, Python heeds none.
+
+    Nothing has been begun yet that could be lost.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield  # Python lets no other thread set them
+        return
+    numbers = (getattr(signal, name) for name in SIGNALS if hasattr(signal, name))
+    heeded = [number for number in numbers if callable(signal.getsignal(number))]
+    before = {number: signal.signal(number, signal.SIG_DFL) for number in heeded}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+@contextmanager
+def _told_of_waiting(launch: Launch) -> Iterator[None]:
+    """Say after a while for whom this process waits, and where."""
+    met_at = urlsplit(launch.meeting).netloc or ":".join(
+        os.environ.get(name, "") for name in ("MASTER_ADDR", "MASTER_PORT")
+    )
+    words = "process %d of %d waits at %s for the others to be started"
+    teller = threading.Timer(SECONDS_UNTOLD, log.warning, (words, launch.rank, launch.size, met_at))
+    teller.daemon = True
+    teller.start()
+    try:
+        yield
+    finally:
+        teller.cancel()
 
 
 def _require_address(meeting: str) -> None:

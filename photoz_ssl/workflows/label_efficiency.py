@@ -6,8 +6,8 @@ import dataclasses
 import hashlib
 import json
 import math
-from collections.abc import Iterator
 from dataclasses import asdict, dataclass
+from itertools import product
 from pathlib import Path
 
 import numpy as np
@@ -20,10 +20,11 @@ from photoz_ssl.extras import require_extra
 from photoz_ssl.files import atomic_output, sha256_of
 from photoz_ssl.networks.encoder import PRESETS
 from photoz_ssl.networks.published import read_model
-from photoz_ssl.progress import Progress, silent
+from photoz_ssl.progress import Progress, Stop, Stopped, never, silent
 from photoz_ssl.redshift.label_efficiency import labels_saved
 from photoz_ssl.redshift.metrics import normalised_residual, outlier_fraction, sigma_mad
 from photoz_ssl.survey.archive import Archive, open_archive
+from photoz_ssl.training.distributed import launched
 from photoz_ssl.training.run_folder import identity_of, open_run_folder
 from photoz_ssl.workflows.counting import counted
 from photoz_ssl.workflows.finetune import finetune, labelled_rows
@@ -125,7 +126,7 @@ class LabelEfficiencyReport:
 
 
 def label_efficiency(
-    config: LabelEfficiencyConfig, *, progress: Progress = silent
+    config: LabelEfficiencyConfig, *, progress: Progress = silent, stop: Stop = never
 ) -> LabelEfficiencyReport:
     """Train fine-tuned and supervised networks on fractions of the labels, and compare.
 
@@ -135,12 +136,17 @@ def label_efficiency(
         Archive, encoder, fractions, seeds, and how each network is trained.
     progress : callable
         Told after every step.
+    stop : callable
+        Asked after every step whether to save the state and stop.
 
     Raises
     ------
     photoz_ssl.errors.PhotozError
         If the archive, the encoder or the folder cannot be used.
+    photoz_ssl.progress.Stopped
+        If ``stop`` said so before all was measured.
     """
+    _require_one_process()
     for package in ("matplotlib", "sklearn"):
         require_extra(package, extra="experiment", purpose="the experiment")
     archive = open_archive(config.archive)
@@ -159,7 +165,7 @@ def label_efficiency(
     }
     folder = open_run_folder(config, "label-efficiency", inputs)
     experiment = _Experiment(config, archive, test, preset, folder.fingerprint)
-    measurements = tuple(experiment.measurements(progress))
+    measurements = experiment.measurements(progress, stop)
     curves = tuple(_curve(method, measurements) for method in METHODS)
     curves = tuple(curve for curve in curves if curve.n_labels)
     report = LabelEfficiencyReport(
@@ -171,6 +177,15 @@ def label_efficiency(
     )
     _write(report, measurements)
     return report
+
+
+def _require_one_process() -> None:
+    n_processes = launched().size
+    if n_processes > 1:
+        raise ConfigError(
+            f"the experiment was started as {n_processes} processes, and runs as one",
+            "start it without torchrun, or with srun --ntasks=1",
+        )
 
 
 def _photometry_sha256(archive: Archive) -> str:
@@ -202,25 +217,34 @@ class _Experiment:
     preset: str
     fingerprint: str
 
-    def measurements(self, progress: Progress) -> Iterator[Measurement]:
-        """Measure, or take from the folder what was measured before."""
+    def measurements(self, progress: Progress, stop: Stop) -> tuple[Measurement, ...]:
+        """Measure what was asked for, and take from the folder what was measured before."""
         methods = METHODS if magnitude_systems(self.archive) else METHODS[:2]
-        for fraction in sorted(self.config.fractions):
-            for seed in range(self.config.n_seeds):
-                for method in methods:
-                    yield self._measurement(method, fraction, seed, progress)
+        wanted = list(product(sorted(self.config.fractions), range(self.config.n_seeds), methods))
+        for done, (fraction, seed, method) in enumerate(wanted):
+            if not self._path(method, fraction, seed).exists():
+                if stop():
+                    raise Stopped(done, len(wanted), unit="measurement")
+                self._measure(method, fraction, seed, progress, stop)
+        found = [_read(path, self.fingerprint) for path in sorted(self._measured.glob("*.json"))]
+        return tuple(
+            sorted(found, key=lambda one: (one.fraction, one.seed, METHODS.index(one.method)))
+        )
 
-    def _measurement(
-        self, method: str, fraction: float, seed: int, progress: Progress
-    ) -> Measurement:
-        name = f"{method.replace(' ', '-')}-{fraction:.12g}-{seed}"
-        path = self.config.output / "measured" / f"{name}.json"
-        if path.exists():
-            return _read(path, self.fingerprint)
+    @property
+    def _measured(self) -> Path:
+        return self.config.output / "measured"
+
+    def _path(self, method: str, fraction: float, seed: int) -> Path:
+        return self._measured / f"{_name(method, fraction, seed)}.json"
+
+    def _measure(
+        self, method: str, fraction: float, seed: int, progress: Progress, stop: Stop
+    ) -> None:
         n_labels, redshift = (
             self._by_photometry(fraction, seed)
             if method == "photometry"
-            else self._by_images(method, fraction, seed, self.config.output / name, progress)
+            else self._by_images(method, fraction, seed, progress, stop)
         )
         dz = normalised_residual(redshift, self.archive.redshift[self.test])
         dz = dz[np.isfinite(dz)]
@@ -232,18 +256,18 @@ class _Experiment:
             sigma_mad=sigma_mad(dz),
             outlier_fraction=outlier_fraction(dz),
         )
-        path.parent.mkdir(exist_ok=True)
-        _write_json(path, {"fingerprint": self.fingerprint, **asdict(measurement)})
-        return measurement
+        self._measured.mkdir(exist_ok=True)
+        content = {"fingerprint": self.fingerprint, **asdict(measurement)}
+        _write_json(self._path(method, fraction, seed), content)
 
     def _by_images(
-        self, method: str, fraction: float, seed: int, output: Path, progress: Progress
+        self, method: str, fraction: float, seed: int, progress: Progress, stop: Stop
     ) -> tuple[int, NDArray[np.float64]]:
         """Train a network; return its number of labels and the test galaxies' redshifts."""
         report = finetune(
             dataclasses.replace(
                 self._finetuning(fraction),
-                output=output,
+                output=self.config.output / _name(method, fraction, seed),
                 encoder=self.config.encoder if method == "fine-tuned" else self.preset,
                 label_fraction=fraction,
                 seed=self.config.seed + seed,
@@ -251,6 +275,7 @@ class _Experiment:
                 overwrite=False,
             ),
             progress=progress,
+            stop=stop,
         )
         predictor = Predictor.load(report.model, self.config.device)
         pdf = [
@@ -275,6 +300,11 @@ class _Experiment:
             photometric_features(self.archive), self.archive.redshift, learn, self.test, seed=seed
         )
         return len(learn), redshift
+
+
+def _name(method: str, fraction: float, seed: int) -> str:
+    """Of a training's folder, and of what was measured."""
+    return f"{method.replace(' ', '-')}-{fraction:.12g}-{seed}"
 
 
 def _labels(config: LabelEfficiencyConfig, archive: Archive, fraction: float, seed: int) -> Rows:
@@ -304,6 +334,7 @@ def _read(path: Path, fingerprint: str) -> Measurement:
         fields = json.loads(path.read_text(encoding="utf-8"))
         same = fields.pop("fingerprint") == fingerprint
         measurement = Measurement(**fields)
+        METHODS.index(measurement.method)
     except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
         raise CheckpointError(
             f"the measurement {path} is damaged", "remove it to measure again"

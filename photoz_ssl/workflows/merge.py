@@ -125,7 +125,10 @@ def _require_one_whole(parts: Sequence[Part]) -> None:
                 "repeat the command that makes it; it goes on where it stopped",
             )
         if manifest.start < expected:
-            raise PartError(f"rows {manifest.start + 1} and on are there twice, in {part.path} too")
+            raise PartError(
+                f"rows {manifest.start + 1} and on are there twice, in {part.path} too",
+                "name the parts of one division of the rows alone",
+            )
         if manifest.start > expected:
             raise _missing(expected, manifest.start)
         expected = manifest.stop

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -153,15 +154,43 @@ def refuse_unfinished(config: BlockConfig, path: Path) -> None:
     ------
     PartError
         If that holds finished blocks, and neither ``resume`` nor ``overwrite`` says what to do
-        with them, or if another process is at work on it.
+        with them, if another process is at work on it, or if beside it are shares of another
+        division of the rows.
     """
-    told = config.resume or config.overwrite or config.shard is not None
-    if not told and _has_blocks(path):
+    if config.shard is not None:
+        _refuse_other_division(path)
+    elif not (config.resume or config.overwrite) and _has_blocks(path):
         with locked_part(path):  # else it is at work
             raise PartError(
                 f"{path} keeps what an interrupted run has done",
                 "add --resume to go on from it, or --overwrite to begin anew",
             )
+
+
+def _refuse_other_division(path: Path) -> None:
+    """Refuse a share of so many, where others are of more or fewer: they make up no whole.
+
+    So it is where one task of an array is submitted again by itself.
+    """
+    output, count = _share_named(path.name)
+    for other in path.parent.iterdir() if path.parent.is_dir() else ():
+        other_output, other_count = _share_named(other.name)
+        if other_output == output and other_count != count:
+            raise PartError(
+                f"{other} is a share of {other_count}, and {path.name} would be one of {count}",
+                "submit the whole array again, which passes over what is finished, or say"
+                f" --shard NUMBER/{other_count}; or remove the parts of the other division",
+            )
+
+
+def _share_named(name: str) -> tuple[str, int]:
+    """What a part is of, and of how many it is one; 0 for another file.
+
+    >>> _share_named("out.fits.2-of-8.part"), _share_named("out.fits.part")
+    (('out.fits', 8), ('', 0))
+    """
+    named = re.fullmatch(r"(.+)\.\d+-of-(\d+)\.part", name)
+    return (named[1], int(named[2])) if named else ("", 0)
 
 
 def _has_blocks(path: Path) -> bool:

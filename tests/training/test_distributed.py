@@ -249,12 +249,11 @@ def test_who_is_launched_by_torchrun_and_by_srun() -> None:
     assert launched(srun | nodes) == Launch(5, 8, 1, "tcp://gpu003:22389")
     named = {"MASTER_ADDR": "here", "MASTER_PORT": "1234"}
     assert launched(srun | nodes | named) == Launch(5, 8, 1, "tcp://here:1234")
-    # A batch script knows the number of tasks, and is none of them.
-    assert launched(srun | {"ENVIRONMENT": "BATCH"}) == Launch()
+    # A batch script and a shell of salloc know the number of tasks, and are none of them.
+    assert launched(srun) == launched(srun | {"ENVIRONMENT": "BATCH"}) == Launch()
     assert launched(srun | nodes | {"ENVIRONMENT": "BATCH"}).size == 8
-    assert launched(srun | {"SLURM_STEP_NODELIST": "rack1n[01-20]x"}).meeting.startswith(
-        "tcp://rack1n01x:"
-    )
+    rack = nodes | {"SLURM_STEP_NODELIST": "rack1n[01-20]x"}
+    assert launched(srun | rack).meeting.startswith("tcp://rack1n01x:")
 
 
 def test_a_node_without_an_address_is_named_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -265,9 +264,34 @@ def test_a_node_without_an_address_is_named_at_once(monkeypatch: pytest.MonkeyPa
     for name, value in {"PROCID": "0", "NTASKS": "2", "LOCALID": "0", "NODELIST": "n1"}.items():
         monkeypatch.setenv(f"SLURM_{name}", value)
     monkeypatch.setenv("SLURM_STEP_NODELIST", "n[1-2]")
+    monkeypatch.setenv("SLURM_STEP_ID", "0")
     with pytest.raises(ConfigError, match="to meet on n1") as refusal, join_world("cpu"):
         raise AssertionError("met nobody")
     assert "MASTER_ADDR" in refusal.value.hint
+
+
+WAITING = """
+from photoz_ssl.cli.signals import stop_on_signals
+from photoz_ssl.training import distributed
+distributed.SECONDS_UNTOLD = 0.2
+with stop_on_signals(), distributed.join_world("cpu"):
+    raise SystemExit("met somebody")
+"""
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGUSR1, signal.SIGINT])
+def test_one_that_waits_for_others_says_so_and_can_be_ended(number: signal.Signals) -> None:
+    environ = {f"SLURM_{name}": "0" for name in ("PROCID", "LOCALID", "STEP_ID")}
+    environ |= {"SLURM_NTASKS": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(free_port())}
+    waiting = subprocess.Popen(
+        [sys.executable, "-c", WAITING], env={**os.environ, **environ}, stderr=subprocess.PIPE
+    )
+    assert waiting.stderr is not None
+    told = next(line for line in waiting.stderr if b"waits" in line)
+    assert b"process 0 of 2 waits at 127.0.0.1:" in told
+    waiting.send_signal(number)
+    assert waiting.wait(30) == -number
+    waiting.stderr.close()
 
 
 def test_one_process_is_a_world_that_does_nothing() -> None:

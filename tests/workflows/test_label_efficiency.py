@@ -14,6 +14,7 @@ import pytest
 from photoz_ssl.config import FinetuneConfig, LabelEfficiencyConfig, PretrainConfig
 from photoz_ssl.errors import ArchiveError, CheckpointError, ConfigError
 from photoz_ssl.networks.encoder import PRESETS
+from photoz_ssl.progress import Stopped
 from photoz_ssl.spec import ImageSpec
 from photoz_ssl.survey.archive import create_archive, open_archive
 from photoz_ssl.survey.bands import BANDS
@@ -142,7 +143,37 @@ def test_fractions_and_seeds_are_added(
     assert "fine-tuned-1-0" not in trained
     assert "n_seeds = 2" in (apart.output / "config.toml").read_text()
     fewer = label_efficiency(replace(apart, resume=True, fractions=(1.0,)))
-    assert {curve.n_labels for curve in fewer.curves} == {(12.0,)}
+    assert fewer.curves == together.curves  # nothing that was measured is lost
+
+
+def test_it_stops_when_asked_to_and_goes_on(config: LabelEfficiencyConfig) -> None:
+    whole = label_efficiency(config)
+    halted = replace(config, output=config.output.with_name("halted"))
+    asked = iter(range(1000))
+    with pytest.raises(Stopped) as stopped:
+        label_efficiency(halted, stop=lambda: next(asked) >= 4)
+    assert "--resume" in stopped.value.summary()
+    assert not (halted.output / "label_efficiency.json").exists()
+    assert label_efficiency(replace(halted, resume=True)).curves == whole.curves
+
+
+def test_several_processes_are_refused_before_they_write(
+    config: LabelEfficiencyConfig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    environ = {"RANK": "0", "WORLD_SIZE": "2", "MASTER_ADDR": "here", "MASTER_PORT": "1"}
+    for name, value in environ.items():
+        monkeypatch.setenv(name, value)
+    with pytest.raises(ConfigError, match="as 2 processes, and runs as one"):
+        label_efficiency(config)
+    assert not config.output.exists()
+
+
+def test_a_measurement_by_an_unknown_method_is_damaged(config: LabelEfficiencyConfig) -> None:
+    label_efficiency(config)
+    measured = next((config.output / "measured").glob("photometry-*.json"))
+    measured.write_text(measured.read_text().replace('"photometry"', '"guesses"'))
+    with pytest.raises(CheckpointError, match="is damaged"):
+        label_efficiency(replace(config, resume=True))
 
 
 def test_without_a_validation_split_the_trees_have_the_networks_labels(

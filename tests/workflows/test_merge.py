@@ -242,6 +242,21 @@ def test_a_shard_that_was_stopped_goes_on_by_itself(run: Callable[..., Path]) ->
     assert run(shard="1/2").read_bytes() == expected
 
 
+def test_a_share_of_another_division_is_refused(
+    run: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    part = run(shard="1/3")
+    before = part.read_bytes()
+    for name, value in {"ID": "3", "MIN": "3", "COUNT": "1", "STEP": "1"}.items():
+        monkeypatch.setenv(f"SLURM_ARRAY_TASK_{name}", value)  # submitted again by itself
+    with pytest.raises(PartError, match="is a share of 3") as refusal:
+        run(shard="slurm")
+    assert "--shard NUMBER/3" in refusal.value.hint
+    assert [*part.parent.glob("*.part")] == [part]
+    assert part.read_bytes() == before
+    run("y.fits", shard="1/2")  # another output
+
+
 def test_a_shard_without_rows_names_no_file(archive: Path, tmp_path: Path) -> None:
     config = PredictConfig(
         catalog=str(archive), output=str(tmp_path / "z.fits"), shard="1/20", batch_size=3
