@@ -99,9 +99,9 @@ def test_a_seed_that_not_every_generator_takes_is_refused(config_class: type, se
 @pytest.mark.parametrize("config_class", [PredictConfig, EmbedConfig])
 def test_a_shard_is_a_share_of_the_rows_or_slurms(config_class: type, shard: str) -> None:
     for fine in (None, "1/3", "3/3", "slurm"):
-        config_class(catalog="a.fits", output="b.h5", shard=fine)
+        config_class(catalog="a.fits", output=Path("b.h5"), shard=fine)
     with pytest.raises(ConfigError, match="is no share of the rows"):
-        config_class(catalog="a.fits", output="b.h5", shard=shard)
+        config_class(catalog="a.fits", output=Path("b.h5"), shard=shard)
 
 
 def test_parts_of_other_numbers_are_of_another_job() -> None:
@@ -112,3 +112,9 @@ def test_parts_of_other_numbers_are_of_another_job() -> None:
     of_atlas = options_of_job(EmbedConfig(catalog="a.fits", dim=8, precision="fp32"))
     assert of_atlas.keys() == of_all | {"--thumbnails", "--vectors"}
     assert of_atlas["--precision"] == "fp32"
+
+
+@pytest.mark.parametrize("name", ["atlas.fits", "atlas.csv", "atlas.FITS", "atlas.parquet"])
+def test_an_atlas_is_not_named_as_a_table(name: str) -> None:
+    with pytest.raises(ConfigError, match=r"NAME\.h5"):
+        EmbedConfig(catalog="a.fits", output=Path(name))

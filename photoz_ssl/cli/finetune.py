@@ -21,7 +21,7 @@ EXAMPLES = (
 
 @command(FinetuneConfig, examples=EXAMPLES, extra=(DRY_RUN,))
 def finetune(quiet: bool, verbose: bool, dry_run: bool, **options: Any) -> None:
-    """Learn redshift PDFs from labels, on a pretrained encoder or from scratch."""
+    """Learn redshift PDFs from labels, from an encoder or scratch."""
     config = config_from(FinetuneConfig, options)
     if dry_run:
         from photoz_ssl.workflows.dry_run import dry_run_finetune

@@ -21,7 +21,7 @@ EXAMPLES = (
 
 @command(PretrainConfig, examples=EXAMPLES, extra=(DRY_RUN,))
 def pretrain(quiet: bool, verbose: bool, dry_run: bool, **options: Any) -> None:
-    """Learn representations without redshifts, by momentum contrast (MoCo)."""
+    """Learn representations without redshifts, by MoCo."""
     config = config_from(PretrainConfig, options)
     if dry_run:
         from photoz_ssl.workflows.dry_run import dry_run_pretrain

@@ -25,6 +25,20 @@ __all__ = ["BrowseConfig", "EmbedConfig", "SimilarConfig"]
 
 VECTOR_TYPES = ("float16", "float32")
 INDEX_KINDS = ("none", "ivf", "ivfpq")
+OTHER_SUFFIXES = (
+    ".fits",
+    ".fit",
+    ".gz",
+    ".csv",
+    ".vot",
+    ".xml",
+    ".parquet",
+    ".ecsv",
+    ".txt",
+    ".png",
+)
+"""Of files that no atlas is."""
+
 FORMATS = ("auto", "fits", "votable", "parquet", "ecsv")
 """What neighbours are written as."""
 
@@ -79,6 +93,10 @@ class EmbedConfig(Inference):
             not self.catalog.startswith("-") or not (self.resume or self.shard or self.dask),
             "--resume, --shard and --dask need a catalogue that is a file, not -",
         )
+        refuse_unless(
+            self.output is None or self.output.suffix.lower() not in OTHER_SUFFIXES,
+            "--output is an atlas, in HDF5: name it NAME.h5",
+        )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -88,7 +106,7 @@ class SimilarConfig(Inference):
     queries: str | None = optional_argument(
         "Table or archive of the galaxies to find look-alikes of."
     )
-    among: Path = required_option("Atlas or archive to search.")
+    among: Path = required_option("Atlas, or archive or catalogue, to search.")
     output: str = required_option(
         "Table of neighbours to write, - for stdout.", flags=("-o", "--output")
     )
@@ -103,8 +121,12 @@ class SimilarConfig(Inference):
         None, "Instead, so many atlas galaxies that are farthest from their own neighbours."
     )
     n_neighbours: int = option(10, "Neighbours a query.", flags=("-k", "--n-neighbours"))
-    where: tuple[str, ...] = option((), "Only galaxies such as 'Z_SPEC < 0.1 and R_MAG < 17'.")
-    within: tuple[str, ...] = option((), "Only galaxies close to the query, such as R_MAG=0.5.")
+    where: tuple[str, ...] = option(
+        (), "Only galaxies such as 'Z_SPEC < 0.1 and PETRO_MAG_r < 17'."
+    )
+    within: tuple[str, ...] = option(
+        (), "Only galaxies close to the query, such as PETRO_MAG_r=0.5."
+    )
     min_separation: str = option(
         "0arcsec", "Only galaxies so far from the query on the sky, such as 10arcsec."
     )

@@ -1,4 +1,4 @@
-"""Conditions on columns, such as ``Z_SPEC < 0.1 and R_MAG < 17``, without running any code.
+"""Conditions on columns, such as ``Z_SPEC < 0.1 and PETRO_MAG_r < 17``, without running any code.
 
 The text is parsed as a Python expression and walked over; what is not listed here is refused
 before a single column is read.
@@ -27,7 +27,7 @@ DEEPEST = 50
 
 LONGEST_INTEGER = 2**63
 
-HINT = "write something like 'Z_SPEC < 0.1 and R_MAG < 17'"
+HINT = "write something like 'Z_SPEC < 0.1 and PETRO_MAG_r < 17'"
 
 Column = NDArray[Any]
 Function = Callable[..., Any]

@@ -68,7 +68,7 @@ def parse_angle(text: str) -> float:
 
 
 def parse_tolerance(text: str) -> Tolerance:
-    """A tolerance such as ``R_MAG=0.5``.
+    """A tolerance such as ``PETRO_MAG_r=0.5``.
 
     Raises
     ------
@@ -82,7 +82,8 @@ def parse_tolerance(text: str) -> Tolerance:
         most = -1.0
     if not name.strip() or not 0 <= most < np.inf:
         raise ConfigError(
-            f"{text!r} is not a column and how much it may differ", "write one such as R_MAG=0.5"
+            f"{text!r} is not a column and how much it may differ",
+            "write one such as PETRO_MAG_r=0.5",
         )
     return Tolerance(name.strip(), most)
 

@@ -36,7 +36,17 @@ INTEGER_BYTES = {"B": 1, "I": 2, "J": 4, "K": 8}
 OTHER_SUFFIXES = {".csv": "csv", ".tsv": "tst"}
 """What stilts calls the tables of text that are not read, by their suffixes."""
 
-HDF5_START = b"\x89HDF"
+NO_TABLES = (
+    b"\x89HDF",
+    b"\x89PNG",
+    b"\xff\xd8\xff",
+    b"GIF8",
+    b"%PDF",
+    b"<!DOCTYPE",
+    b"<html",
+    b"{",
+)
+"""First bytes of files in which stilts would find no table, in any case."""
 
 PACKED_FOR_CFITSIO = (b"\x1f\x9d", b"\x1f\x1e", b"\x1f\xa0", b"PK")
 """First bytes of what compress, pack, lzh and zip make, which CFITSIO unpacks itself."""
@@ -87,11 +97,15 @@ def refuse_damage(shown: str, path: str) -> None:
 
 def _what_else(shown: str, start: bytes) -> str:
     """What to do with a file of another kind, or with standard input where it is no file."""
-    if start.startswith(HDF5_START):
+    if start.lower().startswith(tuple(first.lower() for first in NO_TABLES)):
         return "name a table: FITS, VOTable, Parquet, ECSV or qp"
     name = Path(shown)
-    kind = OTHER_SUFFIXES.get(name.suffix.lower(), "ascii")
-    source, target = (shown, str(name.with_suffix(".fits"))) if name.exists() else ("-", "-")
+    usual = "csv" if b"," in start.partition(b"\n")[0] else "ascii"
+    kind = OTHER_SUFFIXES.get(name.suffix.lower(), usual)
+    made = name.with_suffix(".fits")
+    if made == name:
+        made = name.with_name(f"{name.stem}-table.fits")
+    source, target = (shown, str(made)) if name.exists() else ("-", "-")
     return (
         "convert it, for example with:"
         f" stilts tpipe in={shlex.quote(source)} ifmt={kind} ofmt=fits out={shlex.quote(target)}"

@@ -164,6 +164,18 @@ def text_id_notices(source: GalaxySource, output: str) -> tuple[str, ...]:
     return (f"the ids in {name} are {kind}: the {output}'s galaxies are numbered from 0 instead",)
 
 
+def notices_of_itself(atlas: Atlas, source: GalaxySource) -> tuple[str, ...]:
+    """A notice where nothing tells a galaxy from itself in the atlas."""
+    by_id = has_ids(source) and atlas.header.has_ids
+    by_place = source.ra_column is not None and bool(np.isfinite(atlas.ra).any())
+    if by_id or by_place:
+        return ()
+    return (
+        "the catalogue and the atlas have neither integer ids nor positions in common, so that a"
+        " galaxy that is in both is its own neighbour",
+    )
+
+
 def no_image(catalog: str, first_problem: str) -> CutoutError:
     """The error about an input without a single usable image."""
     reason = f"; the first problem: {first_problem}" if first_problem else ""

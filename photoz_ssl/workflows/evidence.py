@@ -23,6 +23,7 @@ from photoz_ssl.workflows.atlas_encoder import (
     AtlasEncoder,
     described,
     has_ids,
+    notices_of_itself,
     represent_block,
 )
 
@@ -254,19 +255,8 @@ def open_evidence(
         )
     among = _with_redshift(atlas)
     norms = find_norms(atlas, N_NEIGHBOURS, among, N_SPREAD)
-    return Evidence(atlas, encoder, has_ids(source), among, norms, _untold(atlas, source))
-
-
-def _untold(atlas: Atlas, source: GalaxySource) -> tuple[str, ...]:
-    """A notice where nothing tells a galaxy from itself in the atlas."""
-    by_id = has_ids(source) and atlas.header.has_ids
-    by_place = source.ra_column is not None and bool(np.isfinite(atlas.ra).any())
-    if by_id or by_place:
-        return ()
-    return (
-        "the catalogue and the atlas have neither integer ids nor positions in common, so that a"
-        " galaxy that is in both is its own neighbour",
-    )
+    notices = notices_of_itself(atlas, source)
+    return Evidence(atlas, encoder, has_ids(source), among, norms, notices)
 
 
 def _with_redshift(atlas: Atlas) -> NDArray[np.bool_]:

@@ -20,7 +20,7 @@ from photoz_ssl.spec import ImageSpec
 from photoz_ssl.survey.blocks import GalaxyBlock, GalaxySource
 from photoz_ssl.survey.catalog import Catalog
 from photoz_ssl.survey.object_ids import NO_ID, UnfitIdError, integer_ids
-from photoz_ssl.workflows.atlas_encoder import AtlasEncoder, has_ids
+from photoz_ssl.workflows.atlas_encoder import AtlasEncoder, has_ids, notices_of_itself
 
 __all__ = [
     "Asked",
@@ -118,17 +118,19 @@ class FromImages:
     ) -> None:
         self.name, self.n_queries, self.spec = name, source.n_rows, source.spec
         self._source, self._notices, self._anonymous = source, notices, anonymous
+        self._untold: tuple[str, ...] = ()
 
     @property
     def notices(self) -> tuple[str, ...]:
         """What a user should know of the images read so far."""
-        return (*self._notices, *self._source.notices)
+        return (*self._notices, *self._untold, *self._source.notices)
 
     def blocks(
         self, atlas: Atlas, encoder: AtlasEncoder, columns: Sequence[str]
     ) -> Iterator[Asked]:
         """As `Question.blocks`."""
         own_ids = has_ids(self._source)
+        self._untold = () if self._anonymous else notices_of_itself(atlas, self._source)
         for block, vectors in encoder.represented(self._source, self.name):
             queries = Queries(
                 vectors=vectors,
@@ -225,7 +227,9 @@ class FromId:
         rows = rows_of_ids(atlas, np.array([self._id]))
         if rows[0] == NOBODY:
             raise ArchiveError(f"the id {self._id} is not in {atlas.path}", "name one that is")
-        yield asked_of_rows(atlas, rows, columns)
+        asked = asked_of_rows(atlas, rows, columns)
+        _require_image(asked, self.name, atlas)
+        yield asked
 
 
 class FromSky:
@@ -335,12 +339,16 @@ def _only(question: Question, atlas: Atlas, encoder: AtlasEncoder, columns: Sequ
         If its image cannot be used.
     """
     (asked,) = question.blocks(atlas, encoder, columns)
+    _require_image(asked, question.name, atlas)
+    return asked
+
+
+def _require_image(asked: Asked, name: str, atlas: Atlas) -> None:
     if not np.isfinite(asked.queries.vectors).all():
         raise CutoutError(
-            asked.problem or f"the galaxy {question.name} of {atlas.path} had no usable image",
-            "leave it out or mend it",
+            asked.problem or f"the galaxy {name} of {atlas.path} had no usable image",
+            "ask about another one, or mend its image",
         )
-    return asked
 
 
 def _vectors(examples: Sequence[Asked], atlas: Atlas) -> NDArray[np.float32]:

@@ -71,6 +71,15 @@ def test_usage_errors_exit_with_2(arguments: list[str], capsys: pytest.CaptureFi
     assert "Usage:" in capsys.readouterr().err
 
 
+def test_a_mistyped_command_is_told_what_it_is_like(capsys: pytest.CaptureFixture[str]) -> None:
+    for word, told in (("predikt", "Did you mean 'predict'?"), ("xyzzy", "No such command")):
+        with pytest.raises(SystemExit):
+            main([word])
+        error = capsys.readouterr().err
+        assert told in error
+        assert ("Did you mean" in error) == (word == "predikt")
+
+
 def group_that(raises: BaseException) -> PhotozGroup:
     class Failing(PhotozGroup):
         def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command:

@@ -89,6 +89,29 @@ def test_another_width_of_rows_is_told_of_files_and_of_streams(
     refusal_of(path, monkeypatch)
 
 
+def test_a_table_that_is_converted_does_not_replace_itself(tmp_path: Path) -> None:
+    path = tmp_path / "my.fits"
+    path.write_bytes(b"OBJID,RA\n1,2\n")
+    with pytest.raises(CatalogError, match="is not a FITS file") as caught, open_catalog(str(path)):
+        pass
+    made = tmp_path / "my-table.fits"
+    assert caught.value.hint.endswith(f"in={path} ifmt=csv ofmt=fits out={made}")
+
+
+@pytest.mark.parametrize(
+    "content", [b"\x89PNG\r\n", b"<!doctype html>", b"%PDF-1.7", b'{"a": 1}', b"\xff\xd8\xff\xe0"]
+)
+def test_what_is_no_table_comes_without_a_line_that_converts_it(
+    tmp_path: Path, content: bytes
+) -> None:
+    path = tmp_path / "my.fits"
+    path.write_bytes(content)
+    with pytest.raises(CatalogError, match="is not a FITS file") as caught, open_catalog(str(path)):
+        pass
+    assert "stilts" not in caught.value.hint
+    assert "name a table" in caught.value.hint
+
+
 @pytest.mark.parametrize(
     ("name", "content", "kind"),
     [

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import fitsio
+import h5py
 import numpy as np
 import pytest
 import torch
@@ -192,6 +193,25 @@ def test_without_any_query_nothing_is_written(search: Search) -> None:
     with pytest.raises(CutoutError, match="no row of"):
         search.report(queries=str(queries))
     assert not search.output.exists()
+
+
+def test_where_nothing_tells_a_galaxy_from_itself_a_note_does(search: Search) -> None:
+    told = "is its own neighbour"
+    assert told not in " ".join(search.report().notices)
+    with h5py.File(search.atlas, "r+") as file:
+        file.attrs["has_ids"] = False
+    assert told not in " ".join(search.report(overwrite=True).notices)
+    with h5py.File(search.atlas, "r+") as file:
+        file["ra"][:] = np.nan
+    assert told in " ".join(search.report(overwrite=True).notices)
+
+
+def test_a_galaxy_of_the_atlas_without_an_image_cannot_be_asked_about(search: Search) -> None:
+    with h5py.File(search.atlas, "r+") as file:
+        file["representations"][4] = np.nan
+    with pytest.raises(CutoutError, match=r"the galaxy 1004 of .* had no usable image") as refusal:
+        search.report(queries=None, like=("1004",), model=None)
+    assert "--cutouts" not in refusal.value.hint
 
 
 def test_an_atlas_of_another_model_is_refused(search: Search) -> None:

@@ -36,15 +36,15 @@ def _magnitude_columns() -> list[TableColumn]:
     columns = []
     for kind, kind_name in (("MODEL", "total"), ("PETRO", "Petrosian")):
         for quantity, prefix, words in (
-            ("MAG", "", "magnitude"),
-            ("MAGERR", "stat.error;", "error of the magnitude"),
+            ("MAG", "", ""),
+            ("MAGERR", "stat.error;", "error of the "),
         ):
             columns += [
                 TableColumn(
                     f"{kind}_{quantity}_{band}",
                     "mag",
                     f"{prefix}phot.mag;{UCD_BANDS[band]}",
-                    f"{kind_name} {words} in {band}, not corrected for extinction",
+                    f"{words}{kind_name} magnitude in {band}, not corrected for extinction",
                     "F8.4",
                 )
                 for band in BANDS
