@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 
 from photoz_ssl.errors import PartError
 from photoz_ssl.files import output_errors
+from photoz_ssl.locks import hold
 from photoz_ssl.survey.manifest import Manifest, PdfRows
 
 __all__ = [
@@ -298,7 +299,10 @@ def locked_part(path: Path) -> Iterator[IO[bytes]]:
     with output_errors(path):
         file = path.open("a+b", buffering=0)
     with file:
-        _lock(file, path)
+        if not hold(file, path):
+            raise PartError(
+                f"another process is writing {path}", "wait for it, or choose another --output"
+            )
         yield file
 
 
@@ -319,29 +323,3 @@ def require_same_job(part: Part, manifest: Manifest) -> None:
             f"{part.path} was begun with another {difference}",
             "repeat the command that it is from, or remove it",
         )
-
-
-def _lock(file: IO[bytes], path: Path) -> None:
-    """Keep a second process off; where locks do not work, do without."""
-    try:
-        import fcntl
-    except ImportError:  # not on this system
-        return
-    try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError as error:
-        raise _being_written(path) from error
-    except OSError:  # a disk without locks
-        return
-    try:
-        same = os.path.samestat(os.fstat(file.fileno()), path.stat())
-    except FileNotFoundError:
-        same = False
-    if not same:  # who held the lock has finished, and taken the file away
-        raise _being_written(path)
-
-
-def _being_written(path: Path) -> PartError:
-    return PartError(
-        f"another process is writing {path}", "wait for it, or choose another --output"
-    )

@@ -7,7 +7,8 @@ import io
 import json
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -27,8 +28,15 @@ from photoz_ssl.files import (
     require_own,
 )
 from photoz_ssl.survey.archive import Archive
+from photoz_ssl.training.run_lock import LOCK, sole_training
 
-__all__ = ["RunFolder", "check_run_folder", "identity_of", "open_run_folder"]
+__all__ = [
+    "RunFolder",
+    "check_run_folder",
+    "identity_of",
+    "open_run_folder",
+    "training_in",
+]
 
 FREE_TO_CHANGE = ("archive", "output", "device", "resume", "overwrite")
 """Fields that a resumed run may have otherwise than the run it resumes."""
@@ -36,12 +44,16 @@ FREE_TO_CHANGE = ("archive", "output", "device", "resume", "overwrite")
 HOW_MANY = ("fractions", "n_seeds")
 """Fields of an experiment by which its single trainings do not change, but their number."""
 
-OWN_FILES = re.compile(
-    r"((fine-tuned|from-scratch)-[\d.e+-]+/)?"  # trainings of the label-efficiency experiment
-    r"(config\.toml|state\.pt|metrics\.jsonl|(encoder|photoz)\.safetensors)"
+PART = r"(fine-tuned|from-scratch)-[\d.e+-]+/"  # a training of the label-efficiency experiment
+
+REMOVED_FILES = re.compile(
+    rf"({PART})?(config\.toml|state\.pt|metrics\.jsonl|(encoder|photoz)\.safetensors)"
     r"|label_efficiency\.(json|png|pdf)|measured/[\w.+-]+\.json"
 )
 """What trainings and experiments write into their folders; nothing else is ever removed."""
+
+OWN_FILES = re.compile(rf"{REMOVED_FILES.pattern}|({PART})?{re.escape(LOCK)}")
+"""The same, and locks, which go with the training that holds them."""
 
 MARK = "# photoz-ssl: what this run was made with\n"
 """First line of a run's ``config.toml``; a user's own file of that name is no run."""
@@ -201,16 +213,50 @@ def open_run_folder(
     if not writes:
         return dataclasses.replace(_run_folder(config, command, inputs), writes=False)
     folder = check_run_folder(config, command, inputs)
-    path = folder.path
+    _make(folder.path)
+    _begin(config, command)
+    return folder
+
+
+@contextmanager
+def training_in(
+    config: TrainingConfig, command: str, inputs: Mapping[str, str], *, writes: bool = True
+) -> Iterator[RunFolder]:
+    """`open_run_folder`, and keep other trainings out of it until the block ends.
+
+    Raises
+    ------
+    photoz_ssl.errors.OutputError
+        If another training is at work there, too; nothing in the folder is touched then.
+    """
+    if not writes:
+        yield open_run_folder(config, command, inputs, writes=False)
+        return
+    folder = check_run_folder(config, command, inputs)
+    _make(folder.path)
+    with sole_training(folder.path):
+        _begin(config, command)
+        yield folder
+
+
+def _make(path: Path) -> None:
+    with output_errors(path):
+        path.mkdir(parents=True, exist_ok=True)
+
+
+def _begin(config: TrainingConfig, command: str) -> None:
+    """Clear a folder of what is not gone on with, and write its ``config.toml``."""
+    path = config.output
     with output_errors(path):
         if config.overwrite and _is_run(path):
-            remove_own(path, OWN_FILES)
-        path.mkdir(parents=True, exist_ok=True)
+            for lock in path.glob(f"*/{LOCK}"):  # trainings of an experiment
+                with sole_training(lock.parent):
+                    pass
+            remove_own(path, REMOVED_FILES)
         remove_leftovers(path)
     with atomic_output(path / "config.toml", overwrite=True) as temporary:
         settings = tomli_w.dumps({command: _essential(config)})
         temporary.write_text(MARK + settings, encoding="utf-8")
-    return folder
 
 
 def check_run_folder(config: TrainingConfig, command: str, inputs: Mapping[str, str]) -> RunFolder:
@@ -220,7 +266,7 @@ def check_run_folder(config: TrainingConfig, command: str, inputs: Mapping[str, 
     """
     path = config.output
     _require_room_for(path)
-    occupied = path.is_dir() and not all(is_leftover(file) for file in path.iterdir())
+    occupied = path.is_dir() and not all(_counts_as_nothing(file) for file in path.iterdir())
     if occupied and not (config.resume or config.overwrite):
         raise OutputError(
             f"the run folder {path} exists already", "add --resume to go on, or --overwrite"
@@ -233,6 +279,11 @@ def check_run_folder(config: TrainingConfig, command: str, inputs: Mapping[str, 
     if not config.overwrite:
         folder.load_state()
     return folder
+
+
+def _counts_as_nothing(path: Path) -> bool:
+    """Whether a file is what a training leaves that was killed before it had begun."""
+    return path.name == LOCK or is_leftover(path)
 
 
 def _is_run(path: Path) -> bool:

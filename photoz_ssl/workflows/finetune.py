@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import time
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -29,7 +30,7 @@ from photoz_ssl.redshift.metrics import bias, normalised_residual, outlier_fract
 from photoz_ssl.survey.archive import Archive, open_archive
 from photoz_ssl.training.distributed import join_world, require_equal_parts, synchronised
 from photoz_ssl.training.loop import Plan, train
-from photoz_ssl.training.run_folder import RunFolder, identity_of, open_run_folder
+from photoz_ssl.training.run_folder import RunFolder, identity_of, training_in
 from photoz_ssl.training.schedule import cosine_factor, steps_factor
 from photoz_ssl.training.supervised import (
     Evaluation,
@@ -109,7 +110,7 @@ def finetune(
     start, grid = time.monotonic(), RedshiftGrid()
     if config.calibrate:
         require_quantiser()
-    with join_world(config.device) as world:
+    with join_world(config.device) as world, ExitStack() as held:
         with world.together():
             archive = open_archive(config.archive)
             rows, valid = labelled_rows(archive, config)
@@ -119,7 +120,8 @@ def finetune(
                 config.encoder, archive.spec, str(config.archive), seed=config.seed
             )
             identity = identity_of(archive, rows)
-            folder = open_run_folder(config, "finetune", identity, writes=world.leads)
+            run = training_in(config, "finetune", identity, writes=world.leads)
+            folder = held.enter_context(run)
         network = _network(config, encoder, grid, world.device)
         optimizer = finetuning_optimizer(network, config, pretrained=is_file(config.encoder))
         compile_for_training(network.encoder, device=world.device, n_steps=plan.n_steps)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import time
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -28,7 +29,7 @@ from photoz_ssl.training.contrastive import contrastive_step, measure_band_mad
 from photoz_ssl.training.distributed import join_world, require_equal_parts, synchronised
 from photoz_ssl.training.loop import Plan, train
 from photoz_ssl.training.optimizers import make_optimizer
-from photoz_ssl.training.run_folder import RunFolder, identity_of, open_run_folder
+from photoz_ssl.training.run_folder import RunFolder, identity_of, training_in
 from photoz_ssl.training.schedule import cosine_factor
 from photoz_ssl.workflows.counting import counted
 
@@ -87,7 +88,7 @@ def pretrain(
         If ``stop`` said so before training was done.
     """
     start = time.monotonic()
-    with join_world(config.device) as world:
+    with join_world(config.device) as world, ExitStack() as held:
         with world.together():
             archive = open_archive(config.archive)
             rows = archive.rows(split="train")
@@ -96,7 +97,8 @@ def pretrain(
                 config.encoder, archive.spec, str(config.archive), seed=config.seed
             )
             identity = identity_of(archive, rows)
-            folder = open_run_folder(config, "pretrain", identity, writes=world.leads)
+            run = training_in(config, "pretrain", identity, writes=world.leads)
+            folder = held.enter_context(run)
         network = _network(config, encoder, world.device)
         groups = [(network.query_network, config.learning_rate)]
         optimizer = make_optimizer(groups, config, weight_decay=config.weight_decay)
