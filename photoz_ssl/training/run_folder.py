@@ -26,6 +26,7 @@ from photoz_ssl.files import (
     remove_leftovers,
     remove_own,
     require_own,
+    sha256_of,
 )
 from photoz_ssl.survey.archive import Archive
 from photoz_ssl.training.run_lock import LOCK, sole_training
@@ -60,6 +61,9 @@ MARK = "# photoz-ssl: what this run was made with\n"
 
 OF_THE_ARCHIVE = ("contents", "galaxies", "rows")
 """What `identity_of` tells an archive by."""
+
+OF_THE_ENCODER = "encoder_sha256"
+"""What tells an encoder file from another, wherever it lies and whatever its name."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -120,10 +124,13 @@ class RunFolder:
         return dict(state)
 
     def _refuse_another_run(self, fingerprint: Mapping[str, Any]) -> None:
-        own = json.loads(self.fingerprint)
-        names = sorted(own.keys() | fingerprint.keys())
-        changed = [name for name in names if own.get(name) != fingerprint.get(name)]
+        changed = _differences(json.loads(self.fingerprint), fingerprint)
         options = [name for name in changed if name not in OF_THE_ARCHIVE]
+        if options == [OF_THE_ENCODER]:
+            raise CheckpointError(
+                f"{self.path} was trained from another encoder file",
+                "give the same one, or start again with --overwrite",
+            )
         if options:
             raise CheckpointError(
                 f"{self.path} was trained with other options ({', '.join(options)})",
@@ -172,6 +179,16 @@ class RunFolder:
                 temporary.write_text(kept, encoding="utf-8")
 
 
+def _differences(own: Mapping[str, Any], there: Mapping[str, Any]) -> list[str]:
+    """What two runs have otherwise; files of encoders by their content, if it is known of both.
+
+    It is not known of presets, nor of runs from before it was written down.
+    """
+    changed = {name for name in own.keys() | there.keys() if own.get(name) != there.get(name)}
+    both_known = own.get(OF_THE_ENCODER) and there.get(OF_THE_ENCODER)
+    return sorted(changed - {"encoder" if both_known else OF_THE_ENCODER})
+
+
 def _step_of(line: str) -> float:
     try:
         return float(json.loads(line)["step"])
@@ -179,12 +196,25 @@ def _step_of(line: str) -> float:
         return float("inf")
 
 
-def identity_of(archive: Archive, rows: NDArray[np.int64]) -> dict[str, str]:
-    """What tells an archive, and the rows of it that are trained on, from another."""
+def identity_of(
+    archive: Archive, rows: NDArray[np.int64], encoder: Path | None = None
+) -> dict[str, str]:
+    """What tells an archive, the rows of it that are trained on, and an encoder file from others.
+
+    Parameters
+    ----------
+    archive : Archive
+        The galaxies.
+    rows : ndarray, shape (n,)
+        Those that are trained on.
+    encoder : Path, optional
+        The file that training starts from, where it starts from one.
+    """
     return {
         "contents": archive.fingerprint(),
         "galaxies": str(len(archive)),
         "rows": str(len(rows)),
+        **({} if encoder is None else {OF_THE_ENCODER: sha256_of(encoder)}),
     }
 
 

@@ -24,6 +24,7 @@ from photoz_ssl.training.run_folder import check_run_folder, identity_of
 from photoz_ssl.training.schedule import STEP_FACTOR, STEP_FRACTIONS
 from photoz_ssl.workflows.finetune import labelled_rows, with_usual_choices
 from photoz_ssl.workflows.pretrain import (
+    encoder_file,
     is_file,
     load_encoder,
     usable_batch_size,
@@ -114,7 +115,7 @@ def dry_run_pretrain(
     rows = archive.rows(split="train")
     batch_size = usable_batch_size(config, len(rows))
     encoder = _checked_encoder(config, archive.spec)
-    check_run_folder(config, "pretrain", identity_of(archive, rows))
+    check_run_folder(config, "pretrain", identity_of(archive, rows, encoder_file(config.encoder)))
     constants = [
         *_fields(config, "pretrain", given or {}, (batch_size, len(rows))),
         RunConstant("schedule", "cosine to 0", "[field] Chen et al. 2020 (MoCo v2)"),
@@ -149,7 +150,7 @@ def dry_run_finetune(
     archive = open_archive(config.archive)
     rows, valid = labelled_rows(archive, config)
     encoder = _checked_encoder(config, archive.spec)
-    identity = identity_of(archive, rows)
+    identity = identity_of(archive, rows, encoder_file(config.encoder))
     check_run_folder(with_usual_choices(config, len(rows)), "finetune", identity)
     batch_size, grid = min(config.batch_size, len(rows)), RedshiftGrid()
     constants = [

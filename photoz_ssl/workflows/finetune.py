@@ -42,7 +42,7 @@ from photoz_ssl.training.supervised import (
     usual_encoder_rate,
 )
 from photoz_ssl.workflows.counting import counted
-from photoz_ssl.workflows.pretrain import is_file, load_encoder, uses_bfloat16
+from photoz_ssl.workflows.pretrain import encoder_file, is_file, load_encoder, uses_bfloat16
 from photoz_ssl.workflows.quantisation import calibrated
 
 __all__ = ["FinetuneReport", "finetune", "labelled_rows", "with_usual_choices"]
@@ -119,7 +119,7 @@ def finetune(
             encoder = load_encoder(
                 config.encoder, archive.spec, str(config.archive), seed=config.seed
             )
-            identity = identity_of(archive, rows)
+            identity = identity_of(archive, rows, encoder_file(config.encoder))
             run = training_in(config, "finetune", identity, writes=world.leads)
             folder = held.enter_context(run)
         network = _network(config, encoder, grid, world.device)

@@ -33,7 +33,7 @@ from photoz_ssl.training.run_folder import RunFolder, identity_of, training_in
 from photoz_ssl.training.schedule import cosine_factor
 from photoz_ssl.workflows.counting import counted
 
-__all__ = ["PretrainReport", "load_encoder", "pretrain"]
+__all__ = ["PretrainReport", "encoder_file", "load_encoder", "pretrain"]
 
 
 @dataclass(frozen=True)
@@ -96,7 +96,7 @@ def pretrain(
             encoder = load_encoder(
                 config.encoder, archive.spec, str(config.archive), seed=config.seed
             )
-            identity = identity_of(archive, rows)
+            identity = identity_of(archive, rows, encoder_file(config.encoder))
             run = training_in(config, "pretrain", identity, writes=world.leads)
             folder = held.enter_context(run)
         network = _network(config, encoder, world.device)
@@ -220,6 +220,11 @@ def load_encoder(name: str, spec: ImageSpec, archive: str, *, seed: int) -> Enco
 def is_file(encoder: str) -> bool:
     """Whether ``--encoder`` names a file and not a preset."""
     return encoder.endswith(".safetensors") or is_published(encoder) or Path(encoder).is_file()
+
+
+def encoder_file(encoder: str) -> Path | None:
+    """The file that ``--encoder`` names; None if it is a preset."""
+    return Path(encoder) if is_file(encoder) else None
 
 
 def _save(

@@ -17,8 +17,11 @@ import pytest
 from photoz_ssl.config import FinetuneConfig
 from photoz_ssl.errors import CheckpointError, ConfigError, OutputError
 from photoz_ssl.files import is_leftover
-from photoz_ssl.networks.encoder import PRESETS
+from photoz_ssl.networks.checkpoint import Checkpoint, save_checkpoint
+from photoz_ssl.networks.encoder import PRESETS, build_encoder
+from photoz_ssl.spec import ImageSpec
 from photoz_ssl.survey.archive import open_archive
+from photoz_ssl.workflows import finetune as workflow
 from photoz_ssl.workflows.finetune import finetune
 
 
@@ -95,6 +98,43 @@ def test_the_fingerprint_is_of_what_training_depends_on(tiny_archive: Path) -> N
         {"spec": replace(archive.spec, dereddened=True)},
     ):
         assert replace(archive, **change).fingerprint() != archive.fingerprint()
+
+
+def saved_encoder(path: Path, seed: int) -> str:
+    """An encoder file of random weights."""
+    encoder = build_encoder(PRESETS["tiny"], seed=seed)
+    checkpoint = Checkpoint(
+        kind="encoder", spec=ImageSpec(), encoder=encoder.config, state=encoder.state_dict()
+    )
+    save_checkpoint(path, checkpoint)
+    return str(path)
+
+
+def test_an_encoder_may_be_moved_but_not_be_another(tiny_archive: Path, tmp_path: Path) -> None:
+    encoder = saved_encoder(tmp_path / "encoder.safetensors", seed=0)
+    config = finetuning(tiny_archive, tmp_path / "run", epochs=1, encoder=encoder)
+    finetune(config)
+    moved = str(Path(encoder).rename(tmp_path / "moved.safetensors"))
+    assert finetune(replace(config, encoder=moved, resume=True)).model.exists()
+    saved_encoder(Path(encoder), seed=1)
+    with pytest.raises(CheckpointError, match="was trained from another encoder file"):
+        finetune(replace(config, resume=True))
+    with pytest.raises(CheckpointError, match=r"other options \(encoder\)"):
+        finetune(replace(config, encoder="tiny", encoder_rate=0.1, resume=True))
+
+
+def test_a_run_that_does_not_know_its_encoder_s_content_goes_by_its_name(
+    tiny_archive: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    encoder = saved_encoder(tmp_path / "encoder.safetensors", seed=0)
+    config = finetuning(tiny_archive, tmp_path / "run", epochs=1, encoder=encoder)
+    with monkeypatch.context() as before:
+        before.setattr(workflow, "encoder_file", lambda name: None)
+        finetune(config)
+    assert finetune(replace(config, resume=True)).model.exists()
+    moved = str(Path(encoder).rename(tmp_path / "moved.safetensors"))
+    with pytest.raises(CheckpointError, match=r"other options \(encoder\)"):
+        finetune(replace(config, encoder=moved, resume=True))
 
 
 def test_what_a_killed_process_left_is_removed(tiny_archive: Path, tmp_path: Path) -> None:
