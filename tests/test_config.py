@@ -11,6 +11,7 @@ import pytest
 from photoz_ssl import config
 from photoz_ssl.config import (
     EmbedConfig,
+    LabelEfficiencyConfig,
     PredictConfig,
     PrepareConfig,
     PretrainConfig,
@@ -53,6 +54,13 @@ def test_pretrain_refuses_what_cannot_be_used(change: dict[str, Any]) -> None:
     PretrainConfig(archive=Path("a.h5"), output=Path("run"))
     with pytest.raises(ConfigError):
         PretrainConfig(archive=Path("a.h5"), output=Path("run"), **change)
+
+
+@pytest.mark.parametrize("change", [{"min_steps": -5}, {"n_seeds": 0}, {"fractions": (0.0,)}])
+def test_an_experiment_refuses_what_cannot_be_used(change: dict[str, Any]) -> None:
+    usable = LabelEfficiencyConfig(archive=Path("a.h5"), output=Path("run"), encoder="e")
+    with pytest.raises(ConfigError):
+        dataclasses.replace(usable, **change)
 
 
 def test_a_simulated_survey_is_no_fits_file(tmp_path: Path) -> None:

@@ -189,3 +189,4 @@ class LabelEfficiencyConfig(SupervisedConfig):
             "--fractions takes numbers in (0, 1], such as 0.01,0.1,1",
         )
         refuse_unless(self.n_seeds > 0, "--seeds must be positive")
+        refuse_unless(self.min_steps >= 0, "--min-steps cannot be negative")
