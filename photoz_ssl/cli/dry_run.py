@@ -48,5 +48,5 @@ def show_dry_run(report: DryRunReport, *, quiet: bool) -> None:
     for constant in report.constants:
         table.add_row(constant.name, escape(constant.value), escape(constant.source))
     console.print(table)
-    note(report.departures, quiet=quiet)
+    note((*report.departures, *report.notices), quiet=quiet)
     say(report.summary(), quiet=quiet)

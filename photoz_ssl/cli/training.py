@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Protocol
 
-from photoz_ssl.cli.console import say, show_progress
+from photoz_ssl.cli.console import note, say, show_progress
 from photoz_ssl.progress import Progress, Stop, Stopped
 
 __all__ = ["leads", "run_training"]
@@ -12,6 +12,10 @@ __all__ = ["leads", "run_training"]
 
 class Report(Protocol):
     """What a workflow did."""
+
+    @property
+    def notices(self) -> tuple[str, ...]:
+        """What a user should know."""
 
     def summary(self) -> str:
         """One line for a person."""
@@ -36,6 +40,7 @@ def run_training(train: Training, config: Any, stop: Stop, *, quiet: bool) -> No
     try:
         with show_progress(quiet=quiet) as progress:
             report = train(config, progress=progress, stop=stop)
+        note(report.notices, quiet=quiet)
         say(report.summary(), quiet=quiet)
     except Stopped as stopped:
         say(stopped.summary(), quiet=quiet)

@@ -48,6 +48,8 @@ class Plan:
         Where the network is, and the processes among which each batch is split.
     bfloat16 : bool
         Whether the network is run under autocast.
+    steadier : str
+        What to do about a loss that is no number any more.
     """
 
     stage: str
@@ -59,6 +61,7 @@ class Plan:
     rate_factor: Callable[[int], float]
     world: World
     bfloat16: bool
+    steadier: str = "lower --learning-rate"
 
     @property
     def steps_an_epoch(self) -> int:
@@ -211,7 +214,7 @@ class _Teller:
             self._refuse_pixels(done)
             raise TrainingError(
                 f"the loss is no number any more after step {done} of {self._plan.n_steps}",
-                "lower --learning-rate, and start again with --overwrite",
+                f"{self._plan.steadier}, and start again with --overwrite",
             )
         self._seen = done
         return value
@@ -268,8 +271,9 @@ def _resume(
         folder.forget_metrics_after(state["step"])
     if not world.agree(state["step"], crc32(folder.fingerprint.encode())):
         raise OutputError(
-            f"the processes do not see the same archive and run folder {folder.path}",
-            "put both on a disk that all nodes share",
+            "the processes do not have the same options, or do not see the same archive and run"
+            f" folder {folder.path}",
+            "start all of them by one command, and put both on a disk that all nodes share",
         )
     if "network" in state:
         network.load_state_dict(state["network"])

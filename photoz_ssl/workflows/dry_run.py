@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from torch import Tensor
 
 from photoz_ssl.config import FinetuneConfig, PretrainConfig, TrainingConfig
@@ -22,7 +23,7 @@ from photoz_ssl.survey.bands import R_SF11
 from photoz_ssl.training.contrastive import measure_band_mad
 from photoz_ssl.training.run_folder import check_run_folder, identity_of
 from photoz_ssl.training.schedule import STEP_FACTOR, STEP_FRACTIONS
-from photoz_ssl.workflows.finetune import labelled_rows, with_usual_choices
+from photoz_ssl.workflows.finetune import labelled_rows, notices_of_labels, with_usual_choices
 from photoz_ssl.workflows.pretrain import (
     encoder_file,
     is_file,
@@ -76,6 +77,8 @@ class DryRunReport:
         Galaxies that it would learn from, and steps in all.
     departures : tuple of str
         What the run has otherwise than its recipe.
+    notices : tuple of str
+        What else a user should know.
     """
 
     command: str
@@ -85,6 +88,7 @@ class DryRunReport:
     n_galaxies: int
     n_steps: int
     departures: tuple[str, ...]
+    notices: tuple[str, ...] = ()
 
     def summary(self) -> str:
         """One line for a person."""
@@ -174,6 +178,7 @@ def dry_run_finetune(
         n_galaxies=len(rows),
         n_steps=config.epochs * (len(rows) // batch_size),
         departures=recipe_departures(config, "finetune"),
+        notices=notices_of_labels(archive.redshift[np.union1d(rows, valid)], grid),
     )
 
 

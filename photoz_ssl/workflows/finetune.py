@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from photoz_ssl import __version__
 from photoz_ssl.config import FinetuneConfig
@@ -45,11 +46,14 @@ from photoz_ssl.workflows.counting import counted
 from photoz_ssl.workflows.pretrain import encoder_file, is_file, load_encoder, uses_bfloat16
 from photoz_ssl.workflows.quantisation import calibrated
 
-__all__ = ["FinetuneReport", "finetune", "labelled_rows", "with_usual_choices"]
+__all__ = ["FinetuneReport", "finetune", "labelled_rows", "notices_of_labels", "with_usual_choices"]
 
 STEPS_BETWEEN_VALIDATIONS = 50
 HELD_OUT = 0.1
 """Share of the training rows that validate where the archive has no valid split."""
+
+LEAST_LABELS = 6
+"""So many labels have one that validates, if all of them are for training."""
 
 
 @dataclass(frozen=True)
@@ -66,6 +70,8 @@ class FinetuneReport:
         Of the validation galaxies' mean redshifts.
     seconds : float
         It took in this process.
+    notices : tuple of str
+        What a user should know.
     """
 
     model: Path
@@ -75,6 +81,7 @@ class FinetuneReport:
     sigma_mad: float
     outlier_fraction: float
     seconds: float
+    notices: tuple[str, ...] = ()
 
     def summary(self) -> str:
         """One line for a person."""
@@ -155,6 +162,7 @@ def finetune(
         sigma_mad=metrics["valid_sigma_mad"],
         outlier_fraction=metrics["valid_outlier_fraction"],
         seconds=time.monotonic() - start,
+        notices=notices_of_labels(archive.redshift[np.union1d(rows, valid)], grid),
     )
 
 
@@ -175,12 +183,38 @@ def labelled_rows(archive: Archive, config: FinetuneConfig) -> tuple[Rows, Rows]
         n_valid = round(HELD_OUT * len(rows))
         rows, valid = np.sort(rows[order[n_valid:]]), np.sort(rows[order[:n_valid]])
     if len(rows) < 2 or len(valid) == 0:
-        raise ArchiveError(
-            f"{archive.path} has {len(rows)} labelled galaxies to train on and {len(valid)} to"
-            " validate on",
-            "prepare it with a column of spectroscopic redshifts (--redshift-column)",
-        )
+        raise _too_few_labels(archive, len(rows), len(valid))
     return some_labels(rows, config.label_fraction, seed=config.seed), valid
+
+
+def _too_few_labels(archive: Archive, n_train: int, n_valid: int) -> ArchiveError:
+    n_labels = len(archive.rows(labelled=True))
+    if not n_labels:
+        return ArchiveError(
+            f"{archive.path} has no labelled galaxies that can be used",
+            "those with redshifts have flags, or no reddening"
+            if np.any(np.isfinite(archive.redshift))
+            else "prepare it with a column of spectroscopic redshifts (--redshift-column)",
+        )
+    split = np.any(archive.split != "")
+    return ArchiveError(
+        f"{archive.path} has {counted(n_labels, 'labelled galaxy')}: {n_train} to train on and"
+        f" {n_valid} to validate on",
+        "prepare it with other splits (--split or --split-column)"
+        if split and n_labels >= LEAST_LABELS
+        else "prepare it with more spectroscopic redshifts",
+    )
+
+
+def notices_of_labels(redshift: NDArray[np.float32], grid: RedshiftGrid) -> tuple[str, ...]:
+    """What a user should know of labels, shape (n_labels,), that a grid does not hold."""
+    n_beyond = int(np.sum(redshift >= grid.z_max))
+    if n_beyond == 0:
+        return ()
+    return (
+        f"labels beyond the model's redshifts, 0 to {grid.z_max:g}, count as its last bin:"
+        f" {n_beyond} of {len(redshift)}",
+    )
 
 
 def with_usual_choices(config: FinetuneConfig, n_labels: int) -> FinetuneConfig:

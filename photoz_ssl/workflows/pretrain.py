@@ -50,6 +50,8 @@ class PretrainReport:
         Mean of the last epoch; NaN if there was nothing left to do.
     seconds : float
         It took in this process.
+    notices : tuple of str
+        What a user should know.
     """
 
     encoder: Path
@@ -57,6 +59,7 @@ class PretrainReport:
     epochs: int
     loss: float
     seconds: float
+    notices: tuple[str, ...] = ()
 
     def summary(self) -> str:
         """One line for a person."""
@@ -144,6 +147,7 @@ def _plan(config: PretrainConfig, archive: Archive, rows: Rows, world: World) ->
         rate_factor=lambda step: cosine_factor(step, n_steps, warmup),
         world=world,
         bfloat16=uses_bfloat16(config.precision, world.device),
+        steadier="lower --learning-rate, or raise --temperature",
     )
 
 

@@ -222,6 +222,14 @@ def test_an_error_on_one_process_ends_both_and_is_told_once(
     assert f"there is no archive {tmp_path / '1.h5'}.\n" in second[1]
 
 
+def test_processes_with_different_options_are_told_so(tiny_archive: Path, tmp_path: Path) -> None:
+    options = small("finetune", tiny_archive, tmp_path / "run", "--learning-rate", "0.{rank}1")
+    told = ended(*start_two(COMMAND_LINE, *options))
+    assert [code for code, _ in told] == [1, 1]
+    assert "the processes do not have the same options" in told[0][1]
+    assert "start all of them by one command" in told[0][1]
+
+
 def test_a_batch_that_does_not_split_evenly_is_refused() -> None:
     require_equal_parts(256, World(rank=0, size=8))
     with pytest.raises(ConfigError, match="--batch-size 256 cannot be split evenly") as refusal:

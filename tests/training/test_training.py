@@ -231,6 +231,7 @@ def test_a_loss_that_is_no_number_ends_a_training(
     with pytest.raises(TrainingError, match="no number any more after step") as caught:
         (pretrain if command == "pretrain" else finetune)(config)
     assert "--learning-rate" in caught.value.hint
+    assert ("--temperature" in caught.value.hint) == (command == "pretrain")
     assert not (config.output / "state.pt").exists()
 
 
