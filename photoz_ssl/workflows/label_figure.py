@@ -32,6 +32,9 @@ MARKS = {
 }
 """Colour, marker and line of each method."""
 
+NARROW, WIDE = 5, 50
+"""Factors between the ends of an axis: below and above, 1, 2, 5 and 10 are too few or many."""
+
 
 def draw_label_efficiency(folder: Path, curves: Sequence[Curve]) -> None:
     """Draw σ_MAD and outliers against labels into ``label_efficiency.png`` and ``.pdf``.
@@ -52,13 +55,28 @@ def draw_label_efficiency(folder: Path, curves: Sequence[Curve]) -> None:
             _draw(below, curve, curve.outlier_fraction, curve.outlier_fraction_error, 100)
         above.set(xscale="log", yscale="log", ylabel=r"scatter $\sigma_\mathrm{MAD}$")
         below.set(xlabel="spectroscopic labels", ylabel=r"outliers $\eta$, %", ylim=(0, None))
-        above.yaxis.set_major_formatter("{x:g}")
-        above.yaxis.set_minor_formatter("{x:g}")
-        above.legend(loc="upper right")
+        _write_numbers(below.xaxis, "{x:,.8g}")
+        _write_numbers(above.yaxis, "{x:g}")
+        lines, names = above.get_legend_handles_labels()
+        figure.legend(lines, names, loc="outside upper center", ncols=len(names))
         for suffix in ("png", "pdf"):
             path = folder / f"label_efficiency.{suffix}"
             with atomic_output(path, overwrite=True) as temporary:
                 save_figure(figure, temporary, shown=path)
+
+
+def _write_numbers(axis: Any, spelled: str) -> None:
+    """Have a logarithmic axis say numbers in full, and so few that they do not touch."""
+    ticks = import_extra("matplotlib.ticker", extra="plot", purpose="drawing figures")
+    low, high = axis.get_view_interval()
+    if high < NARROW * low:
+        axis.set_major_locator(ticks.MaxNLocator(4))
+        axis.set_minor_locator(ticks.NullLocator())
+    else:
+        subs = (1, 2, 5) if high < WIDE * low else (1,)
+        axis.set_major_locator(ticks.LogLocator(subs=subs))
+    axis.set_major_formatter(spelled)
+    axis.set_minor_formatter(ticks.NullFormatter())
 
 
 def _draw(
