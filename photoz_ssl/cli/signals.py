@@ -12,8 +12,8 @@ from photoz_ssl.progress import Stop
 
 __all__ = ["ended_by_signals", "stop_on_signals"]
 
-SIGNALS = ("SIGTERM", "SIGUSR1")
-"""What batch systems send before they end a job."""
+SIGNALS = ("SIGTERM", "SIGUSR1", "SIGHUP")
+"""What batch systems send before they end a job, and what a terminal sends that closes."""
 
 ENDING = ("SIGTERM", "SIGHUP")
 """What ends a program that takes no note of it."""
@@ -52,13 +52,18 @@ def ended_by_signals() -> Iterator[None]:
 
 @contextmanager
 def stop_on_signals() -> Iterator[Stop]:
-    """Whether SIGTERM or SIGUSR1 has come; what they did before is put back at the end."""
+    """Whether one of `SIGNALS` has come; what they did before is put back at the end.
+
+    A SIGHUP that somebody ignores, as ``nohup`` does, stays ignored.
+    """
     came: list[int] = []
 
     def take_note(number: int, frame: object) -> None:
         came.append(number)
 
     numbers = [getattr(signal, name) for name in SIGNALS if hasattr(signal, name)]
+    if hasattr(signal, "SIGHUP") and signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:
+        numbers.remove(signal.SIGHUP)
     before = {number: signal.signal(number, take_note) for number in numbers}
     try:
         yield lambda: bool(came)

@@ -9,6 +9,9 @@ from photoz_ssl.progress import Progress, Stop, Stopped
 
 __all__ = ["leads", "run_training"]
 
+STATE = "state.pt"
+"""What a run folder has that can be resumed; see `photoz_ssl.training.run_folder`."""
+
 
 class Report(Protocol):
     """What a workflow did."""
@@ -44,3 +47,7 @@ def run_training(train: Training, config: Any, stop: Stop, *, quiet: bool) -> No
         say(report.summary(), quiet=quiet)
     except Stopped as stopped:
         say(stopped.summary(), quiet=quiet)
+    except KeyboardInterrupt:
+        if (config.output / STATE).exists():
+            say(f"{config.output} keeps its last state; --resume goes on from there", quiet=quiet)
+        raise

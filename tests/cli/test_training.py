@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -37,7 +38,19 @@ def signal_at(number: int, images: int, monkeypatch: pytest.MonkeyPatch) -> None
     monkeypatch.setattr(console._Lines, "__call__", send)
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGUSR1])
+@pytest.fixture(autouse=True)
+def heeded_signals() -> Iterator[None]:
+    """What the tests were started under may ignore some of them, as nohup does."""
+    inherited = {
+        signal.SIGINT: signal.signal(signal.SIGINT, signal.default_int_handler),
+        signal.SIGHUP: signal.signal(signal.SIGHUP, signal.SIG_DFL),
+    }
+    yield
+    for number, handler in inherited.items():
+        signal.signal(number, handler)
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGUSR1, signal.SIGHUP])
 def test_a_signal_is_noted_and_its_handler_put_back(number: int) -> None:
     before = signal.getsignal(number)
     with stop_on_signals() as stop:
@@ -47,11 +60,20 @@ def test_a_signal_is_noted_and_its_handler_put_back(number: int) -> None:
     assert signal.getsignal(number) is before
 
 
+def test_an_ignored_hang_up_stays_ignored() -> None:
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    with stop_on_signals() as stop:
+        os.kill(os.getpid(), signal.SIGHUP)
+        assert not stop()
+    assert signal.getsignal(signal.SIGHUP) is signal.SIG_IGN
+
+
 @pytest.mark.parametrize(
     ("command", "number", "model"),
     [
         ("pretrain", signal.SIGTERM, "encoder.safetensors"),
         ("finetune", signal.SIGUSR1, "photoz.safetensors"),
+        ("finetune", signal.SIGHUP, "photoz.safetensors"),
     ],
 )
 def test_a_signal_stops_with_a_state_a_line_and_exit_code_0(
@@ -81,13 +103,19 @@ def test_a_signal_stops_with_a_state_a_line_and_exit_code_0(
     assert runs[0] == runs[1]
 
 
-def test_ctrl_c_still_exits_with_130(
-    tiny_archive: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(("images", "resumable"), [(4, False), (16, True)])
+def test_ctrl_c_still_exits_with_130_and_says_what_is_kept(
+    images: int,
+    resumable: bool,
+    tiny_archive: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
-    inherited = signal.signal(signal.SIGINT, signal.default_int_handler)  # may be ignored
-    signal_at(signal.SIGINT, 4, monkeypatch)
+    signal_at(signal.SIGINT, images, monkeypatch)
     options = ["--encoder", "tiny", "--batch-size", 4, "-o", tmp_path / "run"]
-    try:
-        assert run("finetune", tiny_archive, *options) == 130
-    finally:
-        signal.signal(signal.SIGINT, inherited)
+    assert run("finetune", tiny_archive, *options) == 130
+    kept = f"{tmp_path / 'run'} keeps its last state; --resume goes on from there"
+    told = [line for line in capsys.readouterr().err.splitlines() if line]
+    end = "Interrupted; nothing is left half-written."
+    assert told == ([kept, end] if resumable else [end])
