@@ -6,11 +6,10 @@ from typing import Any
 
 import click
 
-from photoz_ssl.cli.console import note, say, show_progress
 from photoz_ssl.cli.options import command, config_from
 from photoz_ssl.cli.signals import stop_on_signals
+from photoz_ssl.cli.training import run_training
 from photoz_ssl.config import LabelEfficiencyConfig
-from photoz_ssl.progress import Stopped
 
 EXAMPLES = (
     "photoz-ssl experiment label-efficiency survey.h5 -o efficiency --encoder encoder.safetensors\n"
@@ -40,14 +39,7 @@ def label_efficiency(quiet: bool, verbose: bool, **options: Any) -> None:
     with stop_on_signals() as stop:
         from photoz_ssl.workflows.label_efficiency import label_efficiency as run
 
-        try:
-            with show_progress(quiet=quiet) as progress:
-                report = run(config, progress=progress, stop=stop)
-        except Stopped as stopped:
-            say(stopped.summary(), quiet=quiet)
-            return
-    note(report.notices, quiet=quiet)
-    say(report.summary(), quiet=quiet)
+        run_training(run, config, stop, quiet=quiet)
 
 
 experiment.add_command(label_efficiency, "label-efficiency")

@@ -1,4 +1,4 @@
-"""What ``pretrain`` and ``finetune`` share: of several processes one talks."""
+"""What commands that train share: of several processes one talks."""
 
 from __future__ import annotations
 

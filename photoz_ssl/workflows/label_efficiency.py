@@ -295,9 +295,10 @@ class _Experiment:
         return dataclasses.replace(shared, epochs=epochs)
 
     def _by_photometry(self, fraction: float, seed: int) -> tuple[int, NDArray[np.float64]]:
-        learn = _labels(self.config, self.archive, fraction, self.config.seed + seed)
+        drawn = self.config.seed + seed
+        learn = _labels(self.config, self.archive, fraction, drawn)
         redshift = photometric_redshifts(
-            photometric_features(self.archive), self.archive.redshift, learn, self.test, seed=seed
+            photometric_features(self.archive), self.archive.redshift, learn, self.test, seed=drawn
         )
         return len(learn), redshift
 
