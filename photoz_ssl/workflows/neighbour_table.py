@@ -10,8 +10,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from photoz_ssl import __version__
 from photoz_ssl.errors import OutputError
 from photoz_ssl.neighbours.atlas import Atlas
+from photoz_ssl.neighbours.index import Index
 from photoz_ssl.neighbours.query import Neighbours
 from photoz_ssl.neighbours.unusual import Unusual
 from photoz_ssl.survey.exchange.formats import (
@@ -33,6 +35,8 @@ __all__ = [
     "claim_neighbours",
     "neighbour_rows",
     "neighbour_table",
+    "origin_cards",
+    "search_cards",
     "unusual_rows",
 ]
 
@@ -155,6 +159,25 @@ class _Exchanged:
 
 def _dtype(columns: Sequence[Column]) -> np.dtype[Any]:
     return np.dtype([(column.name, kind) for column, kind in columns])
+
+
+def origin_cards(atlas: Atlas) -> list[Card]:
+    """What made a table, and the vectors of an atlas."""
+    return [
+        ("CREATOR", f"photoz-ssl {__version__}", "program and version"),
+        ("MODEL", atlas.header.model, "model of the representations"),
+        ("MODELSHA", atlas.header.model_sha256, "SHA-256 of its file"),
+    ]
+
+
+def search_cards(atlas: Atlas, name: str, index: Index | None) -> list[Card]:
+    """Those of a table of what was found in an atlas, or in galaxies of another name."""
+    how = "exact" if index is None else f"index, recall at ten {index.recall:.3f}"
+    return [
+        *origin_cards(atlas),
+        ("AMONG", name, "galaxies searched"),
+        ("SEARCH", how, "exact, or through an index of what recall"),
+    ]
 
 
 def neighbour_rows(asked: Asked, found: Neighbours, atlas: Atlas) -> NDArray[np.void]:

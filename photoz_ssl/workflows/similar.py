@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from photoz_ssl import __version__
 from photoz_ssl.config import EmbedConfig, SimilarConfig
 from photoz_ssl.errors import ArchiveError, CatalogError, ConfigError, OutputError
 from photoz_ssl.files import require_other
@@ -42,6 +41,7 @@ from photoz_ssl.workflows.neighbour_table import (
     claim_neighbours,
     neighbour_rows,
     neighbour_table,
+    search_cards,
     unusual_rows,
 )
 from photoz_ssl.workflows.questions import Asked, Question, asked_of_rows
@@ -289,18 +289,10 @@ class _Search:
         )
 
     def _cards(self) -> list[Card]:
-        header = self.atlas.header
         return [
-            ("CREATOR", f"photoz-ssl {__version__}", "program and version"),
-            ("MODEL", header.model, "model of the representations"),
-            ("MODELSHA", header.model_sha256, "SHA-256 of its file"),
-            ("AMONG", self.config.among.name, "galaxies searched"),
-            ("SEARCH", self._how(), "exact, or through an index of what recall"),
+            *search_cards(self.atlas, self.config.among.name, self.index),
             ("COMMAND", self.command_line, "command line"),
         ]
-
-    def _how(self) -> str:
-        return "exact" if self.index is None else f"index, recall at ten {self.index.recall:.3f}"
 
     @property
     def _n_searched(self) -> int:

@@ -22,10 +22,11 @@ import pytest
 from astropy.io import fits
 from PIL import Image
 
-from photoz_ssl.config import BrowseConfig
+from photoz_ssl.config import BrowseConfig, SimilarConfig
 from photoz_ssl.errors import MissingExtraError
 from photoz_ssl.neighbours.atlas import read_atlas
 from photoz_ssl.workflows.browse import browse
+from photoz_ssl.workflows.similar import similar
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -108,6 +109,23 @@ def test_neighbours_are_those_of_similar(caller: Caller, atlas: Any, tmp_path: P
     table = caller.table("api/neighbours.fits?galaxy=5&k=6", tmp_path, "NEIGHBOURS")
     assert table["NEIGHBOUR_ID"].tolist() == [int(galaxy["id"]) for galaxy in found]
     assert (table["QUERY_ID"] == 1005).all()
+
+
+def test_tables_tell_of_their_origin_as_those_of_similar_do(
+    caller: Caller, browsed: Any, tmp_path: Path
+) -> None:
+    ours = tmp_path / "similar.fits"
+    similar(SimilarConfig(like=("1005",), among=browsed.atlas, output=str(ours)))
+    wanted = fitsio.read_header(ours, ext="NEIGHBOURS")
+    assert wanted["CREATOR"].startswith("photoz-ssl ")
+    for name, shared in (
+        ("neighbours.fits?galaxy=5", ("CREATOR", "MODEL", "MODELSHA", "AMONG", "SEARCH")),
+        ("selection.fits?", ("CREATOR", "MODEL", "MODELSHA")),
+    ):
+        (tmp_path / "table.fits").write_bytes(caller.get(f"api/{name}"))
+        header = fitsio.read_header(tmp_path / "table.fits", ext=1)
+        assert {key: header[key] for key in shared} == {key: wanted[key] for key in shared}
+    assert header["ATLAS"] == "toy <atlas>.h5"
 
 
 def test_likes_move_the_question_and_are_no_answer(caller: Caller) -> None:

@@ -19,10 +19,16 @@ from photoz_ssl.neighbours.index import Index
 from photoz_ssl.neighbours.lookup import nearest_on_sky, rows_of_ids
 from photoz_ssl.neighbours.map import AtlasMap
 from photoz_ssl.neighbours.query import Neighbours, Restriction, find_neighbours, rocchio
-from photoz_ssl.survey.headers import Card, TableColumn
+from photoz_ssl.survey.headers import TableColumn
 from photoz_ssl.survey.object_ids import NO_ID
 from photoz_ssl.survey.tables import write_tables
-from photoz_ssl.workflows.neighbour_table import NEIGHBOUR_COLUMNS, neighbour_rows, neighbour_table
+from photoz_ssl.workflows.neighbour_table import (
+    NEIGHBOUR_COLUMNS,
+    neighbour_rows,
+    neighbour_table,
+    origin_cards,
+    search_cards,
+)
 from photoz_ssl.workflows.questions import Asked, asked_of_rows
 
 __all__ = ["Ask", "AtlasView", "Range", "Selection"]
@@ -183,8 +189,9 @@ class AtlasView:
     def write_neighbours(self, ask: Ask, path: Path) -> None:
         """Write them as the table that `similar` writes."""
         asked, found = self._find(ask)
+        cards = search_cards(self.atlas, self.atlas.path.name, self._index)
         with neighbour_table(
-            str(path), "fits", "NEIGHBOURS", NEIGHBOUR_COLUMNS, self._cards(), overwrite=True
+            str(path), "fits", "NEIGHBOURS", NEIGHBOUR_COLUMNS, cards, overwrite=True
         ) as table:
             table.append(neighbour_rows(asked, found, self.atlas))
 
@@ -199,8 +206,9 @@ class AtlasView:
         }
         dtype = np.dtype([(name, values.dtype) for name, values in columns.items()])
         described = [DESCRIBED.get(name, TableColumn(name)) for name in columns]
+        cards = [*origin_cards(self.atlas), ("ATLAS", self.atlas.path.name, "what was browsed")]
         with write_tables(str(path), overwrite=True) as file:
-            table = file.table("SELECTION", described, dtype, self._cards())
+            table = file.table("SELECTION", described, dtype, cards)
             for start in range(0, len(rows), ROWS_AT_ONCE):
                 some = rows[start : start + ROWS_AT_ONCE]
                 block = np.empty(len(some), dtype)
@@ -275,13 +283,6 @@ class AtlasView:
     def _sample(self, name: str) -> NDArray[np.float32]:
         step = max(1, len(self.atlas) // ROWS_AT_ONCE)
         return self.atlas.column(name)[::step].astype(np.float32)
-
-    def _cards(self) -> list[Card]:
-        header = self.atlas.header
-        return [
-            ("ATLAS", self.atlas.path.name, "what was browsed"),
-            ("MODEL", header.model, "what represented the galaxies"),
-        ]
 
 
 _NO_IDS = np.array([NO_ID])
