@@ -32,6 +32,7 @@ __all__ = ["BrowseReport", "browse"]
 
 HERE = "127.0.0.1"
 SECONDS_TO_FINISH = 1
+ENDING = (signal.SIGINT, signal.SIGTERM)
 
 log = logging.getLogger(__name__)
 
@@ -105,7 +106,7 @@ def browse(config: BrowseConfig, *, announce: Callable[[BrowseReport], None]) ->
             )
         )
         url = f"http://{HERE}:{port}/{token}/"
-        with _ended_by_sigterm(server):
+        with _ended_by_signals(server):
             announce(
                 BrowseReport(url=url, atlas=str(atlas.path), n_galaxies=len(atlas), notices=notices)
             )
@@ -160,8 +161,8 @@ def _listening(port: int) -> Iterator[socket.socket]:
 
 
 @contextmanager
-def _ended_by_sigterm(server: Server) -> Iterator[None]:
-    """Take SIGTERM as a wish to end, and not as an accident."""
+def _ended_by_signals(server: Server) -> Iterator[None]:
+    """Take Ctrl-C and SIGTERM as a wish to end, and not as an accident."""
 
     def end(number: int, frame: object) -> None:
         server.should_exit = True
@@ -169,11 +170,12 @@ def _ended_by_sigterm(server: Server) -> Iterator[None]:
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    before = signal.signal(signal.SIGTERM, end)
+    before = {number: signal.signal(number, end) for number in ENDING}
     try:
         yield
     finally:
-        signal.signal(signal.SIGTERM, before)
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def _open_browser(url: str) -> None:
