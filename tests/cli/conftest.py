@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -12,11 +13,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import fitsio
+import h5py
 import numpy as np
 import pytest
 import torch
 
 from photoz_ssl.config import EmbedConfig
+from photoz_ssl.neighbours.atlas import COLUMNS_GROUP
 from photoz_ssl.networks.checkpoint import Checkpoint, save_checkpoint
 from photoz_ssl.networks.encoder import EncoderConfig, build_encoder
 from photoz_ssl.networks.redshift_head import RedshiftNetwork
@@ -69,6 +72,27 @@ def browsed(
     process.send_signal(signal.SIGINT)
     process.communicate(timeout=20)
     assert process.returncode == 0
+
+
+@pytest.fixture(scope="session")
+def odd(browsed: Browsed, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browsed]:
+    """The same page of a stranger atlas.
+
+    The galaxy in row 3 had no usable image, those in rows 8 and 9 have one id, and a column is
+    the same number throughout, so large that adding 0.5 does not change it.
+    """
+    atlas = tmp_path_factory.mktemp("odd") / "odd_1.h5"
+    for suffix in (".h5", ".map.h5"):
+        shutil.copy(browsed.atlas.with_suffix(suffix), atlas.with_suffix(suffix))
+    with h5py.File(atlas, "r+") as file:
+        file["representations"][3] = np.nan
+        file["thumbnails"][3] = 0
+        file["ObjID"][9] = file["ObjID"][8]
+        file[f"{COLUMNS_GROUP}/HUGE"] = np.full(len(file["ObjID"]), 2.0**60)
+    process, url, told = start_browse(browsed.samp_lock, atlas)
+    yield Browsed(url, atlas, browsed.image, told, browsed.samp_lock)
+    process.send_signal(signal.SIGINT)
+    process.communicate(timeout=20)
 
 
 @dataclass(frozen=True)

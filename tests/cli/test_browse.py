@@ -213,6 +213,26 @@ def test_a_bad_request_is_one_sentence(caller: Caller, path: str, words: str) ->
     assert words in caller.refusal(path)
 
 
+def test_an_id_of_several_galaxies_is_told_as_a_page_can_help_it(odd: Any) -> None:
+    caller = Caller(odd.url)
+    status, answer, _ = caller.raw(f"{caller.path}api/search?q=1008")
+    assert (status, json.loads(answer)) == (
+        400,
+        {
+            "message": "the id 1008 stands for several galaxies of odd_1.h5",
+            "hint": "search by position",
+        },
+    )
+
+
+def test_a_galaxy_without_an_image_says_so(odd: Any) -> None:
+    caller = Caller(odd.url)
+    problem = "the galaxy 1003 had no usable image"
+    assert caller.json("api/galaxy/3")["problem"] == problem
+    assert caller.refusal("api/neighbours?galaxy=3") == problem
+    assert caller.json("api/galaxy/4")["problem"] is None
+
+
 def test_a_bad_image_is_one_sentence_without_a_path(caller: Caller, tmp_path: Path) -> None:
     fitsio.write(str(tmp_path / "bad.fits"), np.ones((4, 64, 64), "f4"), header={"EBV": 0.1})
     for content in (b"", b"not FITS", (tmp_path / "bad.fits").read_bytes()):

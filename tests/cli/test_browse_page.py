@@ -47,6 +47,16 @@ def chromium() -> Iterator[Any]:
 @pytest.fixture
 def page(chromium: Any, browsed: Any, request: pytest.FixtureRequest) -> Iterator[Any]:
     """The page, loaded; it must not complain, nor ask anybody else for anything."""
+    yield from watched(chromium, browsed, request)
+
+
+@pytest.fixture
+def odd_page(chromium: Any, odd: Any, request: pytest.FixtureRequest) -> Iterator[Any]:
+    """The page of the stranger atlas, of which the same is asked."""
+    yield from watched(chromium, odd, request)
+
+
+def watched(chromium: Any, browsed: Any, request: pytest.FixtureRequest) -> Iterator[Any]:
     context = chromium.new_context(viewport={"width": 1280, "height": 800})
     page = context.new_page()
     wrong: list[str] = []
@@ -202,6 +212,51 @@ def test_search_by_id_by_position_and_in_vain(page: Any, browsed: Any) -> None:
     page.keyboard.press("Enter")
     page.wait_for_selector("#message:not([hidden])")
     assert "<img src=x onerror=alert(1)>" in page.inner_text("#message")
+
+
+def test_a_galaxy_without_an_image_keeps_saying_so(odd_page: Any) -> None:
+    page = odd_page
+    page.mouse.click(*page.evaluate(PLACE, 3))
+    page.wait_for_selector("#neighbours .empty")
+    page.evaluate("document.getElementById('message').hidden = true")
+    assert page.inner_text("#neighbours") == "The galaxy 1003 had no usable image."
+    assert page.locator("#galaxy img, #galaxy .like").count() == 0
+    assert not page.is_visible("#alike-fits")
+    assert not page.is_visible("#alike-send")
+    page.keyboard.press("l")
+    page.wait_for_selector("#message:not([hidden])")
+    assert page.evaluate("browse.state.like.size") == 0
+    open_row(page, 5)
+    assert page.is_visible("#alike-fits")
+    page.fill('[aria-label="Z_SPEC from"]', "9")
+    page.wait_for_selector("#neighbours .empty")
+    assert not page.is_visible("#alike-fits")
+    note, grid = (
+        page.locator(name).bounding_box() for name in ("#neighbours .empty", "#neighbours")
+    )
+    assert note["width"] > 0.9 * grid["width"]
+
+
+def test_refusals_call_things_by_their_names(page: Any) -> None:
+    told = """async ([message, hint]) => {
+        const { sentence } = await import(new URL("api.js", location));
+        return sentence(message, hint);
+    }"""
+    for message, hint, sentence in (
+        ("the id 12 is not there", "write one", "The id 12 is not there: write one."),
+        ("a_noid.h5 has no positions", "", "a_noid.h5 has no positions."),
+        ("odd.h5 has none", "", "odd.h5 has none."),
+        ("m31 is not an id", "", "m31 is not an id."),
+    ):
+        assert page.evaluate(told, [message, hint]) == sentence
+
+
+def test_captions_stay_on_their_lines(page: Any) -> None:
+    page.set_viewport_size({"width": 400, "height": 800})
+    page.evaluate("browse.map.pick(5)")
+    page.wait_for_selector("#neighbours .stamp img")
+    heights = "spans => spans.map(span => span.getBoundingClientRect().height)"
+    assert max(page.eval_on_selector_all(".caption span", heights)) < 20
 
 
 def test_a_file_is_dropped(page: Any, browsed: Any) -> None:

@@ -154,7 +154,8 @@ class AtlasView:
         """All that is known of a galaxy; ids are text, as JavaScript has no such integers."""
         self.require_row(row)
         columns = {name: _plain(values[row]) for name, values in self.atlas.columns.items()}
-        return {"row": row, **self._named(row), "columns": columns}
+        told = {"problem": self._problem(row), "columns": columns}
+        return {"row": row, **self._named(row), **told}
 
     def require_row(self, row: int) -> None:
         """Refuse a row that is not there."""
@@ -226,7 +227,13 @@ class AtlasView:
         """
         text = text.strip()
         if re.fullmatch(r"[+-]?[0-9]{1,19}", text) and abs(int(text)) < 2**63:
-            row = int(rows_of_ids(self.atlas, np.array([int(text)]))[0])
+            try:
+                row = int(rows_of_ids(self.atlas, np.array([int(text)]))[0])
+            except ArchiveError as error:
+                raise ArchiveError(
+                    f"the id {text} stands for several galaxies of {self.atlas.path.name}",
+                    "search by position",
+                ) from error
             if row == NOBODY:
                 raise ArchiveError(
                     f"the id {text} is not in {self.atlas.path.name}", "write one that is"
@@ -262,9 +269,15 @@ class AtlasView:
     def _vectors(self, rows: tuple[int, ...]) -> NDArray[np.float32]:
         for row in rows:
             self.require_row(row)
-            if not np.isfinite(self.atlas.representations[row]).all():
-                raise CutoutError(f"the galaxy {self.atlas.object_id[row]} had no usable image")
+            if problem := self._problem(row):
+                raise CutoutError(problem)
         return self.atlas.representations[np.array(rows, np.int64)].astype(np.float32)
+
+    def _problem(self, row: int) -> str | None:
+        """Why there are no look-alikes of a galaxy."""
+        if np.isfinite(self.atlas.representations[row]).all():
+            return None
+        return f"the galaxy {self.atlas.object_id[row]} had no usable image"
 
     def _named(self, row: int) -> dict[str, Any]:
         atlas = self.atlas

@@ -2,13 +2,18 @@
 
 export class Refusal extends Error {}
 
+/** A refusal as a sentence; what begins with a file, a column or an id is left as it is called. */
+export function sentence(message, hint) {
+  const called = /^\S*[._\d]/.test(message);
+  const begun = called ? message : message[0].toUpperCase() + message.slice(1);
+  return hint ? `${begun}: ${hint}.` : `${begun}.`;
+}
+
 async function answered(response) {
   if (response.ok) return response;
   let told = {};
   try { told = await response.json(); } catch { /* no sentence came: the general one follows */ }
-  const message = told.message || `the server answered ${response.status}`;
-  const sentence = message[0].toUpperCase() + message.slice(1);
-  throw new Refusal(told.hint ? `${sentence}: ${told.hint}.` : `${sentence}.`);
+  throw new Refusal(sentence(told.message || `the server answered ${response.status}`, told.hint));
 }
 
 async function asked(path, options) {

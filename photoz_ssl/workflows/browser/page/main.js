@@ -64,10 +64,10 @@ const openGalaxy = told(async (row) => {
 });
 
 const vote = told(async (kind, row) => {
-  const other = kind === "like" ? "unlike" : "like";
+  const other = kind === "like" ? "unlike" : "like", { problem } = await galaxyOf(row);
+  if (problem) throw new api.Refusal(api.sentence(problem));
   if (!state[kind].delete(row)) state[kind].add(row);
   state[other].delete(row);
-  await galaxyOf(row);
   if (state.galaxy !== null) panel.showGalaxy(await galaxyOf(state.galaxy), shared());
   await refreshNeighbours();
 });
@@ -89,7 +89,7 @@ async function refreshNeighbours() {
     panel.showNeighbours(found, shared());
     mark(found.map(({ row }) => row));
   } catch (error) {
-    if (!signal.aborted) byId("neighbours").replaceChildren();
+    if (!signal.aborted) panel.showNone(error.message);
     throw error;
   } finally {
     if (!signal.aborted) byId("neighbours").classList.remove("busy");
@@ -146,7 +146,7 @@ function hover(row, x, y) {
   hoverTimer = setTimeout(told(async () => {
     const galaxy = await galaxyOf(row);
     if (tipRow !== row) return;
-    const stamp = atlas.pictures ? [element("img", { src: api.stampPath(row), alt: "" })] : [];
+    const stamp = atlas.pictures && !galaxy.problem ? [element("img", { src: api.stampPath(row), alt: "" })] : [];
     const redshift = galaxy.redshift === null ? [] : [element("br"), `z = ${galaxy.redshift.toFixed(4)}`];
     tip.replaceChildren(...stamp, element("span", {}, galaxy.id, ...redshift));
     tip.hidden = false;

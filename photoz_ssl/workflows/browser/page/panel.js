@@ -48,9 +48,10 @@ export function showGalaxy(galaxy, { state, pictures, vote }) {
     `RA, Dec ${degrees(galaxy.ra, galaxy.dec)}`, element("br"),
     galaxy.redshift === null ? "no spectroscopic redshift" : `z = ${galaxy.redshift.toFixed(4)}`);
   const words = { like: "Like", unlike: "Unlike" };
+  const votes = galaxy.problem ? [] : voteButtons(galaxy.row, galaxy.id, state, vote, words);
   const text = element("div", {}, element("h2", { textContent: galaxy.id }), facts,
-    element("div", { className: "buttons" }, ...voteButtons(galaxy.row, galaxy.id, state, vote, words)));
-  const stamp = pictures ? [picture(stampPath(galaxy.row), `Galaxy ${galaxy.id}`)] : [];
+    element("div", { className: "buttons" }, ...votes));
+  const stamp = pictures && !galaxy.problem ? [picture(stampPath(galaxy.row), `Galaxy ${galaxy.id}`)] : [];
   refill(byId("galaxy"), element("div", { className: "galaxy" },
     ...stamp, text, ...links(galaxy), allColumns(galaxy.columns)));
 }
@@ -98,8 +99,15 @@ export function showNeighbours(found, { state, pictures, vote, open }) {
       element("div", { className: "vote" }, ...voteButtons(galaxy.row, galaxy.id, state, vote, words)),
       element("div", { className: "caption" }, element("span", { textContent: redshift }), element("span", { textContent: similarity })));
   });
+  if (!items.length) return showNone("none in the selection");
   refill(byId("neighbours"), ...items);
-  if (!items.length) byId("neighbours").append(element("li", { className: "empty", textContent: "none in the selection" }));
+  byId("alike-give").hidden = false;
+}
+
+/** Show why there are no neighbours, and offer no table of them. */
+export function showNone(reason) {
+  refill(byId("neighbours"), element("li", { className: "empty", textContent: reason }));
+  byId("alike-give").hidden = true;
 }
 
 /** Arrow keys go from neighbour to neighbour, by the columns that the grid has just now. */
