@@ -237,6 +237,32 @@ def test_a_galaxy_without_an_image_keeps_saying_so(odd_page: Any) -> None:
     assert note["width"] > 0.9 * grid["width"]
 
 
+def test_a_column_of_one_huge_number_is_a_colour_and_a_filter(odd_page: Any) -> None:
+    page = odd_page
+    page.select_option("#colour", "HUGE")
+    page.wait_for_selector("#legend:not([hidden])")
+    page.select_option("#add-filter", "HUGE")
+    page.wait_for_selector('[aria-label="HUGE from"]')
+    page.wait_for_function("() => [...browse.state.ranges.values()].every(range => range.values)")
+    assert page.evaluate("browse.map.colouring.span[1] - browse.map.colouring.span[0]") > 0
+    assert page.inner_text("#legend-low") == "1.1528e+18"
+    coloured = """() => {
+        const canvas = document.getElementById("map"), { data } = canvas.getContext("2d")
+            .getImageData(0, 0, canvas.width, canvas.height);
+        return data.filter((alpha, at) => at % 4 === 3 && alpha > 200).length;
+    }"""
+    assert page.evaluate(coloured) > 500
+
+
+def test_a_place_in_a_span_is_always_a_number(page: Any) -> None:
+    fractions = """async () => {
+        const { fraction } = await import(new URL("paint.js", location));
+        return [[3, 2, 4], [9, 2, 4], [2, 2, 2], [NaN, 2, 4]].map(
+            ([value, ...span]) => fraction(value, span));
+    }"""
+    assert page.evaluate(fractions) == [0.5, 1, 0.5, 0.5]
+
+
 def test_refusals_call_things_by_their_names(page: Any) -> None:
     told = """async ([message, hint]) => {
         const { sentence } = await import(new URL("api.js", location));

@@ -121,5 +121,6 @@ export function spanOf(values, tail = 0.005) {
   sample.sort((a, b) => a - b);
   const at = (share) => sample[Math.round(share * (sample.length - 1))];
   const low = at(tail), high = at(1 - tail);
-  return high > low ? [low, high] : [low - 0.5, low + 0.5];
+  const apart = Math.max(0.5, Math.abs(low) / 1e4);  // a half alone is lost beside 2^53
+  return high > low ? [low, high] : [low - apart, low + apart];
 }

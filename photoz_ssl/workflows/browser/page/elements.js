@@ -11,7 +11,8 @@ export const byId = (id) => document.getElementById(id);
 /** A number as short as it is good to read. */
 export function spelled(number) {
   if (number === null || number === undefined) return "–";
-  if (typeof number !== "number" || Number.isInteger(number)) return String(number);
+  if (typeof number !== "number" || Number.isSafeInteger(number)) return String(number);
+  if (Math.abs(number) > Number.MAX_SAFE_INTEGER) return number.toPrecision(5);
   return String(Number(number.toPrecision(Math.abs(number) < 1 ? 4 : 5)));
 }
 

@@ -17,7 +17,11 @@ export function ramp(colours) {
 
 export const css = ([red, green, blue]) => `rgb(${red} ${green} ${blue})`;
 
-export const fraction = (value, [low, high]) => Math.max(0, Math.min(1, (value - low) / (high - low)));
+/** Where a value lies in a span, 0 to 1; in the middle where there is no telling. */
+export function fraction(value, [low, high]) {
+  const share = (value - low) / (high - low);
+  return high > low && share === share ? Math.max(0, Math.min(1, share)) : 0.5;
+}
 
 /** The colours of the page, which follow the system's light or dark. */
 export function palette() {
