@@ -104,6 +104,41 @@ def test_it_loads_and_draws_the_map(page: Any) -> None:
     page.wait_for_function(f"() => ({painted})() > 5")
 
 
+def test_the_open_galaxy_is_pictured_before_its_neighbours(page: Any) -> None:
+    page.evaluate("browse.map.zoom(0.5)")  # so that pictures would lie on one another
+    page.wait_for_function("() => browse.map.pictured.size > 0")
+    for row in range(24):
+        page.evaluate("row => browse.map.pick(row)", row)
+        page.wait_for_function(
+            "row => browse.map.marks.current === row && browse.map.marks.neighbours.length === 23",
+            arg=row,
+        )
+        page.wait_for_function("row => browse.map.pictured.has(row)", arg=row, timeout=3000)
+
+
+def test_tools_of_two_rows_leave_the_map_free(page: Any) -> None:
+    page.set_viewport_size({"width": 400, "height": 800})
+    page.click("#zoom-all")
+    highest = """() => {
+        const { view, cloud } = browse.map;
+        return view.toScreen(0, cloud.bounds[3])[1];
+    }"""
+    tools = (
+        "() => { const t = document.getElementById('tools'); return t.offsetTop + t.offsetHeight; }"
+    )
+    one_row = page.evaluate(tools)
+    assert page.evaluate(highest) > one_row
+    page.select_option("#colour", "Z_SPEC")
+    page.wait_for_selector("#legend:not([hidden])")
+    page.wait_for_function(f"() => ({highest})() > ({tools})()", timeout=3000)
+    assert page.evaluate(tools) > one_row + 20
+    page.evaluate("browse.map.zoom(2)")
+    page.select_option("#colour", "")
+    page.wait_for_selector("#legend", state="hidden")
+    scale = page.evaluate("browse.map.view.scale / browse.map.leastScale")
+    assert scale == pytest.approx(2)
+
+
 def test_hovering_shows_a_stamp(page: Any) -> None:
     page.mouse.move(*page.evaluate(PLACE, 5))
     page.wait_for_selector("#tip img")
@@ -307,6 +342,51 @@ def test_a_file_is_dropped(page: Any, browsed: Any) -> None:
     page.wait_for_function(
         "() => document.getElementById('message').textContent.startsWith('The image')"
     )
+
+
+IN_VIEW = """() => {
+    const { top, bottom } = document.getElementById("galaxy").getBoundingClientRect();
+    return top > -1 && bottom < innerHeight + 1;
+}"""
+
+
+def test_the_panel_shows_what_was_opened(page: Any, browsed: Any) -> None:
+    page.set_viewport_size({"width": 1280, "height": 420})
+    page.click("#zoom-all")
+    open_row(page, 5)
+    for act in (
+        lambda: page.evaluate("browse.map.pick(6)"),
+        lambda: page.click("#neighbours .stamp >> nth=0"),
+        lambda: page.set_input_files("#file", browsed.image),
+    ):
+        page.evaluate("document.getElementById('side').scrollTop = 1e4")
+        before = page.inner_text("#galaxy h2")
+        assert not page.evaluate(IN_VIEW)
+        act()
+        page.wait_for_function(
+            "name => document.querySelector('#galaxy h2').textContent !== name", arg=before
+        )
+        page.wait_for_selector("#neighbours:not(.busy)")
+        assert page.evaluate(IN_VIEW), before
+
+
+def test_a_narrow_page_leaves_the_map_only_for_what_is_not_on_it(page: Any, browsed: Any) -> None:
+    page.set_viewport_size({"width": 400, "height": 700})
+    page.mouse.click(*page.evaluate(PLACE, 5))
+    page.wait_for_selector("#neighbours .stamp img")
+    assert page.evaluate("scrollY") == 0
+    page.set_input_files("#file", browsed.image)
+    page.wait_for_function(
+        "name => document.querySelector('#galaxy h2').textContent === name", arg=browsed.image.name
+    )
+    page.wait_for_selector("#neighbours:not(.busy)")
+    assert page.evaluate(IN_VIEW)
+    page.click("#neighbours .stamp >> nth=9")
+    page.wait_for_function(
+        "name => document.querySelector('#galaxy h2').textContent !== name", arg=browsed.image.name
+    )
+    page.wait_for_selector("#neighbours:not(.busy)")
+    assert page.evaluate(IN_VIEW)
 
 
 def test_the_keyboard_is_enough(page: Any) -> None:

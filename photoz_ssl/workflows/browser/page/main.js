@@ -49,9 +49,9 @@ async function galaxyOf(row) {
   return details.get(row);
 }
 
-const shared = () => ({ state, names, pictures: atlas.pictures, vote, open: openGalaxy });
+const shared = () => ({ state, names, pictures: atlas.pictures, vote, open: (row) => openGalaxy(row, { leaveMap: true }) });
 
-const openGalaxy = told(async (row) => {
+const openGalaxy = told(async (row, { leaveMap } = {}) => {
   if (row < 0) return;
   opening = row;
   const galaxy = await galaxyOf(row);
@@ -59,6 +59,7 @@ const openGalaxy = told(async (row) => {
   state.galaxy = row;
   state.image = null;
   panel.showGalaxy(galaxy, shared());
+  panel.goToGalaxy({ leaveMap });
   map.goTo(row);
   await refreshNeighbours();
 });
@@ -188,6 +189,7 @@ const dropped = told(async (file) => {
   state.image = { handle: image, name: file.name, notices };
   state.galaxy = null;
   panel.showImage(state.image);
+  panel.goToGalaxy({ leaveMap: true });
   await refreshNeighbours();
 });
 
@@ -272,7 +274,9 @@ async function begin() {
   document.title = `${atlas.name} – photoz-ssl`;
   byId("atlas-name").textContent = atlas.name;
   cloud = new Cloud(await api.floats("api/positions"));
-  map = new SkyMap(byId("map"), cloud, { pictures: atlas.pictures, hover, pick: openGalaxy, box: setBox, recoloured: drawLegend });
+  map = new SkyMap(byId("map"), cloud, {
+    tools: byId("tools"), pictures: atlas.pictures, hover, pick: openGalaxy, box: setBox, recoloured: drawLegend,
+  });
   filters = new Filters(byId("filters"), byId("add-filter"), atlas.columns, {
     ranges: state.ranges, load: column, changed: selectionChanged,
   });

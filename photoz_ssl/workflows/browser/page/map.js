@@ -4,7 +4,7 @@ import { densityImage, drawDiscs, palette, ring, shadeOf } from "./paint.js";
 import { stampPath } from "./api.js";
 
 const MOST_DISCS = 6000, MOST_STAMPS = 600, STAMP = 46, REACH = 14, KEY_STEP = 80;
-const TOOLS = 84;  // pixels that the tools above and the note below take
+const NOTE = 27;  // pixels that the note below takes
 
 class View {
   constructor() { Object.assign(this, { x: 0, y: 0, scale: 1, width: 1, height: 1 }); }
@@ -21,8 +21,8 @@ class View {
 
 export class SkyMap {
   /** Calls back on hover(row, x, y), pick(row), box(rectangle) with -1 and null for nothing. */
-  constructor(canvas, cloud, { pictures, hover, pick, box, recoloured }) {
-    Object.assign(this, { canvas, cloud, pictures, hover, pick, box, recoloured });
+  constructor(canvas, cloud, { tools, pictures, hover, pick, box, recoloured }) {
+    Object.assign(this, { canvas, cloud, tools, pictures, hover, pick, box, recoloured });
     this.context = canvas.getContext("2d");
     this.view = new View();
     this.marks = { current: -1, neighbours: [], like: new Set(), unlike: new Set(), box: null };
@@ -39,19 +39,30 @@ export class SkyMap {
       this.redraw();
     });
     new ResizeObserver(() => this.#resize()).observe(canvas);
+    new ResizeObserver(() => this.#allAgain()).observe(tools);
     this.#listen();
     this.#resize();
     this.showAll();
   }
 
+  /** The first row of pixels that the tools leave free, which are of two rows on a narrow page. */
+  get #top() { return this.tools.offsetTop + this.tools.offsetHeight; }
+
   showAll() {
-    const [left, bottom, right, top] = this.cloud.bounds, { view } = this;
-    const height = Math.max(50, view.height - TOOLS);
+    const [left, bottom, right, top] = this.cloud.bounds, { view } = this, above = this.#top + STAMP / 2;
+    const height = Math.max(50, view.height - above - NOTE);
     const room = 0.94 * Math.min(view.width / (right - left || 1), height / (top - bottom || 1));
     view.scale = this.leastScale = room;
     view.x = (left + right) / 2;
-    view.y = (bottom + top) / 2 + TOOLS / 3 / view.scale;
+    view.y = (bottom + top) / 2 + (above - NOTE) / 2 / view.scale;
+    this.all = { ...view };
     this.redraw();
+  }
+
+  /** Show all anew, unless somebody has looked closer or elsewhere since. */
+  #allAgain() {
+    const { view, all } = this;
+    if (["x", "y", "scale"].every((name) => view[name] === all[name])) this.showAll();
   }
 
   zoom(factor, i = this.view.width / 2, j = this.view.height / 2) {
@@ -67,7 +78,7 @@ export class SkyMap {
     const x = this.cloud.positions[2 * row], y = this.cloud.positions[2 * row + 1];
     if (x !== x) return;
     const [i, j] = this.view.toScreen(x, y), { width, height } = this.view;
-    if (i > 12 && j > 56 && i < width - 12 && j < height - 12) return this.redraw();
+    if (i > 12 && j > this.#top && i < width - 12 && j < height - 12) return this.redraw();
     this.view.x = x;
     this.view.y = y;
     this.redraw();
@@ -124,8 +135,9 @@ export class SkyMap {
   /** Pictures of galaxies where they do not hide one another: first what is marked, then by row. */
   #drawStamps(places) {
     const { current, like, unlike, neighbours } = this.marks, taken = [];
-    const marked = new Set([current, ...like, ...unlike, ...neighbours]);
-    const order = (place) => this.cloud.rows[place] - (marked.has(this.cloud.rows[place]) ? this.cloud.n : 0);
+    const marked = [...new Set([current, ...like, ...unlike, ...neighbours])];
+    const ranks = new Map(marked.map((row, rank) => [row, rank - marked.length]));
+    const order = (place) => ranks.get(this.cloud.rows[place]) ?? this.cloud.rows[place];
     for (const place of places.sort((a, b) => order(a) - order(b))) {
       const [x, y] = this.view.toScreen(this.cloud.x[place], this.cloud.y[place]);
       if (x < 0 || y < 0 || x > this.view.width || y > this.view.height) continue;

@@ -64,6 +64,12 @@ export function showImage(image) {
     ...notices));
 }
 
+/** Scroll to the open galaxy: within the panel beside the map, and on a narrow page only if asked. */
+export function goToGalaxy({ leaveMap }) {
+  byId("side").scrollTop = 0;
+  if (leaveMap) byId("galaxy").scrollIntoView({ block: "nearest" });
+}
+
 export function showNothing() {
   byId("galaxy").replaceChildren(element("p", {
     className: "empty",
