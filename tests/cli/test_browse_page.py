@@ -190,6 +190,19 @@ def test_filtering_narrows_map_count_and_neighbours(page: Any, browsed: Any) -> 
     assert page.inner_text("#count") == "All 24 galaxies"
 
 
+def test_a_window_the_wrong_way_round_is_told(page: Any) -> None:
+    edges = ['[aria-label="Z_SPEC from"]', '[aria-label="Z_SPEC to"]']
+    page.fill(edges[0], "0.3")
+    assert page.inner_text(".filter .hint") == ""
+    page.fill(edges[1], "0.1")
+    assert page.inner_text(".filter .hint") == "Nothing lies between: 0.3 is more than 0.1."
+    assert [page.get_attribute(edge, "aria-invalid") for edge in edges] == ["true", "true"]
+    assert page.inner_text("#count") == "0 of 24 galaxies"
+    page.click("#clear")
+    assert page.inner_text(".filter .hint") == ""
+    assert [page.get_attribute(edge, "aria-invalid") for edge in edges] == ["false", "false"]
+
+
 def test_a_histogram_can_be_brushed_and_a_column_added(page: Any) -> None:
     page.select_option("#add-filter", "RA")
     page.wait_for_selector('[aria-label="RA from"]')

@@ -39,20 +39,16 @@ export class Filters {
 
   #row(name, range) {
     const canvas = element("canvas", { ariaHidden: "true" });
-    const [low, high] = ["low", "high"].map((edge) => {
-      const input = element("input", { type: "number", step: "any", placeholder: edge === "low" ? "from" : "to" });
-      input.setAttribute("aria-label", `${name} ${edge === "low" ? "from" : "to"}`);
-      input.addEventListener("input", () => {
-        range[edge] = input.value === "" || Number.isNaN(input.valueAsNumber) ? null : input.valueAsNumber;
-        draw();
-        this.changed();
-      });
-      return input;
-    });
+    const [low, high] = [["low", "from"], ["high", "to"]].map(([edge, word]) => edgeInput(name, word, (value) => {
+      range[edge] = value;
+      draw();
+      this.changed();
+    }));
     const remove = element("button", { type: "button", className: "plain", textContent: "remove" });
     remove.setAttribute("aria-label", `Remove the filter on ${name}`);
+    const note = element("p", { className: "hint", role: "status" });
     const legend = element("legend", {}, element("span", { textContent: name }), remove);
-    const fieldset = element("fieldset", { className: "filter" }, legend, canvas, low, element("span", { textContent: "–" }), high);
+    const fieldset = element("fieldset", { className: "filter" }, legend, canvas, low, element("span", { textContent: "–" }), high, note);
     remove.addEventListener("click", () => {
       this.ranges.delete(name);
       fieldset.remove();
@@ -60,7 +56,10 @@ export class Filters {
       this.changed();
     });
     let histogram = null;
-    const draw = () => histogram && drawHistogram(canvas, histogram, range);
+    const draw = () => {
+      tellOrder(range, note, [low, high]);
+      if (histogram) drawHistogram(canvas, histogram, range);
+    };
     fieldset.refresh = () => {
       low.value = range.low ?? "";
       high.value = range.high ?? "";
@@ -78,6 +77,21 @@ export class Filters {
     };
     return { fieldset, ready };
   }
+}
+
+/** Where an edge of a window on a column is typed; typed(null) where there is none. */
+function edgeInput(name, word, typed) {
+  const input = element("input", { type: "number", step: "any", placeholder: word });
+  input.setAttribute("aria-label", `${name} ${word}`);
+  input.addEventListener("input", () => typed(Number.isNaN(input.valueAsNumber) ? null : input.valueAsNumber));
+  return input;
+}
+
+/** Say of a window whose edges are the wrong way round that nothing lies in it. */
+function tellOrder({ low, high }, note, inputs) {
+  const wrong = low !== null && high !== null && low > high;
+  note.textContent = wrong ? `Nothing lies between: ${spelled(low)} is more than ${spelled(high)}.` : "";
+  for (const input of inputs) input.setAttribute("aria-invalid", wrong);
 }
 
 function histogramOf(values) {
