@@ -448,6 +448,39 @@ def test_everything_that_can_be_used_has_a_name(page: Any) -> None:
     )
 
 
+SEEN = """pairs => {
+    const style = getComputedStyle(document.documentElement), canvas = new OffscreenCanvas(1, 1);
+    const context = canvas.getContext("2d", { willReadFrequently: true });
+    const luminance = (name) => {
+        context.fillStyle = style.getPropertyValue(name);
+        context.fillRect(0, 0, 1, 1);
+        const linear = [...context.getImageData(0, 0, 1, 1).data].map((byte) =>
+            byte / 255 <= 0.04045 ? byte / 255 / 12.92 : ((byte / 255 + 0.055) / 1.055) ** 2.4);
+        return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2];
+    };
+    return pairs.map((pair) => {
+        const [dark, bright] = pair.map(luminance).sort((a, b) => a - b);
+        return (bright + 0.05) / (dark + 0.05);
+    });
+}"""
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_marks_and_inputs_stand_out_as_wcag_asks(page: Any, scheme: str) -> None:
+    page.emulate_media(color_scheme=scheme)
+    marks = ["--mark", "--mark-2", "--like", "--unlike", "--accent"]
+    inputs = [("--edge", "--card"), ("--edge", "--page"), ("--unlike", "--card")]
+    pairs = [*((mark, "--sky") for mark in marks), *inputs]
+    contrasts = page.evaluate(SEEN, pairs)
+    assert {pair: seen for pair, seen in zip(pairs, contrasts, strict=True) if seen < 3} == {}
+    edge = page.evaluate("getComputedStyle(document.getElementById('query')).borderTopColor")
+    hexadecimal = page.evaluate(
+        "getComputedStyle(document.documentElement).getPropertyValue('--edge')"
+    ).strip()
+    channels = [int(hexadecimal[at : at + 2], 16) for at in (1, 3, 5)]
+    assert edge == f"rgb({', '.join(map(str, channels))})"
+
+
 def test_a_phone_has_no_sideways_scroll_and_can_tap(chromium: Any, browsed: Any) -> None:
     context = chromium.new_context(
         viewport={"width": 390, "height": 844}, has_touch=True, is_mobile=True, color_scheme="dark"
