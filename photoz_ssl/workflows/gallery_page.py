@@ -33,10 +33,9 @@ STYLE = """
 body { margin: 1.5rem; background: var(--page); color: var(--ink);
   font: 15px/1.45 system-ui, "Noto Sans", "DejaVu Sans", sans-serif; }
 h1 { font-size: 1.2rem; margin: 0; } p { color: var(--faint); margin: .3rem 0 1rem; }
-main { overflow-x: auto; }
 table { border-collapse: collapse; background: var(--card); font-variant-numeric: tabular-nums; }
 th, td { padding: .35rem .8rem; border-bottom: 1px solid var(--line); text-align: right; }
-th { position: sticky; top: 0; background: var(--card); z-index: 1; }
+th { position: sticky; top: 0; background: var(--card); z-index: 1; box-shadow: 0 1px var(--line); }
 th:nth-child(2), td:nth-child(2), th:last-child, td:last-child { text-align: left; }
 th button { font: inherit; font-weight: 650; color: inherit; background: none; border: 0;
   padding: 0; cursor: pointer; }

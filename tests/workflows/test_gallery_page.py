@@ -102,19 +102,21 @@ def test_a_hostile_name_is_text(tmp_path: Path, title: str) -> None:
     assert len(Parsed(text).all("img")) == 6
 
 
-def ids_after_clicks(path: Path, column: int, n_clicks: int) -> list[str]:
-    """Ids in a browser's order, after clicks on a column's name."""
+def told_by_browser(path: Path, script: str) -> str:
+    """What a script in the page says, in a real headless Chromium; `written` before."""
     chromium = shutil.which("chromium") or shutil.which("chromium-browser")
     if chromium is None:
         pytest.skip("Chromium is not installed")
-    click = f"document.querySelectorAll('th')[{column}].firstChild.click();"
-    tell = (
-        "document.body.textContent = 'ids:' + [...document.querySelectorAll('tr')].slice(1)"
-        ".map(row => row.cells[2].dataset.value).join(' ') + ':';"
-    )
+    tell = f"const told = (() => {{ {script} }})(); document.body.textContent = `told:${{told}}:`;"
     text = written(path)
-    path.write_text(text.replace("</body>", f"<script>{click * n_clicks}{tell}</script></body>"))
-    flags = ("--headless", "--no-sandbox", "--disable-gpu", f"--user-data-dir={path.parent}/user")
+    path.write_text(text.replace("</body>", f"<script>{tell}</script></body>"))
+    flags = (
+        "--headless",
+        "--no-sandbox",
+        "--disable-gpu",
+        "--window-size=500,400",
+        f"--user-data-dir={path.parent}/user",
+    )
     done = subprocess.run(
         [chromium, *flags, "--dump-dom", path.as_uri()],
         capture_output=True,
@@ -122,7 +124,27 @@ def ids_after_clicks(path: Path, column: int, n_clicks: int) -> list[str]:
         timeout=60,
         check=True,
     )
-    return done.stdout.partition("ids:")[2].partition(":")[0].split(" ")
+    return done.stdout.partition("told:")[2].partition(":")[0]
+
+
+def ids_after_clicks(path: Path, column: int, n_clicks: int) -> list[str]:
+    """Ids in a browser's order, after clicks on a column's name."""
+    click = f"document.querySelectorAll('th')[{column}].firstChild.click();"
+    ids = (
+        "return [...document.querySelectorAll('tr')].slice(1)"
+        ".map(row => row.cells[2].dataset.value).join(' ');"
+    )
+    return told_by_browser(path, click * n_clicks + ids).split(" ")
+
+
+def test_names_of_columns_stay_when_the_page_is_scrolled(tmp_path: Path) -> None:
+    script = (
+        "scrollTo(60, 250); const { top, left } = document.querySelector('th')"
+        ".getBoundingClientRect(); return [scrollX, scrollY, top, left].map(Math.round).join(' ');"
+    )
+    across, down, top, left = map(int, told_by_browser(tmp_path / "page.html", script).split(" "))
+    assert (across, down, top) == (60, 250, 0)
+    assert left < 0  # the table is wider than the window
 
 
 QUERY = "1237648720693755918"
