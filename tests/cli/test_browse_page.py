@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -367,11 +367,12 @@ def test_the_panel_shows_what_was_opened(page: Any, browsed: Any) -> None:
     page.set_viewport_size({"width": 1280, "height": 420})
     page.click("#zoom-all")
     open_row(page, 5)
-    for act in (
+    acts: tuple[Callable[[], Any], ...] = (
         lambda: page.evaluate("browse.map.pick(6)"),
         lambda: page.click("#neighbours .stamp >> nth=0"),
         lambda: page.set_input_files("#file", browsed.image),
-    ):
+    )
+    for act in acts:
         page.evaluate("document.getElementById('side').scrollTop = 1e4")
         before = page.inner_text("#galaxy h2")
         assert not page.evaluate(IN_VIEW)
