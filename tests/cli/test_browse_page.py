@@ -269,6 +269,7 @@ def test_a_galaxy_without_an_image_keeps_saying_so(odd_page: Any) -> None:
     page.evaluate("document.getElementById('message').hidden = true")
     assert page.inner_text("#neighbours") == "The galaxy 1003 had no usable image."
     assert page.locator("#galaxy img, #galaxy .like").count() == 0
+    assert page.locator("#galaxy .facts").bounding_box()["width"] > 200
     assert not page.is_visible("#alike-fits")
     assert not page.is_visible("#alike-send")
     page.keyboard.press("l")
