@@ -25,7 +25,7 @@ from photoz_ssl.datasets.augment import (
     transform_and_crop,
 )
 from photoz_ssl.datasets.compiled_views import has_numba
-from photoz_ssl.datasets.parts import Share
+from photoz_ssl.datasets.parts import Share, whole_batch
 
 SIZES = (64, 107, 108)
 
@@ -294,6 +294,27 @@ def test_views_are_mirrored_only_if_they_may_be(mirror: bool, found: set[int]) -
         stamps, torch.zeros(30), Generator().manual_seed(1), max_shift=0, mirror=mirror
     )
     assert set(handedness(views).tolist()) == found
+
+
+def test_views_are_turned_by_angles_all_around(monkeypatch: pytest.MonkeyPatch) -> None:
+    angles: list[Tensor] = []
+
+    def remembered(angle: Tensor, *_: object) -> tuple[Tensor, Tensor]:
+        angles.append(angle)
+        return angle, angle
+
+    monkeypatch.setattr(augment, "_grid_axes", remembered)
+    share = whole_batch(torch.zeros(4000, 1))
+    augment._random_axes(107, share, 7, True, Generator().manual_seed(1))
+    of_quadrants = torch.histc(torch.cat(angles), 4, 0, 2 * math.pi)
+    torch.testing.assert_close(of_quadrants, torch.full((4,), 1000.0), atol=150, rtol=0)
+
+
+def test_the_finetuning_view_is_dereddened() -> None:
+    ebv = torch.tensor([0.0, 0.3])
+    view = finetuning_view(torch.ones(2, 5, 107, 107), ebv, Generator().manual_seed(1), max_shift=7)
+    expected = deredden(torch.ones(2, 5, 1, 1), ebv).expand(-1, -1, 64, 64)
+    torch.testing.assert_close(view, expected)
 
 
 def test_the_prediction_view_is_dereddened_and_central() -> None:

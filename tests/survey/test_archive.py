@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import h5py
@@ -47,6 +48,21 @@ def test_rows_by_split_and_label(tiny_archive: Path) -> None:
     archive.redshift[3] = np.nan
     archive.flags[7] = RowFlag.NOT_FINITE
     np.testing.assert_array_equal(archive.rows(split="test", labelled=True), [11, 15, 19, 23])
+
+
+def test_where_no_row_has_a_split_all_are_for_training_and_none_for_another(
+    tiny_archive: Path,
+) -> None:
+    archive = open_archive(tiny_archive)
+    unsplit = replace(archive, split=np.full(len(archive), ""))
+    np.testing.assert_array_equal(unsplit.rows(split="train"), archive.rows())
+    for split in ("valid", "test"):
+        assert len(unsplit.rows(split=split)) == 0
+
+
+def test_the_extinction_stored_is_that_of_the_reddening(tiny_archive: Path) -> None:
+    with h5py.File(tiny_archive) as file:
+        np.testing.assert_allclose(file["e_bv"], file["ebv"][()][:, None] * R_DR12, rtol=1e-5)
 
 
 def test_rows_without_reddening_are_left_out(tiny_archive: Path) -> None:

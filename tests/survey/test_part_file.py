@@ -100,6 +100,21 @@ def test_a_flipped_bit_ends_the_part_before_its_block(tmp_path: Path) -> None:
     assert starts(read_part(path)) == [5]
 
 
+def test_a_block_that_stands_there_twice_counts_once(tmp_path: Path) -> None:
+    path = tmp_path / "a.part"
+    write(path, 1, finish=False)
+    content = path.read_bytes()
+    path.write_bytes(content + content[content.index(b'{"crc32"') :])
+    assert starts(read_part(path)) == [5]
+
+
+def test_a_part_is_complete_when_it_says_so_and_not_before(tmp_path: Path) -> None:
+    path = tmp_path / "a.part"
+    write(path, finish=False)
+    assert read_part(path).n_done == 10
+    assert not read_part(path).complete
+
+
 def test_without_resume_it_begins_anew(tmp_path: Path) -> None:
     write(tmp_path / "a.part", 3, finish=False)
     write(tmp_path / "a.part", 1, finish=False)

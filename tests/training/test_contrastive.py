@@ -13,6 +13,7 @@ from photoz_ssl.config import PretrainConfig
 from photoz_ssl.datasets.compiled_views import VIEWS_WORTH_COMPILING
 from photoz_ssl.datasets.galaxies import GalaxyBatch, Rows
 from photoz_ssl.survey.archive import Archive, open_archive
+from photoz_ssl.survey.bands import R_SF11
 from photoz_ssl.training import contrastive
 from photoz_ssl.training.contrastive import contrastive_step, measure_band_mad
 
@@ -57,3 +58,13 @@ def test_the_noise_is_scaled_by_stamps_from_all_of_an_archive(
     assert len(set(seen)) == 20
     assert seen[0] == 0
     assert seen[-1] == n_galaxies - 1
+
+
+def test_the_noise_is_scaled_by_dereddened_stamps(tiny_archive: Any) -> None:
+    archive = open_archive(tiny_archive)
+    rows = np.arange(len(archive))
+    archive.ebv[:] = 0.0
+    clean = measure_band_mad(archive, rows)
+    archive.ebv[:] = 1.0
+    brightening = torch.tensor(10 ** (0.4 * R_SF11), dtype=torch.float32)
+    torch.testing.assert_close(measure_band_mad(archive, rows), clean * brightening)

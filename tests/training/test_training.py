@@ -34,8 +34,10 @@ from photoz_ssl.redshift.grid import RedshiftGrid
 from photoz_ssl.spec import ImageSpec
 from photoz_ssl.survey.archive import open_archive
 from photoz_ssl.training import loop
+from photoz_ssl.training.loop import step_generator
 from photoz_ssl.training.schedule import cosine_factor, steps_factor
 from photoz_ssl.training.supervised import (
+    evaluate_logits,
     finetuning_optimizer,
     label_distribution,
     some_labels,
@@ -43,7 +45,7 @@ from photoz_ssl.training.supervised import (
     usual_encoder_rate,
 )
 from photoz_ssl.workflows import inference
-from photoz_ssl.workflows.finetune import finetune
+from photoz_ssl.workflows.finetune import finetune, labelled_rows
 from photoz_ssl.workflows.inference import Predictor
 from photoz_ssl.workflows.pretrain import load_encoder, pretrain
 
@@ -84,6 +86,41 @@ def test_smaller_label_fractions_lie_inside_larger_ones() -> None:
     assert few < many
     np.testing.assert_array_equal(some_labels(rows, 1.0, seed=1), rows)
     assert len(some_labels(rows, 1e-6, seed=1)) == 1
+
+
+def test_each_step_draws_for_itself_and_the_same_when_repeated() -> None:
+    cpu = torch.device("cpu")
+    draws = [
+        torch.rand(3, generator=step_generator(seed, step, cpu)).tolist()
+        for seed, step in ((0, 0), (0, 1), (0, 2), (1, 1), (0, 1))
+    ]
+    assert len({tuple(draw) for draw in draws}) == 4
+    assert draws[4] == draws[1]
+
+
+def test_an_evaluation_is_the_same_in_any_batches_and_leaves_the_network_as_it_is(
+    tiny_archive: Path,
+) -> None:
+    archive = open_archive(tiny_archive)
+    network = RedshiftNetwork(build_encoder(PRESETS["tiny"]), RedshiftGrid().n_bins)
+    before = {name: buffer.clone() for name, buffer in network.named_buffers()}
+    whole, in_parts = (
+        evaluate_logits(network.train(), archive, np.arange(8), batch_size).logits
+        for batch_size in (8, 2)
+    )
+    np.testing.assert_allclose(whole, in_parts, atol=1e-4)
+    for name, buffer in network.named_buffers():
+        torch.testing.assert_close(buffer, before[name])
+
+
+def test_without_splits_no_galaxy_is_both_learnt_from_and_validated_on(
+    tiny_archive: Path, tmp_path: Path
+) -> None:
+    archive = open_archive(tiny_archive)
+    unsplit = replace(archive, split=np.full(len(archive), ""))
+    learn, valid = labelled_rows(unsplit, finetuning(tiny_archive, tmp_path))
+    assert len(valid) > 0
+    np.testing.assert_array_equal(np.sort(np.concatenate([learn, valid])), unsplit.rows())
 
 
 @pytest.mark.parametrize("blur", [1.0, 5.0, 12.0])

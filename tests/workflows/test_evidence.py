@@ -15,8 +15,9 @@ from astropy.units import Unit
 from numpy.typing import NDArray
 
 from photoz_ssl.config import EmbedConfig, PredictConfig
-from photoz_ssl.errors import ArchiveError, PhotozError, SpecMismatchError
+from photoz_ssl.errors import ArchiveError, PartError, PhotozError, SpecMismatchError
 from photoz_ssl.neighbours.atlas import read_atlas
+from photoz_ssl.progress import Stopped
 from photoz_ssl.spec import ImageSpec
 from photoz_ssl.survey.archive import create_archive
 from photoz_ssl.survey.flags import RowFlag
@@ -75,6 +76,34 @@ def test_neighbours_are_those_of_a_plain_search_without_the_galaxy_itself(case: 
     np.testing.assert_array_equal(rows["NN_ID"] == rows["OBJID"], False)
     by_id = dict(zip(atlas.object_id.tolist(), atlas.redshift.tolist(), strict=True))
     np.testing.assert_allclose(rows["NN_Z_SPEC"], [by_id[name] for name in rows["NN_ID"].tolist()])
+
+
+def test_a_galaxy_of_another_id_is_known_by_its_place(case: Case) -> None:
+    block = toy_block()
+    block.object_id[:] += 5000
+    path = case.folder / "renamed.h5"
+    with create_archive(path, ImageSpec(), len(block)) as archive:
+        archive.write(block)
+    rows, full = case.rows(catalog=str(path)), case.rows()
+    for name in NAMES:
+        np.testing.assert_array_equal(rows[name], full[name])
+
+
+def test_other_redshifts_in_the_atlas_are_not_gone_on_with(case: Case) -> None:
+    path = case.copy()
+    settings: dict[str, Any] = {
+        "catalog": str(case.archive),
+        "output": str(case.folder / "stopped.fits"),
+        "model": case.model,
+        "neighbours": path,
+        "batch_size": 5,
+    }
+    with pytest.raises(Stopped):
+        predict(PredictConfig(**settings), stop=lambda: True)
+    with h5py.File(path, "r+") as file:
+        file["specz_redshift"][7] += 0.001
+    with pytest.raises(PartError, match="begun with another atlas of neighbours"):
+        predict(PredictConfig(**settings, resume=True))
 
 
 def test_without_ids_a_galaxy_s_own_redshift_does_not_stand_beside_it(case: Case) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import errno
 import os
 import shutil
@@ -186,6 +187,28 @@ def test_a_part_without_its_description_is_begun_anew(
     part = tmp_path / "z.fits.part"
     part.write_bytes(part.read_bytes()[:n_bytes])
     assert run(resume=True).read_bytes() == whole
+
+
+def test_another_size_of_batch_is_not_gone_on_with(run: Callable[..., Path]) -> None:
+    with pytest.raises(Stopped):
+        run(stop=after(1))
+    with pytest.raises(PartError, match="begun with another --batch-size"):
+        run(batch_size=4, resume=True)
+
+
+def test_another_model_is_not_gone_on_with(
+    run: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with pytest.raises(Stopped):
+        run(stop=after(1))
+    load = prediction_job.load_predictor
+
+    def load_another(config: PredictConfig, n_rows: int | None) -> Any:
+        return dataclasses.replace(load(config, n_rows), sha256="0" * 64)
+
+    monkeypatch.setattr(prediction_job, "load_predictor", load_another)
+    with pytest.raises(PartError, match="begun with another model"):
+        run(resume=True)
 
 
 def test_another_option_is_not_gone_on_with(run: Callable[..., Path]) -> None:
