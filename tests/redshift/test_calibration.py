@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import pytest
 from numpy.typing import NDArray
@@ -73,6 +75,14 @@ def test_unlabelled_rows_do_not_count() -> None:
     assert fit_calibration(more_logits, with_gaps, GRID) == fit_calibration(logits, redshift, GRID)
 
 
+def test_rows_whose_logits_are_not_finite_do_not_count() -> None:
+    logits, redshift = draw(1.7, n=400)
+    more_logits = np.concatenate([logits, np.full((2, 40), np.nan)])
+    more_redshift = np.concatenate([redshift, [0.2, 0.2]])
+    fitted = fit_calibration(more_logits, more_redshift, GRID)
+    assert fitted == fit_calibration(logits, redshift, GRID)
+
+
 @pytest.mark.parametrize("n_labels", [1, 2, 3])
 def test_a_handful_of_labels_calibrates_nothing(n_labels: int) -> None:
     logits, redshift = draw(1.7, n=n_labels)
@@ -104,7 +114,17 @@ def test_a_calibration_survives_its_dictionary() -> None:
     assert Calibration.from_dict(without).shift == 0  # as files have it that are older
 
 
-@pytest.mark.parametrize("fields", [{"heat": 1.0}, {"temperature": 0.0}, {"temperature": "warm"}])
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"heat": 1.0},
+        {"temperature": 0.0},
+        {"temperature": "warm"},
+        {"shift": 21.0},
+        {"shift": -21.0},
+        {"shift": math.nan},
+    ],
+)
 def test_a_damaged_description_is_refused(fields: dict[str, object]) -> None:
     with pytest.raises(CheckpointError):
         Calibration.from_dict(fields)

@@ -44,6 +44,14 @@ def test_the_stated_probability_lies_below_a_quantile(
     np.testing.assert_allclose(below, probability, atol=1e-6)
 
 
+def test_the_outermost_quantiles_are_the_ends_of_what_is_likely() -> None:
+    grid = RedshiftGrid(z_max=0.4, n_bins=4)
+    pdf = np.array([[0.25, 0.25, 0.25, 0.25], [0.0, 0.5, 0.5, 0.0]])
+    lowest, highest = quantiles(pdf, (0.0, 1.0), grid)
+    np.testing.assert_allclose(lowest, 0)
+    np.testing.assert_allclose(highest, [0.4, 0.3])
+
+
 @given(weights)
 def test_the_scale_of_a_pdf_does_not_matter(pdf: NDArray[np.float64]) -> None:
     once, thrice = summarise(pdf, GRID), summarise(3 * pdf, GRID)

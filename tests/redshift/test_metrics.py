@@ -119,6 +119,13 @@ def test_no_galaxy_gives_nan_and_one_galaxy_has_no_errors() -> None:
     assert math.isnan(single.sigma_mad_error)
 
 
+@pytest.mark.parametrize("sign", [1, -1])
+def test_the_error_of_the_outlier_fraction_is_that_of_a_share(sign: int) -> None:
+    z_spec = np.full(4, 0.1)
+    metrics = point_metrics(z_spec + sign * np.array([0.2, 0, 0, 0]), z_spec)
+    assert metrics.outlier_fraction_error == pytest.approx(math.sqrt(0.25 * 0.75 / 4))
+
+
 def test_an_interval_holds_its_ends() -> None:
     inside = coverage(
         np.array([0.1, 0.2, 0.3, np.nan]), np.array([0.1] * 4), np.array([0.2, 0.2, 0.2, 0.2])
@@ -135,6 +142,14 @@ def test_coverage_by_hand() -> None:
     assert metrics.coverage68_error == pytest.approx(math.sqrt(0.75 * 0.25 / 4))
     assert metrics.coverage95 == 1
     assert metrics.odds == pytest.approx(0.8)
+
+
+def test_an_interval_that_is_not_known_drops_its_galaxy() -> None:
+    z_spec = np.full(3, 0.1)
+    narrow, wide = (z_spec - 0.05, z_spec + 0.05), (np.array([0, np.nan, 0]), z_spec + 0.2)
+    metrics = interval_metrics(z_spec, narrow, wide, np.full(3, 0.8))
+    assert (metrics.n_galaxies, metrics.n_dropped) == (2, 1)
+    assert metrics.coverage95 == 1
 
 
 def test_galaxies_with_a_wide_interval_are_covered_at_the_nominal_rate() -> None:

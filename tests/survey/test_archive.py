@@ -21,6 +21,10 @@ def test_extinction_and_reddening_are_inverse() -> None:
     np.testing.assert_allclose(ebv_from_extinction(extinction_from_ebv(ebv)), ebv)
 
 
+def test_the_reddening_is_the_mean_of_the_bands_own() -> None:
+    assert ebv_from_extinction(R_DR12 * [0.1, 0.1, 0.1, 0.1, 0.6]) == pytest.approx(0.2)
+
+
 def test_round_trip_by_blocks(tiny_archive: Path, tmp_path: Path) -> None:
     first = open_archive(tiny_archive)
     copy = tmp_path / "copy.h5"

@@ -88,6 +88,27 @@ def test_the_reference_band_is_not_resampled(
     np.testing.assert_array_equal(stamp[2], square)
 
 
+@pytest.mark.parametrize(("x", "y"), [(100.4, 89.6), (99.6, 90.4)])
+def test_a_stamp_lies_about_the_nearest_pixel(
+    frames_folder: Path, galaxy_position: Position, pool: Executor, x: float, y: float
+) -> None:
+    beside = at_pixel(frames_folder, x, y)
+    stamp, there = (image_of(one) for one in cut(frames_folder, [beside, galaxy_position], pool))
+    np.testing.assert_array_equal(stamp[2], there[2])
+
+
+def test_of_two_fields_the_one_with_more_room_is_taken(
+    frames_folder: Path, galaxy_position: Position, pool: Executor
+) -> None:
+    alone = image_of(cut(frames_folder, [galaxy_position], pool)[0])
+    for path in list(frames_folder.glob("frame-*")):
+        with fits.open(path) as hdus:
+            hdus[0].header["CRPIX1"] -= 80
+            hdus.writeto(path.with_name(path.name.replace("001234", "009999")))
+    both = image_of(cut(frames_folder, [galaxy_position], pool)[0])
+    np.testing.assert_array_equal(both, alone)
+
+
 @pytest.mark.parametrize(("x", "y"), [(30, 90), (100, 30), (189, 90), (100, 149)])
 def test_a_stamp_beyond_an_edge_is_flagged(
     frames_folder: Path, pool: Executor, x: float, y: float

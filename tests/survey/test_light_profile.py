@@ -62,6 +62,16 @@ def test_a_turned_or_mirrored_galaxy_is_the_same(turns: int) -> None:
     np.testing.assert_allclose(light_profile(image[..., ::-1], NO_DUST), expected, atol=5e-3)
 
 
+@pytest.mark.parametrize("angle", [0.4, np.pi / 4, 2.0])
+def test_sizes_and_ellipticities_are_those_of_a_galaxy_turned_by_any_angle(angle: float) -> None:
+    y, x = np.indices((64, 64)) - 32.0
+    along, across = x * np.cos(angle) + y * np.sin(angle), y * np.cos(angle) - x * np.sin(angle)
+    profile = np.exp(-(along**2) / (2 * 4.0**2) - across**2 / (4.0**2 / 2))
+    turned = (FLUX[:, None, None] * profile / profile.sum())[np.newaxis].astype(np.float32)
+    expected = shapes(light_profile(galaxy(), NO_DUST))
+    np.testing.assert_allclose(shapes(light_profile(turned, NO_DUST)), expected, atol=5e-3)
+
+
 @pytest.mark.parametrize("place", [(2.0, -3.0), (0.5, 0.25), (-2.7, 1.1)])
 def test_a_moved_galaxy_is_the_same(place: tuple[float, float]) -> None:
     moved, expected = light_profile(galaxy(*place), NO_DUST), light_profile(galaxy(), NO_DUST)

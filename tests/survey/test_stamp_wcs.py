@@ -165,6 +165,22 @@ def test_the_position_of_an_image_is_that_of_its_middle(wcs: str, tmp_path: Path
     assert facts.pixel_scale == pytest.approx(0.396, rel=0.01)
 
 
+@pytest.mark.parametrize(("height", "width"), [(80, 100), (100, 80)])
+def test_the_position_of_an_oblong_image_is_that_of_its_middle(
+    height: int, width: int, tmp_path: Path
+) -> None:
+    path = tmp_path / "oblong.fits"
+    made = header(CRPIX1=width // 2 + 1, CRPIX2=height // 2 + 1)
+    fits.writeto(path, np.zeros((5, height, width), np.float32), made)
+    facts = image_facts(path)
+    np.testing.assert_allclose([facts.ra, facts.dec], [RA, DEC], rtol=0, atol=1e-9)
+
+
+def test_the_scale_of_oblong_pixels_is_the_mean_of_their_sides(tmp_path: Path) -> None:
+    path = star(tmp_path / "star.fits", header(CD2_2=1.01 * SCALE))
+    assert image_facts(path).pixel_scale == pytest.approx(1.005 * 0.396)
+
+
 @pytest.mark.parametrize("wcs", HEADERS)
 def test_what_is_far_off_is_outside_by_any_wcs(wcs: str, tmp_path: Path) -> None:
     path = star(tmp_path / "stamp.fits", HEADERS[wcs]())

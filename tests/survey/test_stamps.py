@@ -146,6 +146,16 @@ def test_a_larger_picture_is_cropped_about_its_centre(layout: str, tmp_path: Pat
         np.testing.assert_array_equal(read(*LAYOUTS[layout](folder, image)), middle(image))
 
 
+@pytest.mark.parametrize(("height", "width"), [(80, 100), (100, 80)])
+def test_an_oblong_picture_is_cropped_about_its_centre(
+    height: int, width: int, tmp_path: Path
+) -> None:
+    image = noise(SIDE)[:, :height, :width]
+    bottom, left = height // 2 - SIZE // 2, width // 2 - SIZE // 2
+    square = image[:, bottom : bottom + SIZE, left : left + SIZE]
+    np.testing.assert_array_equal(read(write(tmp_path / "stamp.fits", image)), square)
+
+
 def test_a_packed_file_is_known_by_its_content(tmp_path: Path) -> None:
     path = as_cube(tmp_path, noise())[0]
     path.write_bytes(gzip.compress(path.read_bytes()))
@@ -168,6 +178,8 @@ def test_the_planes_of_a_cube_are_ordered_by_what_it_says(tmp_path: Path) -> Non
     np.testing.assert_array_equal(read(write(path, backwards, BANDS="zirgu")), image)
     np.testing.assert_array_equal(read(write(path, backwards, **cards)), image)
     np.testing.assert_array_equal(read(write(path, backwards)), backwards)
+    moved = np.roll(image, 2, axis=0)
+    np.testing.assert_array_equal(read(write(path, moved, BANDS="izugr")), image)
     assert flag_of(write(path, image, BANDS="grizy")) == RowFlag.WRONG_SHAPE
 
 
@@ -319,11 +331,13 @@ def test_a_zero_point_without_a_unit_must_be_that_of_nanomaggies(tmp_path: Path)
         "right": {"MAGZERO": 22.5},
         "unfilled": {"MAGZERO": 0.0, "MAGZPT": True, "MAGZP": 22.5, "PHOTZP": 27.0},
         "wrong": {"PHOTZP": 27.0},
+        "low": {"MAGZERO": 20.0},
     }.items():
         fits.writeto(tmp_path / f"{name}.fits", noise(), fits.Header(cards))
     for name in ("right", "unfilled"):
         np.testing.assert_array_equal(read(tmp_path / f"{name}.fits"), noise())
-    assert flag_of(tmp_path / "wrong.fits") == RowFlag.WRONG_UNIT
+    for name in ("wrong", "low"):
+        assert flag_of(tmp_path / f"{name}.fits") == RowFlag.WRONG_UNIT
 
 
 def test_an_empty_unit_is_none(tmp_path: Path) -> None:

@@ -20,3 +20,10 @@ def test_the_mean_over_all_quarter_turns_does_not_depend_on_which_way_is_up(
     one, eight = (Predictor.load(None, "cpu", n_views=n_views) for n_views in (1, 8))
     np.testing.assert_allclose(eight.pdf(upright, ebv), eight.pdf(turned, ebv), atol=1e-6)
     assert np.abs(one.pdf(upright, ebv) - one.pdf(turned, ebv)).max() > 1e-4
+
+
+def test_the_mean_over_views_is_a_pdf(tiny_archive: Path) -> None:
+    archive = open_archive(tiny_archive)
+    predictor = Predictor.load(None, "cpu", n_views=2)
+    pdf = predictor.pdf(np.array(archive.images[:2]), archive.ebv[:2])
+    np.testing.assert_allclose(pdf.sum(axis=1), 1)

@@ -20,6 +20,7 @@ from photoz_ssl.survey.flags import RowFlag
 from photoz_ssl.survey.sources import open_source
 from photoz_ssl.survey.units import nanomaggies_in
 from photoz_ssl.workflows.prepare import prepare
+from photoz_ssl.workflows.splits import draw_split
 
 N = 12
 SIZE = 64
@@ -84,6 +85,14 @@ def test_an_image_without_reddening_is_not_called_unusable(tmp_path: Path) -> No
     )
     report = prepare(config(tmp_path, cutouts=None))
     assert report.summary().startswith(f"photoz-ssl: {N} galaxies, 1 without E(B-V), ")
+
+
+def test_a_split_is_drawn_by_the_ids(tmp_path: Path) -> None:
+    columns_of(tmp_path)
+    fractions = (0.5, 0.25, 0.25)
+    prepare(config(tmp_path, cutouts=None, split=fractions, seed=3))
+    archive = open_archive(tmp_path / "out.h5")
+    np.testing.assert_array_equal(archive.split, draw_split(archive.object_id, fractions, 3))
 
 
 @pytest.mark.parametrize("name", ["OBJID", "NAME"])

@@ -27,3 +27,10 @@ def test_a_flag_of_all_rows_is_told_and_one_of_some_is_not() -> None:
 @pytest.mark.parametrize("flag", [0, RowFlag.COARSE_DUST_MAP])
 def test_what_is_no_problem_is_not_told(flag: int) -> None:
     assert notices(flag, flag, flag) == ()
+
+
+def test_a_coarse_map_alone_does_not_flag_a_row() -> None:
+    coarse, edge = RowFlag.COARSE_DUST_MAP, RowFlag.AT_GRID_EDGE
+    counts = counts_of(np.array([0, coarse, coarse | edge, edge], np.int32), 4)
+    assert counts["flagged"] == 2
+    assert counts["by_flag"] == {str(int(coarse)): 2, str(int(edge)): 2}

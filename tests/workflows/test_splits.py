@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -74,3 +75,10 @@ def test_rows_of_which_nothing_is_known_are_objects_of_their_own(ids: NDArray[An
     name = "ID" if ids is not None else None
     both = [object_keys(block(ids, start=start), name) for start in (0, N)]
     assert len({*np.concatenate(both).tolist()}) == 2 * N
+
+
+def test_a_place_goes_on_where_right_ascension_begins_anew() -> None:
+    before, behind = (
+        replace(block(None, np.array([ra])), dec=np.zeros(1)) for ra in (359.9999, 0.0001)
+    )
+    assert object_keys(before, None) == object_keys(behind, None)
