@@ -11,6 +11,7 @@ import pytest
 from numpy.typing import NDArray
 
 from photoz_ssl.errors import ArchiveError
+from photoz_ssl.neighbours import lookup
 from photoz_ssl.neighbours.atlas import Atlas, read_atlas
 from photoz_ssl.neighbours.exact import NOBODY
 from photoz_ssl.neighbours.expressions import parse_condition
@@ -150,6 +151,19 @@ def test_separations_worked_by_hand() -> None:
     expected = [90, 0.99996, 1, 0.002]
     np.testing.assert_allclose(separation(ra, dec, other_ra, other_dec), expected, rtol=1e-4)
     assert np.isnan(separation(np.array(np.nan), np.array(0.0), ra, dec)).all()
+
+
+@pytest.mark.parametrize("rows_at_once", [3, 100])
+def test_an_id_of_several_galaxies_is_none_wherever_they_stand(
+    atlas: Atlas, rows_at_once: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(lookup, "ROWS_AT_ONCE", rows_at_once)
+    ids = atlas.object_id.copy()
+    ids[10] = ids[1]
+    doubled = dataclasses.replace(atlas, object_id=ids)
+    assert rows_of_ids(doubled, ids[2:6]).tolist() == [2, 3, 4, 5]
+    with pytest.raises(ArchiveError, match=f"the id {ids[1]} stands for several galaxies"):
+        rows_of_ids(doubled, ids[:2])
 
 
 def test_rows_are_found_by_id(atlas: Atlas) -> None:

@@ -44,7 +44,7 @@ def test_the_stated_probability_lies_below_a_quantile(
     np.testing.assert_allclose(below, probability, atol=1e-6)
 
 
-def test_the_outermost_quantiles_are_the_ends_of_what_is_likely() -> None:
+def test_a_quantile_is_the_least_redshift_below_which_so_much_lies() -> None:
     grid = RedshiftGrid(z_max=0.4, n_bins=4)
     pdf = np.array([[0.25, 0.25, 0.25, 0.25], [0.0, 0.5, 0.5, 0.0]])
     lowest, highest = quantiles(pdf, (0.0, 1.0), grid)

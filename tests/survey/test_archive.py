@@ -167,7 +167,13 @@ def test_chunked_images_are_refused(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "ids", [np.array([1, 2**63, 3], "u8"), np.array([1, 2.5, 3]), np.array([1, 2.0**60, 3])]
+    "ids",
+    [
+        np.array([1, 2**63, 3], "u8"),
+        np.array([1, 2.5, 3]),
+        np.array([1, 2.0**60, 3]),
+        np.array([1, -1e300, 3]),
+    ],
 )
 def test_what_is_no_id_is_refused(tmp_path: Path, ids: np.ndarray) -> None:
     path = tmp_path / "x.h5"

@@ -145,7 +145,13 @@ def test_one_row_of_rounded_extinctions_is_enough(coefficients: Array) -> None:
 
 @pytest.mark.parametrize(
     "extinction",
-    [extinction_from_ebv(EBV)[:, ::-1], np.full((N, 5), np.nan), np.zeros((N, 5)), np.ones((N, 5))],
+    [
+        extinction_from_ebv(EBV)[:, ::-1],
+        extinction_from_ebv(EBV, R_SF11 * [1, 1, 1, 1, 1.2]),
+        np.full((N, 5), np.nan),
+        np.zeros((N, 5)),
+        np.ones((N, 5)),
+    ],
 )
 def test_extinctions_in_no_known_convention_are_not_used_and_that_is_said(
     extinction: Array,
@@ -176,6 +182,7 @@ def test_columns_of_another_kind_are_passed_over() -> None:
         rows_with(EXTINCTION=np.ones((N, 3))),
         rows_with(EXTINCTION=EBV),
         rows_with(A_U=EBV, A_G=EBV),
+        rows_with(**{f"A_{band}": np.ones(N, "i4") for band in "UGRIZ"}),
     ):
         assert not Reddening(rows, has_position=True).has_column
 
@@ -275,6 +282,13 @@ def test_the_coarse_map_is_flagged_and_said_once() -> None:
     assert len(reddening.notices) == 1
     assert "--dust-dir" in reddening.notices[0]
     assert reddening.sources == ("E(B-V) from the SFD map (nside 64, coarse)",)
+
+
+def test_only_rows_that_ask_the_coarse_map_are_flagged() -> None:
+    rows = rows_with(EBV=np.where(np.arange(N) % 5, EBV, np.nan))
+    _, flags = Reddening(rows, has_position=True).of(rows, *positions())
+    asked = np.arange(N) % 5 == 0
+    np.testing.assert_array_equal(flags, np.where(asked, int(RowFlag.COARSE_DUST_MAP), 0))
 
 
 def test_nothing_is_asked_of_a_map_that_is_not_needed() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 from pathlib import Path
 
 import numpy as np
@@ -209,6 +210,23 @@ def test_a_part_without_a_row_is_taken_away_after_an_error(tmp_path: Path) -> No
     with pytest.raises(KeyboardInterrupt), create_part(path, MANIFEST):
         raise KeyboardInterrupt
     assert not path.exists()
+
+
+def test_a_part_with_a_row_stays_after_an_error(tmp_path: Path) -> None:
+    path = tmp_path / "a.part"
+    with pytest.raises(KeyboardInterrupt), create_part(path, MANIFEST) as writer:
+        writer.append(*rows(5, 2))
+        raise KeyboardInterrupt
+    assert starts(read_part(path)) == [5]
+
+
+def test_a_part_that_is_finished_is_on_the_disk(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path, sizes = tmp_path / "a.part", []
+    monkeypatch.setattr(os, "fsync", lambda number: sizes.append(os.fstat(number).st_size))
+    write(path)
+    assert sizes == [path.stat().st_size]
 
 
 def test_a_part_that_its_writer_took_away_is_not_written_on(

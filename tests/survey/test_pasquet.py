@@ -98,6 +98,15 @@ def test_the_main_galaxy_sample_is_cut_out(sdss: Path) -> None:
     np.testing.assert_array_equal(archive.images, cube_of()[inside].transpose(0, 3, 1, 2))
 
 
+def test_the_main_galaxy_sample_has_its_limits(tmp_path: Path) -> None:
+    labels = labels_of(4)
+    labels["primtarget"] = 64
+    labels["dered_petro_r"], labels["z"] = [17.8, 17.0, 17.801, 17.0], [0.1, 0.4, 0.1, 0.401]
+    np.savez(tmp_path / "sdss.npz", cube=cube_of(4), labels=labels)
+    archive = open_archive(prepared(tmp_path / "sdss.npz", mgs_cut=True).output)
+    np.testing.assert_array_equal(archive.object_id, labels["objID"][:2])
+
+
 def test_rows_are_taken_from_anywhere(sdss: Path) -> None:
     with open_npz(str(sdss), "cube", "labels") as (cube, labels):
         for rows in ([0], [3, 17, 39], [5, 6], [39]):

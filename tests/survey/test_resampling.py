@@ -93,9 +93,10 @@ def test_a_frame_of_the_other_side_of_the_sky_shows_nothing(noise: NDArray[np.fl
     assert stamp_of(noise, away, tangent(), 50, 40) is None
 
 
-def test_a_bent_grid_is_refused(noise: NDArray[np.float32]) -> None:
+@pytest.mark.parametrize("bend", [0.1, -0.1])
+def test_a_bent_grid_is_refused(noise: NDArray[np.float32], bend: float) -> None:
     corners = corners_in(tangent(), tangent(), np.array([50]), np.array([40]), SIZE)[0]
-    corners[-1] += 0.1
+    corners[-1] += bend
     with pytest.raises(ValueError, match="bent"):
         resampled(noise, corners, SIZE)
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from astropy.coordinates import FK4, BarycentricMeanEcliptic, Galactic, SkyCoord
+from astropy.coordinates import FK4, FK5, BarycentricMeanEcliptic, Galactic, SkyCoord
 from astropy.io import fits
 from astropy.wcs import WCS
 from numpy.typing import NDArray
@@ -95,6 +95,12 @@ def b1950(keyword: str = "RADESYS") -> fits.Header:
     return header(**cards, CRVAL1=there.ra.deg, CRVAL2=there.dec.deg)
 
 
+def j1975() -> fits.Header:
+    there = SkyCoord(RA, DEC, unit="deg").transform_to(FK5(equinox="J1975"))
+    cards: dict[str, Any] = {"RADESYS": "FK5", "EQUINOX": 1975.0}
+    return header(**cards, CRVAL1=there.ra.deg, CRVAL2=there.dec.deg)
+
+
 HEADERS: dict[str, Callable[[], fits.Header]] = {
     "TAN": header,
     "SIP": sip,
@@ -106,6 +112,7 @@ HEADERS: dict[str, Callable[[], fits.Header]] = {
     "ecliptic": ecliptic,
     "B1950": b1950,
     "B1950 by the old keyword": lambda: b1950("RADECSYS"),
+    "FK5 of another equinox": j1975,
     "FK5 without an equinox": lambda: header(RADESYS="FK5"),
     "units in other words": lambda: header(CUNIT1="degree", CUNIT2="DEG"),
     "units of seconds": lambda: header(

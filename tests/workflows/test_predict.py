@@ -352,6 +352,16 @@ def test_pdfs_follow_in_the_order_of_the_rows(stage: Stage, tmp_path: Path) -> N
         np.testing.assert_array_equal(hdus["ANCIL"].data["FLAGS"], hdus["PHOTOZ"].data["FLAGS"])
 
 
+def test_quantiles_are_those_of_each_row_in_order(stage: Stage) -> None:
+    stage.run(pdf="quantiles:4", batch_size=7)
+    shares = np.array([0, 0.125, 0.375, 0.625, 0.875, 1])
+    np.testing.assert_allclose(fitsio.read(stage.report.output, ext="META")["quants"][0], shares)
+    found = fitsio.read(stage.report.output, ext="DATA")["locs"]
+    expected = GRID.edges[:50, np.newaxis] + GRID.width * shares
+    expected[:, 0] = 0  # below it lies nothing, as below all further ones up to the bin
+    np.testing.assert_allclose(found, expected, atol=1e-6)
+
+
 def test_memory_does_not_grow_with_the_catalogue(stage: Stage) -> None:
     def peak(n_rows: int) -> int:
         stage.source.n_rows = n_rows
