@@ -10,6 +10,7 @@ import hashlib
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -112,6 +113,11 @@ class Archive:
     def __len__(self) -> int:
         return len(self.object_id)
 
+    @cached_property
+    def has_splits(self) -> bool:
+        """Whether any row has a split; looked for once, as a large archive has many blocks."""
+        return bool(np.any(self.split != ""))
+
     def rows(self, *, split: str | None = None, labelled: bool = False) -> NDArray[np.int64]:
         """Rows with a usable image and a known reddening, in order.
 
@@ -126,7 +132,7 @@ class Archive:
         chosen = (self.flags & int(UNUSABLE)) == 0
         chosen &= np.isfinite(self.ebv)
         if split is not None:
-            unsplit = split == SPLITS[0] and not np.any(self.split != "")
+            unsplit = split == SPLITS[0] and not self.has_splits
             chosen &= np.ones(len(self), bool) if unsplit else self.split == split
         if labelled:
             chosen &= np.isfinite(self.redshift)
@@ -174,7 +180,7 @@ class Archive:
             "DEC": self.dec[rows],
             "Z_SPEC": self.redshift[rows],
         }
-        if np.any(self.split != ""):
+        if self.has_splits:
             columns["SPLIT"] = self.split[rows].astype("S5")
         columns |= {name: values[rows] for name, values in self.columns.items()}
         kinds = [(name, values.dtype) for name, values in columns.items()]

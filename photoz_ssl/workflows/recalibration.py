@@ -77,9 +77,8 @@ def recalibrated(checkpoint: Checkpoint, archive: Archive) -> tuple[Checkpoint, 
 
 def _labelled(archive: Archive) -> Rows:
     """Labels that the model has not learned from, and that nothing will be measured on."""
-    has_splits = bool(np.any(archive.split != ""))
-    where = " in its validation split" if has_splits else ""
-    rows = archive.rows(split="valid" if has_splits else None, labelled=True)
+    where = " in its validation split" if archive.has_splits else ""
+    rows = archive.rows(split="valid" if archive.has_splits else None, labelled=True)
     if len(rows) < FEWEST_LABELS:
         raise ArchiveError(
             f"{archive.path} has {counted(len(rows), 'usable galaxy')} with redshifts{where}, and"
