@@ -30,7 +30,6 @@ def open_source(
     images: CatalogImages,
     *,
     size: int,
-    spec: ImageSpec | None = None,
     workers: int = 0,
     redshift_column: str | None = None,
     split_column: str | None = None,
@@ -50,8 +49,6 @@ def open_source(
     size : int
         Side of the stamps that a catalogue's images are cut to; an archive and the
         published ``*.npz`` keep their own.
-    spec : ImageSpec, optional
-        Bands and pixels of a catalogue's images, other than SDSS's.
     workers : int
         Threads that read images; 0 for one a core.
     redshift_column, split_column : str, optional
@@ -71,8 +68,7 @@ def open_source(
     if is_archive(path) and not mgs_cut:
         yield ArchiveSource(open_archive(Path(path)), images)
         return
-    size = NETWORK_SIZE if is_npz(path) else size
-    spec = ImageSpec(size=size) if spec is None else spec
+    spec = ImageSpec(size=NETWORK_SIZE if is_npz(path) else size)
     with (
         _open_table(path, mgs_cut, streaming) as catalog,
         catalog_source(
