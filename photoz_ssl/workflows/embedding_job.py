@@ -39,7 +39,7 @@ __all__ = ["ATLAS", "EmbeddingJob", "load_model", "open_embedding", "write_atlas
 ATLAS = "ATLAS"
 """The name of the table in a part of an atlas."""
 
-LARGEST_EXACT = 4
+EXACT_BYTES = 4
 """Bytes of integers that float64 holds without rounding; 64-bit ones are kept as they are."""
 
 COLUMN = "column "
@@ -106,7 +106,7 @@ class EmbeddingJob:
         found = {
             name: null_in(table[name], null_of(cards.get(name, {})))
             for name in kept_columns(table)
-            if table[name].itemsize <= LARGEST_EXACT
+            if table[name].itemsize <= EXACT_BYTES
         }
         return {name: null for name, null in found.items() if null is not None}
 
