@@ -14,11 +14,9 @@ from torchvision.models.resnet import BasicBlock, Bottleneck, ResNet
 from photoz_ssl.errors import CheckpointError, ConfigError
 from photoz_ssl.networks.aperture_photometry import AperturePhotometry
 from photoz_ssl.scalars import require_types
+from photoz_ssl.survey.bands import SKY_NOISE
 
-__all__ = ["PRESETS", "SKY_NOISE", "Encoder", "EncoderConfig", "build_encoder", "encoder_config"]
-
-SKY_NOISE = (0.045, 0.017, 0.029, 0.050, 0.17)
-"""Sky noise of SDSS frames in ugriz, nanomaggies a pixel (method section 6)."""
+__all__ = ["PRESETS", "Encoder", "EncoderConfig", "build_encoder", "encoder_config"]
 
 ARCHITECTURES: dict[str, tuple[type[BasicBlock] | type[Bottleneck], tuple[int, ...]]] = {
     "resnet18": (BasicBlock, (2, 2, 2, 2)),

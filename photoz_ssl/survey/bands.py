@@ -5,12 +5,23 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["BANDS", "PIXEL_SCALE", "R_DR12", "R_SF11", "ebv_from_extinction", "extinction_from_ebv"]
+__all__ = [
+    "BANDS",
+    "PIXEL_SCALE",
+    "R_DR12",
+    "R_SF11",
+    "SKY_NOISE",
+    "ebv_from_extinction",
+    "extinction_from_ebv",
+]
 
 BANDS = ("u", "g", "r", "i", "z")
 
 PIXEL_SCALE = 0.396
 """Arcseconds a pixel of an SDSS frame."""
+
+SKY_NOISE = (0.045, 0.017, 0.029, 0.050, 0.17)
+"""Median noise of the sky in SDSS frames in ugriz, nanomaggies a pixel (method section 6)."""
 
 R_DR12 = np.array([5.155, 3.793, 2.751, 2.086, 1.479])
 """A_ugriz / E(B-V) behind the ``EXTINCTION`` columns of SDSS up to DR12."""

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from photoz_ssl.spec import NETWORK_SIZE
-from photoz_ssl.survey.bands import R_SF11, extinction_from_ebv
+from photoz_ssl.survey.bands import R_SF11, SKY_NOISE, extinction_from_ebv
 
 __all__ = ["N_MEASURED", "ProfileSpace", "fit_profile_space", "light_profile"]
 
@@ -25,7 +25,7 @@ Floats = NDArray[np.float64]
 RADII = (1, 2, 3, 4, 5, 6, 8, 10, 13, 17, 22, 28)
 """Of the apertures, pixels of 0.396 arcseconds."""
 
-SOFTENING = 20 * np.array([0.045, 0.017, 0.029, 0.050, 0.17])
+SOFTENING = 20 * np.array(SKY_NOISE)
 """Flux, nanomaggies, below which an aperture counts linearly: 20 pixels of noise (method 6)."""
 
 MOMENT_WIDTHS = (3.0, 6.0, 12.0)

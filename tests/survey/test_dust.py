@@ -30,6 +30,8 @@ MAP_SIDE = 257
 SOUTHERN_EXCESS = 0.2
 EBV = np.random.default_rng(0).uniform(0.01, 0.3, N)
 NOWHERE = np.full(N, np.nan)
+HUNDREDS = dict(zip("UGRIZ", np.rint(100 * R_DR12).astype("i4"), strict=True))
+"""Whole numbers in the ratios of extinctions."""
 
 
 @pytest.fixture(autouse=True)
@@ -182,7 +184,7 @@ def test_columns_of_another_kind_are_passed_over() -> None:
         rows_with(EXTINCTION=np.ones((N, 3))),
         rows_with(EXTINCTION=EBV),
         rows_with(A_U=EBV, A_G=EBV),
-        rows_with(**{f"A_{band}": np.ones(N, "i4") for band in "UGRIZ"}),
+        rows_with(**{f"A_{band}": np.full(N, hundred) for band, hundred in HUNDREDS.items()}),
     ):
         assert not Reddening(rows, has_position=True).has_column
 

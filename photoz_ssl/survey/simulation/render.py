@@ -10,11 +10,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from photoz_ssl.extras import import_extra
-from photoz_ssl.survey.bands import BANDS, PIXEL_SCALE, R_SF11, extinction_from_ebv
+from photoz_ssl.survey.bands import BANDS, PIXEL_SCALE, R_SF11, SKY_NOISE, extinction_from_ebv
 from photoz_ssl.survey.simulation.population import SimulatedGalaxy
 from photoz_ssl.survey.simulation.source_galaxies import SourceGalaxies
 
-__all__ = ["ELECTRONS", "SEEING", "SKY_SIGMA", "render", "render_again"]
+__all__ = ["ELECTRONS", "SEEING", "render", "render_again"]
 
 SEEING = np.array([1.53, 1.44, 1.32, 1.26, 1.29])
 """Median FWHM of SDSS's point spread function in ugriz, arcseconds."""
@@ -23,9 +23,6 @@ SEEING_SCATTER = (0.10, 0.03)
 """Relative scatter from field to field, and from band to band in a field."""
 
 MOFFAT_BETA = 3.5
-
-SKY_SIGMA = np.array([0.045, 0.017, 0.029, 0.050, 0.17])
-"""Median noise of the sky, nanomaggies a pixel."""
 
 SKY_SCATTER = 0.10
 
@@ -141,7 +138,7 @@ def _observed(
     clean = np.stack(
         [_draw_band(objects, band, float(seeing[band]), size) for band in range(len(BANDS))]
     )
-    sky = SKY_SIGMA * np.exp(SKY_SCATTER * generator.standard_normal(len(BANDS)))
+    sky = np.array(SKY_NOISE) * np.exp(SKY_SCATTER * generator.standard_normal(len(BANDS)))
     variance = sky[:, None, None] ** 2 + np.clip(clean, 0, None) / ELECTRONS[:, None, None]
     noise = np.sqrt(variance) * generator.standard_normal(clean.shape)
     return np.asarray(clean + noise, np.float32)

@@ -12,6 +12,7 @@ pytest.importorskip("galsim", reason="needs the extra [sim]")
 pytest.importorskip("kcorrect", reason="needs the extra [sim]")
 
 from photoz_ssl.config import SPLITS
+from photoz_ssl.survey.bands import SKY_NOISE
 from photoz_ssl.survey.simulation.galaxies import simulate_again, simulate_block, simulate_blocks
 from photoz_ssl.survey.simulation.population import (
     SimulatedGalaxy,
@@ -22,7 +23,6 @@ from photoz_ssl.survey.simulation.population import (
 )
 from photoz_ssl.survey.simulation.render import (
     ELECTRONS,
-    SKY_SIGMA,
     galaxy_profiles,
     neighbours,
     render,
@@ -203,7 +203,7 @@ def test_the_noise_is_the_skys(sources: SourceGalaxies) -> None:
     images = [
         render(alone(sources, 1e-6), sources, 64, np.random.default_rng(seed)) for seed in range(30)
     ]
-    np.testing.assert_allclose(np.std(images, axis=(0, 2, 3)), SKY_SIGMA, rtol=0.1)
+    np.testing.assert_allclose(np.std(images, axis=(0, 2, 3)), SKY_NOISE, rtol=0.1)
     assert np.all(ELECTRONS > 0)
 
 
