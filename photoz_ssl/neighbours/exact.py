@@ -88,11 +88,11 @@ def nearest(
     asked = np.flatnonzero(np.isfinite(queries).all(axis=1))
     known = np.ascontiguousarray(queries[asked], np.float32)
     best = _Best(known, n_neighbours)
+    if len(asked) == 0:
+        return best.found(asked, len(queries))
     multiply = pruned(open_engine(known, n_neighbours, engine), vectors)
     for rows in _blocks(len(vectors), vectors.shape[1], block_rows, among):
         block = vectors[rows[0] : rows[-1] + 1] if among is None else vectors[rows]
-        if len(asked) == 0:
-            break
 
         def allowed(query: Rows, row: Rows, rows: Rows = rows) -> NDArray[np.bool_]:
             if window is None:
