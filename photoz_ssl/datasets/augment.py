@@ -22,7 +22,6 @@ from photoz_ssl.spec import NETWORK_SIZE
 from photoz_ssl.survey.bands import R_SF11
 
 __all__ = [
-    "MAD_TO_SIGMA",
     "add_noise",
     "band_mad",
     "centre_crop",
@@ -35,9 +34,6 @@ __all__ = [
     "standard_normal",
     "transform_and_crop",
 ]
-
-MAD_TO_SIGMA = 1.4826
-"""Standard deviation of a Gaussian over its median absolute deviation."""
 
 
 def _transmission(images: Tensor, ebv: Tensor) -> Tensor:

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from photoz_ssl.neighbours.atlas import Atlas
 from photoz_ssl.neighbours.query import Neighbours, Restriction, find_neighbours, queries_of_rows
 from photoz_ssl.neighbours.unusual import chord
+from photoz_ssl.robust import SIGMA_OF_MAD
 
 __all__ = ["Crowd", "Norms", "find_norms", "mean_distance", "percentile_among"]
 
@@ -35,7 +36,6 @@ ROBUST_LIMIT, FAR_LIMIT = 5.0, 20.0
 """Deviations at which numbers are cut off, to fit the axes and to measure."""
 
 QUERIES_AT_ONCE = 256
-GAUSSIAN = 1.4826
 
 Floats = NDArray[np.float64]
 Rows = NDArray[np.int64]
@@ -93,7 +93,7 @@ class Crowd:
         """Fit the axes; ``numbers``, shape (n, n_numbers), are finite."""
         values = np.asarray(numbers, np.float64)
         centre = np.median(values, axis=0)
-        scale = GAUSSIAN * np.median(np.abs(values - centre), axis=0) + 1e-3
+        scale = SIGMA_OF_MAD * np.median(np.abs(values - centre), axis=0) + 1e-3
         usual = np.clip((values - centre) / scale, -ROBUST_LIMIT, ROBUST_LIMIT)
         covariance = usual.T @ usual / len(usual) + 1e-3 * np.eye(usual.shape[1])
         axes = np.linalg.cholesky(np.linalg.inv(covariance))

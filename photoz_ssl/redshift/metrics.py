@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from photoz_ssl.redshift.scores import PdfScores, ks_distance, pdf_scores
+from photoz_ssl.robust import SIGMA_OF_MAD
 
 __all__ = [
     "N_BOOTSTRAP",
@@ -44,9 +45,6 @@ Statistic = Callable[[Array], float]
 OUTLIER_THRESHOLD = 0.05
 """|dz| beyond which a redshift is an outlier."""
 
-NORMAL_CONSISTENCY = 1.4826
-"""Ratio of the standard deviation of a normal distribution to its median absolute deviation."""
-
 N_BOOTSTRAP = 200
 """Resamples behind a bootstrap error."""
 
@@ -70,7 +68,7 @@ def sigma_mad(dz: Array) -> float:
     """1.4826 times the median absolute deviation of the residuals from their median."""
     if not len(dz):
         return float("nan")
-    return float(NORMAL_CONSISTENCY * np.median(np.abs(dz - np.median(dz))))
+    return float(SIGMA_OF_MAD * np.median(np.abs(dz - np.median(dz))))
 
 
 def outlier_fraction(dz: Array, threshold: float = OUTLIER_THRESHOLD) -> float:

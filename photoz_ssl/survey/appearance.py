@@ -10,6 +10,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from photoz_ssl.robust import SIGMA_OF_MAD
 from photoz_ssl.spec import NETWORK_SIZE
 
 __all__ = ["N_NUMBERS", "N_SPREAD", "appearance"]
@@ -33,9 +34,6 @@ OBJECT_PIXELS = 12.0
 
 FAINTEST = 1e-6
 """Relative to the noise, under logarithms."""
-
-GAUSSIAN = 1.4826
-"""Standard deviation of a normal distribution in units of its median absolute deviation."""
 
 
 def appearance(images: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -83,7 +81,7 @@ def appearance(images: NDArray[np.float32]) -> NDArray[np.float32]:
 def _noise(light: Floats) -> Floats:
     """Standard deviation of a pixel, from differences of neighbours, shape (n, bands)."""
     steps = np.abs(np.diff(light[..., ::2, :], axis=-1))
-    deviation = GAUSSIAN / np.sqrt(2) * np.median(steps, axis=(-2, -1))
+    deviation = SIGMA_OF_MAD / np.sqrt(2) * np.median(steps, axis=(-2, -1))
     return np.asarray(np.maximum(deviation, FAINTEST), np.float32)
 
 

@@ -17,6 +17,7 @@ from astropy.io import fits
 from numpy.typing import NDArray
 
 from photoz_ssl.extras import import_extra
+from photoz_ssl.robust import SIGMA_OF_MAD
 from photoz_ssl.survey.bands import BANDS
 
 __all__ = [
@@ -234,7 +235,7 @@ def photometric_residual(
     ratio = flux / model
     noise = (error / model) ** 2
     centre = np.stack([_running_median(redshift, band) for band in ratio.T], axis=1)
-    spread = 1.4826 * np.median(np.abs(ratio - centre), axis=0)
+    spread = SIGMA_OF_MAD * np.median(np.abs(ratio - centre), axis=0)
     unexplained = spread**2 - np.median(noise, axis=0)
     signal = np.maximum(unexplained, TEMPLATE_SCATTER**2)
     share = signal / (signal + noise)
