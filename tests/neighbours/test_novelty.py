@@ -4,7 +4,13 @@ from __future__ import annotations
 
 import numpy as np
 
-from photoz_ssl.neighbours.novelty import Crowd, Norms, mean_distance, percentile_among
+from photoz_ssl.neighbours.novelty import (
+    Crowd,
+    Norms,
+    _with_looks,
+    mean_distance,
+    percentile_among,
+)
 from photoz_ssl.neighbours.query import Neighbours
 
 
@@ -55,3 +61,15 @@ def test_the_distance_does_not_depend_on_the_batch() -> None:
 def test_a_score_is_the_largest_distance_on_the_common_scale() -> None:
     norms = Norms(np.array([0.1]), (), 1, np.array([0.5]), np.array([0.2]))
     np.testing.assert_allclose(norms.scores(np.array([0.25, 1.0, np.nan]), None), [0.5, 2, np.nan])
+
+
+def test_the_usual_distance_in_looks_is_that_from_the_others() -> None:
+    looks = np.random.default_rng(4).normal(size=(30, 4)).astype(np.float32)
+    rows = np.arange(2, 28)
+    (distance, of_spread), crowds = _with_looks(looks, rows, rows[::2], [], 2)
+    own = np.arange(0, len(rows), 2)
+    for found, crowd, part in zip(
+        (distance, of_spread), crowds, (looks, looks[:, 2:]), strict=True
+    ):
+        np.testing.assert_allclose(found, crowd.distance(part[rows[::2]], own))
+        assert (found > crowd.distance(part[rows[::2]])).any()

@@ -72,6 +72,14 @@ def test_sizes_and_ellipticities_are_those_of_a_galaxy_turned_by_any_angle(angle
     np.testing.assert_allclose(shapes(light_profile(turned, NO_DUST)), expected, atol=5e-3)
 
 
+@pytest.mark.parametrize("band", [0, 4])
+def test_light_in_u_or_z_alone_does_not_move_a_galaxy(band: int) -> None:
+    image = galaxy()
+    image[:, band] += 1000 * galaxy(4.0, 3.0, wide=2.0)[:, band]
+    found, expected = light_profile(image, NO_DUST), light_profile(galaxy(), NO_DUST)
+    np.testing.assert_array_equal(shapes(found), shapes(expected))
+
+
 @pytest.mark.parametrize("place", [(2.0, -3.0), (0.5, 0.25), (-2.7, 1.1)])
 def test_a_moved_galaxy_is_the_same(place: tuple[float, float]) -> None:
     moved, expected = light_profile(galaxy(*place), NO_DUST), light_profile(galaxy(), NO_DUST)

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from photoz_ssl.errors import ConfigError, OutputError
 from photoz_ssl.survey.headers import TableColumn
-from photoz_ssl.survey.tables import write_table, write_tables
+from photoz_ssl.survey.tables import TableFile, write_table, write_tables
 
 COLUMNS = (
     TableColumn("OBJID", "", "meta.id;meta.main", "Object identifier", "I20", null=-1),
@@ -296,6 +296,21 @@ def test_a_full_disk_is_one_sentence_and_no_file(tmp_path: Path, name: str) -> N
     assert done.returncode == 0, done.stderr
     assert "could not be written" in done.stdout
     assert "free some space" in done.stdout
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_file_that_came_out_too_short_is_no_output(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    offsets = TableFile.offsets
+
+    def longer(file: TableFile) -> list[tuple[int, int, int]]:
+        *others, (header, data, end) = offsets(file)
+        return [*others, (header, data, end + 2880)]
+
+    monkeypatch.setattr(TableFile, "offsets", longer)
+    with pytest.raises(OutputError, match="no space left"):
+        write(tmp_path / "t.fits", rows(40))
     assert not list(tmp_path.iterdir())
 
 

@@ -142,6 +142,15 @@ def test_pdfs_are_read_from_packed_files_and_from_standard_input(
     assert evaluate(config("-")).quality == expected
 
 
+def test_the_pit_is_counted_from_0_to_1(write: WriteTable) -> None:
+    rows = redshifts(100)
+    pdf = np.zeros((100, GRID.n_bins))
+    pdf[np.arange(100), GRID.bin_of(rows["Z_SPEC"])] = 0.5
+    pdf[:, -1] = 0.5
+    counts = evaluate(config(write(rows, pdf))).pit_histogram
+    assert sum(counts[: len(counts) // 2]) == 100
+
+
 def test_quantiles_are_scored_like_the_pdfs_they_are_of(write: WriteTable) -> None:
     rows = redshifts(400)
     whole = evaluate(config(write(rows, gaussians(rows)))).quality.pdf

@@ -225,6 +225,16 @@ def test_without_a_single_image_there_is_no_table(stage: Stage, tmp_path: Path) 
     assert not list(tmp_path.iterdir())
 
 
+def test_without_a_single_image_nothing_is_sent(
+    stage: Stage, capsysbinary: pytest.CaptureFixture[bytes]
+) -> None:
+    stage.source.n_rows = 5
+    stage.source.broken = dict.fromkeys(range(5), RowFlag.WRONG_SHAPE)
+    with pytest.raises(CutoutError, match=r"first problem: stamp0\.fits is bad"):
+        stage.run(output="-", batch_size=2)
+    assert capsysbinary.readouterr().out == b""
+
+
 def test_a_catalogue_without_rows_is_refused(stage: Stage, tmp_path: Path) -> None:
     stage.source.n_rows = 0
     with pytest.raises(CatalogError, match="no rows"):
