@@ -28,10 +28,14 @@ import os, sys, time
 from pathlib import Path
 from photoz_ssl.training.run_lock import sole_training
 
+heard, told = os.pipe()
 with sole_training(Path(sys.argv[1])):
     child = os.fork()
     if child:
+        os.read(heard, 1)  # once the copy has begun, it has closed its handle
         print(child, flush=True)
+    else:
+        os.write(told, b".")
     time.sleep(60)
 """
 
