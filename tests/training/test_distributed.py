@@ -287,7 +287,7 @@ with stop_on_signals(), distributed.join_world("cpu"):
 """
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGUSR1, signal.SIGINT])
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGUSR1])
 def test_one_that_waits_for_others_says_so_and_can_be_ended(number: signal.Signals) -> None:
     environ = {f"SLURM_{name}": "0" for name in ("PROCID", "LOCALID", "STEP_ID")}
     environ |= {"SLURM_NTASKS": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(free_port())}

@@ -67,6 +67,12 @@ def config(survey: Path, tmp_path: Path) -> LabelEfficiencyConfig:
     )
 
 
+@pytest.fixture
+def short(config: LabelEfficiencyConfig) -> LabelEfficiencyConfig:
+    """One training a method."""
+    return replace(config, fractions=(1.0,), n_seeds=1)
+
+
 def test_every_method_learns_from_the_same_labels(config: LabelEfficiencyConfig) -> None:
     report = label_efficiency(config)
     assert [curve.method for curve in report.curves] == list(METHODS)
@@ -87,12 +93,12 @@ def test_fractions_that_are_the_same_labels_are_refused(config: LabelEfficiencyC
     assert not config.output.exists()
 
 
-def test_a_galaxy_whose_pixels_are_no_numbers_is_left_out(config: LabelEfficiencyConfig) -> None:
-    whole = label_efficiency(replace(config, output=config.output.with_name("whole")))
-    row = open_archive(config.archive).rows(split="test")[0]
-    with h5py.File(config.archive, "a") as file:
+def test_a_galaxy_whose_pixels_are_no_numbers_is_left_out(short: LabelEfficiencyConfig) -> None:
+    whole = label_efficiency(replace(short, output=short.output.with_name("whole")))
+    row = open_archive(short.archive).rows(split="test")[0]
+    with h5py.File(short.archive, "a") as file:
         file["images"][row, 2, 50, 50] = np.nan
-    report = label_efficiency(config)
+    report = label_efficiency(short)
     assert np.isfinite(report.curves[0].sigma_mad).all()
     assert report.curves[2].sigma_mad == whole.curves[2].sigma_mad  # which has seen no images
 
@@ -118,10 +124,10 @@ def test_it_goes_on_where_it_stopped(
     assert again.curves == first.curves
 
 
-def test_other_options_are_not_mixed_in(config: LabelEfficiencyConfig) -> None:
-    label_efficiency(config)
+def test_other_options_are_not_mixed_in(short: LabelEfficiencyConfig) -> None:
+    label_efficiency(short)
     with pytest.raises(CheckpointError, match="other options"):
-        label_efficiency(replace(config, resume=True, learning_rate=0.1))
+        label_efficiency(replace(short, resume=True, learning_rate=0.1))
 
 
 def test_fractions_and_seeds_are_added(
@@ -146,9 +152,9 @@ def test_fractions_and_seeds_are_added(
     assert fewer.curves == together.curves  # nothing that was measured is lost
 
 
-def test_it_stops_when_asked_to_and_goes_on(config: LabelEfficiencyConfig) -> None:
-    whole = label_efficiency(config)
-    halted = replace(config, output=config.output.with_name("halted"))
+def test_it_stops_when_asked_to_and_goes_on(short: LabelEfficiencyConfig) -> None:
+    whole = label_efficiency(short)
+    halted = replace(short, output=short.output.with_name("halted"))
     asked = iter(range(1000))
     with pytest.raises(Stopped) as stopped:
         label_efficiency(halted, stop=lambda: next(asked) >= 4)
@@ -168,12 +174,12 @@ def test_several_processes_are_refused_before_they_write(
     assert not config.output.exists()
 
 
-def test_a_measurement_by_an_unknown_method_is_damaged(config: LabelEfficiencyConfig) -> None:
-    label_efficiency(config)
-    measured = next((config.output / "measured").glob("photometry-*.json"))
+def test_a_measurement_by_an_unknown_method_is_damaged(short: LabelEfficiencyConfig) -> None:
+    label_efficiency(short)
+    measured = next((short.output / "measured").glob("photometry-*.json"))
     measured.write_text(measured.read_text().replace('"photometry"', '"guesses"'))
     with pytest.raises(CheckpointError, match="is damaged"):
-        label_efficiency(replace(config, resume=True))
+        label_efficiency(replace(short, resume=True))
 
 
 def test_without_a_validation_split_the_trees_have_the_networks_labels(
@@ -207,12 +213,12 @@ def test_without_a_validation_split_the_trees_have_the_networks_labels(
     assert len(set(labels["trees"])) == 2
 
 
-def test_other_magnitudes_are_not_mixed_in(config: LabelEfficiencyConfig) -> None:
-    label_efficiency(config)
-    with h5py.File(config.archive, "r+") as file:
+def test_other_magnitudes_are_not_mixed_in(short: LabelEfficiencyConfig) -> None:
+    label_efficiency(short)
+    with h5py.File(short.archive, "r+") as file:
         file["columns/MODEL_MAG_r"][...] += 1
     with pytest.raises(CheckpointError, match="archive"):
-        label_efficiency(replace(config, resume=True))
+        label_efficiency(replace(short, resume=True))
 
 
 def test_few_labels_are_seen_more_often(config: LabelEfficiencyConfig) -> None:
