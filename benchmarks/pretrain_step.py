@@ -33,9 +33,9 @@ from photoz_ssl.fields import PRECISIONS
 from photoz_ssl.networks.compilation import STEPS_WORTH_COMPILING, compile_for_training
 from photoz_ssl.networks.encoder import PRESETS, Encoder, build_encoder
 from photoz_ssl.networks.moco import MomentumContrast
+from photoz_ssl.networks.runtimes import uses_bfloat16
 from photoz_ssl.training.contrastive import contrastive_step
 from photoz_ssl.training.optimizers import make_optimizer
-from photoz_ssl.workflows.pretrain import uses_bfloat16
 
 SIZE = 107
 MAD = (0.03, 0.012, 0.02, 0.034, 0.12)

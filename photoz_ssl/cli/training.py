@@ -9,9 +9,6 @@ from photoz_ssl.progress import Progress, Stop, Stopped
 
 __all__ = ["leads", "run_training"]
 
-STATE = "state.pt"
-"""What a run folder has that can be resumed; see `photoz_ssl.training.run_folder`."""
-
 
 class Report(Protocol):
     """What a workflow did."""
@@ -48,6 +45,8 @@ def run_training(train: Training, config: Any, stop: Stop, *, quiet: bool) -> No
     except Stopped as stopped:
         say(stopped.summary(), quiet=quiet)
     except KeyboardInterrupt:
+        from photoz_ssl.training.run_folder import STATE
+
         if (config.output / STATE).exists():
             say(f"{config.output} keeps its last state; --resume goes on from there", quiet=quiet)
         raise

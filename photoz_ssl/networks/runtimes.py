@@ -25,7 +25,7 @@ from photoz_ssl.networks.redshift_head import RedshiftNetwork
 from photoz_ssl.networks.torch_engine import TorchEngine
 from photoz_ssl.redshift.calibration import Calibration
 
-__all__ = ["IMAGES_WORTH_CONVERTING", "Runtime", "choose_device", "open_runtime"]
+__all__ = ["IMAGES_WORTH_CONVERTING", "Runtime", "choose_device", "open_runtime", "uses_bfloat16"]
 
 
 def choose_device(name: str) -> torch.device:
@@ -41,6 +41,11 @@ def choose_device(name: str) -> torch.device:
     if name == "auto":
         name = "cuda" if torch.cuda.is_available() else "cpu"
     return torch.device(name)
+
+
+def uses_bfloat16(precision: str, device: torch.device) -> bool:
+    """Whether ``--precision`` means bfloat16 on a device."""
+    return precision == "bf16" or (precision == "auto" and device.type == "cuda")
 
 
 IMAGES_WORTH_CONVERTING = {"resnet18": 1000, "resnet50": 100}
@@ -152,7 +157,7 @@ def open_runtime(
     place = choose_device(device)
     if precision == "int8":
         return _quantised_runtime(checkpoint, place)
-    bfloat16 = precision == "bf16" or (precision == "auto" and place.type == "cuda")
+    bfloat16 = uses_bfloat16(precision, place)
     many = n_images is None or n_images >= IMAGES_WORTH_CONVERTING[checkpoint.encoder.architecture]
     if place.type == "cpu" and key and many and _openvino_serves(bfloat16=bfloat16):
         return _openvino_runtime(checkpoint, key, bfloat16=bfloat16)

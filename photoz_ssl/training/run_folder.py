@@ -32,12 +32,16 @@ from photoz_ssl.survey.archive import Archive
 from photoz_ssl.training.run_lock import LOCK, sole_training
 
 __all__ = [
+    "STATE",
     "RunFolder",
     "check_run_folder",
     "identity_of",
     "open_run_folder",
     "training_in",
 ]
+
+STATE = "state.pt"
+"""What a run can be resumed from."""
 
 FREE_TO_CHANGE = ("archive", "output", "device", "resume", "overwrite")
 """Fields that a resumed run may have otherwise than the run it resumes."""
@@ -87,7 +91,7 @@ class RunFolder:
     @property
     def state_path(self) -> Path:
         """The state to resume from."""
-        return self.path / "state.pt"
+        return self.path / STATE
 
     @property
     def metrics_path(self) -> Path:
@@ -323,7 +327,7 @@ def _is_run(path: Path) -> bool:
         return False
     with settings.open("rb") as stream:
         marked = stream.read(len(MARK)) == MARK.encode()
-    beside = ("state.pt", "metrics.jsonl", "measured", "encoder.safetensors", "photoz.safetensors")
+    beside = (STATE, "metrics.jsonl", "measured", "encoder.safetensors", "photoz.safetensors")
     return marked or any((path / name).exists() for name in beside)
 
 

@@ -14,7 +14,7 @@ from torch import Tensor
 from photoz_ssl.config import FinetuneConfig, PretrainConfig, TrainingConfig
 from photoz_ssl.networks.encoder import Encoder, EncoderConfig, encoder_config
 from photoz_ssl.networks.published import read_model
-from photoz_ssl.networks.runtimes import choose_device
+from photoz_ssl.networks.runtimes import choose_device, uses_bfloat16
 from photoz_ssl.recipes import RECIPES, departures
 from photoz_ssl.redshift.grid import RedshiftGrid
 from photoz_ssl.spec import ImageSpec
@@ -29,7 +29,6 @@ from photoz_ssl.workflows.pretrain import (
     is_file,
     load_encoder,
     usable_batch_size,
-    uses_bfloat16,
 )
 
 __all__ = [

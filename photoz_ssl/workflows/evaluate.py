@@ -198,6 +198,9 @@ def _quality(predictions: Predictions, rows: NDArray[np.bool_], seed: int) -> Qu
 
 def _in_bins(predictions: Predictions, seed: int) -> tuple[QualityInBin, ...]:
     compared = np.isfinite(predictions.z_spec) & np.isfinite(predictions.z_phot)
+    quantities = {
+        name: np.where(compared, values, np.nan) for name, values in predictions.binned_by.items()
+    }
     return tuple(
         QualityInBin(
             quantity=name,
@@ -205,8 +208,7 @@ def _in_bins(predictions: Predictions, seed: int) -> tuple[QualityInBin, ...]:
             high=subset.high,
             quality=_quality(predictions, subset.rows, seed),
         )
-        for number, (name, column) in enumerate(predictions.binned_by.items())
-        for values in (np.where(compared, column, np.nan),)
+        for number, (name, values) in enumerate(quantities.items())
         for subset in subsets(
             values,
             _redshift_edges(values) if number == 0 else quantile_edges(values, QUANTILE_BINS),

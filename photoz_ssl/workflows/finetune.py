@@ -24,6 +24,7 @@ from photoz_ssl.networks.published import read_model
 from photoz_ssl.networks.quantised import require_quantiser
 from photoz_ssl.networks.ranks import World
 from photoz_ssl.networks.redshift_head import RedshiftNetwork
+from photoz_ssl.networks.runtimes import uses_bfloat16
 from photoz_ssl.progress import Progress, Stop, never, silent
 from photoz_ssl.redshift.calibration import Calibration, fit_calibration
 from photoz_ssl.redshift.grid import RedshiftGrid
@@ -43,7 +44,7 @@ from photoz_ssl.training.supervised import (
     usual_encoder_rate,
 )
 from photoz_ssl.workflows.counting import counted
-from photoz_ssl.workflows.pretrain import encoder_file, is_file, load_encoder, uses_bfloat16
+from photoz_ssl.workflows.pretrain import encoder_file, is_file, load_encoder
 from photoz_ssl.workflows.quantisation import calibrated
 
 __all__ = ["FinetuneReport", "finetune", "labelled_rows", "notices_of_labels", "with_usual_choices"]

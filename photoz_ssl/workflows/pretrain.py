@@ -21,6 +21,7 @@ from photoz_ssl.networks.encoder import Encoder, build_encoder, encoder_config
 from photoz_ssl.networks.moco import MomentumContrast
 from photoz_ssl.networks.published import is_published, read_model
 from photoz_ssl.networks.ranks import World
+from photoz_ssl.networks.runtimes import uses_bfloat16
 from photoz_ssl.progress import Progress, Stop, never, silent
 from photoz_ssl.spec import ImageSpec
 from photoz_ssl.survey.archive import Archive, open_archive
@@ -179,11 +180,6 @@ def usable_batch_size(config: PretrainConfig, n_galaxies: int, n_processes: int 
             "prepare more galaxies, or lower --batchnorm-groups",
         )
     return batch_size
-
-
-def uses_bfloat16(precision: str, device: torch.device) -> bool:
-    """Whether ``--precision`` means autocast to bfloat16 on a device."""
-    return precision == "bf16" or (precision == "auto" and device.type == "cuda")
 
 
 def load_encoder(name: str, spec: ImageSpec, archive: str, *, seed: int) -> Encoder:
