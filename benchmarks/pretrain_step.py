@@ -63,7 +63,8 @@ def our_step(
     )
     groups = [(network.query_network, config.learning_rate)]
     optimizer = make_optimizer(groups, config, weight_decay=config.weight_decay)
-    loss_of = contrastive_step(network, torch.tensor(MAD, device=device), config)
+    mad = torch.tensor(MAD, device=device)
+    loss_of = contrastive_step(network, mad, config, n_steps=STEPS_WORTH_COMPILING)
     generator = Generator(device).manual_seed(0)
     bfloat16 = uses_bfloat16(config.precision, device)
 

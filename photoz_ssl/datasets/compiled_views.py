@@ -74,7 +74,7 @@ def compiled_fill() -> Callable[..., None]:
         start, stop, n_elsewhere = part
         stored = stamps.shape[3]
         stamp = np.empty((n_bands, stored * stored), np.float32)
-        corners, weights = np.empty(size * size, np.int64), np.empty((4, size * size), np.float32)
+        corners, weights = np.empty(size * size, np.uint32), np.empty((4, size * size), np.float32)
         words = np.empty(n_bands * size * size // 4, np.uint64)
         noise = words.view(np.uint16).reshape(n_bands, size * size)
         for _ in range(n_elsewhere * n_views):
@@ -118,7 +118,7 @@ def _find_corners(
     row: NDArray[np.complex64],
     column: NDArray[np.complex64],
     stored: int,
-    corners: NDArray[np.int64],
+    corners: NDArray[np.uint32],
     weights: Floats,
 ) -> None:
     """The first of the four pixels of a stamp that a view's pixel lies between, and their weights.
@@ -126,7 +126,7 @@ def _find_corners(
     A weight falls to nothing at the next pixel, and so do all of them beyond the edges.
     """
     zero, half, one = np.float32(0), np.float32(0.5), np.float32(1)
-    middle, last = np.float32(stored / 2), np.float32(stored - 2)
+    middle, last, width = np.float32(stored / 2), np.float32(stored - 2), np.uint32(stored)
     for y in range(len(row)):
         for x in range(len(column)):
             point, place = row[y] + column[x], y * len(column) + x
@@ -137,7 +137,7 @@ def _find_corners(
             of_top, of_bottom = one - abs(at_y - top), one - abs(at_y - top - one)
             of_left, of_right = max(zero, of_left), max(zero, of_right)
             of_top, of_bottom = max(zero, of_top), max(zero, of_bottom)
-            corners[place] = np.int64(top) * stored + np.int64(left)
+            corners[place] = np.uint32(top) * width + np.uint32(left)
             weights[0, place], weights[1, place] = of_top * of_left, of_top * of_right
             weights[2, place], weights[3, place] = of_bottom * of_left, of_bottom * of_right
 
@@ -145,7 +145,7 @@ def _find_corners(
 def _blend(
     stamp: Floats,
     stored: int,
-    corners: NDArray[np.int64],
+    corners: NDArray[np.uint32],
     weights: Floats,
     dust: np.float32,
     sigma: np.float32,
@@ -154,12 +154,13 @@ def _blend(
     view: Floats,
 ) -> None:
     """A band of a view: light from four pixels, what dust lets through of it, and noise."""
+    right, below = np.uint32(1), np.uint32(stored)
     for place in range(len(view)):
         first = corners[place]
         light = (
             weights[0, place] * stamp[first]
-            + weights[1, place] * stamp[first + 1]
-            + weights[2, place] * stamp[first + stored]
-            + weights[3, place] * stamp[first + stored + 1]
+            + weights[1, place] * stamp[first + right]
+            + weights[2, place] * stamp[first + below]
+            + weights[3, place] * stamp[first + below + right]
         )
         view[place] = dust * light + sigma * quantiles[noise[place]]

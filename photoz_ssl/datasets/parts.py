@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections import deque
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -98,11 +99,20 @@ def in_parts(
     starts = range(0, n, IMAGES_A_PART)
     seeds = torch.randint(2**63 - 1, (len(starts),), generator=generator).tolist()
     parts = (_part(start, min(start + IMAGES_A_PART, n), own) for start in starts)
-    shared = [(part, seed) for part, seed in zip(parts, seeds, strict=True) if _at_hand(part)]
-    generators = (Generator().manual_seed(seed) for _, seed in shared)
-    at_work = _workers(torch.get_num_threads()).map(work, (part for part, _ in shared), generators)
-    list(at_work)  # raises errors here
+    left = deque(pair for pair in zip(parts, seeds, strict=True) if _at_hand(pair[0]))
+    n_threads = torch.get_num_threads()
+    list(_workers(n_threads).map(_work_off, [work] * n_threads, [left] * n_threads))  # raises
     return None
+
+
+def _work_off(work: Callable[[Part, Generator], None], left: deque[tuple[Part, int]]) -> None:
+    """Take part after part: to hand each to a thread and hear of its end takes longer."""
+    while True:
+        try:
+            part, seed = left.popleft()
+        except IndexError:  # another thread may have taken the last
+            return
+        work(part, Generator().manual_seed(seed))
 
 
 def _at_hand(part: Part) -> bool:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
+from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
 from torchvision.models import resnet50
 
@@ -112,6 +114,20 @@ def test_softening_is_the_arcsinh_of_flux_over_noise() -> None:
     noise = torch.tensor(TINY.softening)[:, None, None]
     with torch.inference_mode():
         torch.testing.assert_close(soft(images), linear(torch.asinh(images / noise)))
+
+
+def test_softening_is_arcsinh_at_any_brightness_and_for_gradients_too() -> None:
+    soft = build_encoder(TINY)
+    seen: list[Tensor] = []
+    soft.conv1.register_forward_pre_hook(lambda _, taken: seen.append(taken[0].detach()))
+    sizes = torch.logspace(-30, 37, 5 * 64 * 32)
+    images = torch.stack([sizes, -sizes], dim=1).reshape(1, 5, 64, 64)
+    images[0, 0, 0, :3] = torch.tensor([0.0, math.inf, math.nan])
+    expected = torch.asinh(images.double() / soft.softening).float()
+    soft(images)
+    soft(images.clone().requires_grad_())
+    for found in seen:
+        torch.testing.assert_close(found, expected, rtol=1e-6, atol=3e-7, equal_nan=True)
 
 
 def test_a_config_survives_json_and_refuses_nonsense() -> None:
