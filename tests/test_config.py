@@ -76,6 +76,13 @@ def test_a_place_that_is_none_on_the_sky_is_refused(near: tuple[float, float]) -
         SimilarConfig(among=Path("a.h5"), output="n.fits", near=near)
 
 
+@pytest.mark.parametrize("option", ["like", "unlike"])
+def test_nothing_is_no_example(option: str) -> None:
+    examples: dict[str, Any] = {"like": ("1",), option: (" ",)}
+    with pytest.raises(ConfigError, match="an id of the atlas, RA,DEC or a cutout"):
+        SimilarConfig(among=Path("a.h5"), output="n.fits", **examples)
+
+
 def test_splits_are_drawn_or_read() -> None:
     options: dict[str, Any] = {"catalog": "c.fits", "output": Path("a.h5")}
     with pytest.raises(ConfigError, match="name one of them"):

@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 import click
 
 from photoz_ssl.cli.defaults import apply_recipe, config_option
-from photoz_ssl.cli.types import NumberList, NumberOrAuto, Spelled
+from photoz_ssl.cli.types import NumberList, NumberOrAuto, SkyPosition, Spelled
 from photoz_ssl.errors import ConfigError
 
 __all__ = ["command", "config_from"]
@@ -154,7 +154,7 @@ def _click_type(annotation: Any, choices: tuple[str, ...]) -> click.ParamType[An
     if _is_list_of_text(annotation):
         return click.STRING
     if typing.get_origin(annotation) is tuple:
-        return NumberList()
+        return NumberList() if Ellipsis in typing.get_args(annotation) else SkyPosition()
     if annotation is Path:
         return click.Path(path_type=Path)
     scalars: dict[Any, click.ParamType[Any]] = {

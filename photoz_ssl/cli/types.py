@@ -7,9 +7,10 @@ from typing import Any
 
 import click
 
+from photoz_ssl.errors import ConfigError
 from photoz_ssl.fields import AUTO
 
-__all__ = ["NumberList", "NumberOrAuto", "Spelled"]
+__all__ = ["NumberList", "NumberOrAuto", "SkyPosition", "Spelled"]
 
 
 class NumberList(click.ParamType[tuple[float, ...]]):
@@ -24,6 +25,22 @@ class NumberList(click.ParamType[tuple[float, ...]]):
             return tuple(float(number) for number in str(value).split(","))
         except ValueError:
             self.fail(f"{value!r} is not a list of numbers such as 0.8,0.1,0.1", param, ctx)
+
+
+class SkyPosition(click.ParamType[tuple[float, float]]):
+    """Right ascension and declination, in degrees or sexagesimal; see `position_of`."""
+
+    name = "ra,dec"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        from photoz_ssl.survey.angles import position_of
+
+        if isinstance(value, (tuple, list)):
+            value = ",".join(str(angle) for angle in value)
+        try:
+            return position_of(str(value))
+        except ConfigError as error:
+            self.fail(f"{error.message}: {error.hint}", param, ctx)
 
 
 class NumberOrAuto(click.ParamType[int]):

@@ -112,8 +112,8 @@ class SimilarConfig(Inference):
     )
     format: str = format_option(FORMATS)
     image: Path | None = option(None, "Cutout of the one galaxy to find look-alikes of.")
-    near: tuple[float, ...] | None = option(
-        None, "RA,DEC in degrees: the atlas galaxy there, or with --frames a cutout made there."
+    near: tuple[float, float] | None = option(
+        None, "RA,DEC: the atlas galaxy there, or with --frames a cutout made there."
     )
     like: tuple[str, ...] = option((), "More like this: an id of the atlas, RA,DEC, or a cutout.")
     unlike: tuple[str, ...] = option((), "Less like this: an id of the atlas, RA,DEC, or a cutout.")
@@ -152,6 +152,10 @@ class SimilarConfig(Inference):
         )
         refuse_unless(
             self.most_unusual is None or self.most_unusual > 0, "--most-unusual must be positive"
+        )
+        refuse_unless(
+            all(example.strip() for example in (*self.like, *self.unlike)),
+            "--like and --unlike take an id of the atlas, RA,DEC or a cutout, not nothing",
         )
         questions = (self.queries, self.image, self.near, self.most_unusual)
         asked = sum(question is not None for question in questions)

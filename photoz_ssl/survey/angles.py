@@ -12,9 +12,13 @@ from astropy.coordinates import Angle
 from astropy.utils.exceptions import AstropyWarning
 from numpy.typing import NDArray
 
-__all__ = ["degrees_in", "degrees_of"]
+from photoz_ssl.errors import ConfigError
+
+__all__ = ["degrees_in", "degrees_of", "looks_like_position", "position_of"]
 
 IN_DEGREES = re.compile(r"[d°]")
+ANGLE = r"\s*[-+]?[\d.][-+\d.eE:\shmsd°'\"]*"
+POSITION = re.compile(rf"{ANGLE}(,{ANGLE})+")
 
 
 @lru_cache(maxsize=64)
@@ -66,3 +70,44 @@ def _degrees(text: str, hours: bool, factor: float) -> float:
         return float(Angle(text, unit).deg)
     except (ValueError, TypeError):
         return np.nan
+
+
+def looks_like_position(text: str) -> bool:
+    """Whether some text can be nothing but a position, if perhaps a wrong one.
+
+    >>> [looks_like_position(text) for text in ("10,-5", "10h20m,-5d", "1001", "m31,a.fits")]
+    [True, True, False, False]
+    """
+    return POSITION.fullmatch(text) is not None
+
+
+def position_of(text: str) -> tuple[float, float]:
+    """Right ascension and declination in degrees, the former in [0, 360).
+
+    Parameters
+    ----------
+    text : str
+        ``RA,DEC``, each in degrees or sexagesimal, the right ascension then in hours.
+
+    Raises
+    ------
+    ConfigError
+        If it is none, or lies beyond the poles or more than a turn away.
+
+    Examples
+    --------
+    >>> position_of("-10.5,41.25"), position_of("349d30m,+41:15:00")
+    ((349.5, 41.25), (349.5, 41.25))
+    """
+    angles = [_degrees(word, not place, 1.0) for place, word in enumerate(text.split(","))]
+    if len(angles) != 2 or np.isnan(angles).any():
+        raise ConfigError(
+            f"{text!r} is not a position", "write RA,DEC, such as 150.1,2.2 or 10:00:24,+02:12:00"
+        )
+    ra, dec = angles
+    if not (-360 <= ra <= 360 and -90 <= dec <= 90):
+        raise ConfigError(
+            f"{text!r} is no place on the sky",
+            "write RA in [0, 360] and Dec in [-90, 90], degrees",
+        )
+    return ra % 360, dec

@@ -97,9 +97,10 @@ def refuse_damage(shown: str, path: str) -> None:
 
 def _what_else(shown: str, start: bytes) -> str:
     """What to do with a file of another kind, or with standard input where it is no file."""
-    if start.lower().startswith(tuple(first.lower() for first in NO_TABLES)):
-        return "name a table: FITS, VOTable, Parquet, ECSV or qp"
     name = Path(shown)
+    unknown = b"\0" in start and name.suffix.lower() not in OTHER_SUFFIXES  # no text, either
+    if unknown or start.lower().startswith(tuple(first.lower() for first in NO_TABLES)):
+        return "name a table: FITS, VOTable, Parquet, ECSV or qp"
     usual = "csv" if b"," in start.partition(b"\n")[0] else "ascii"
     kind = OTHER_SUFFIXES.get(name.suffix.lower(), usual)
     made = name.with_suffix(".fits")

@@ -9,8 +9,9 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from photoz_ssl.config import SimilarConfig
-from photoz_ssl.errors import ConfigError, CutoutError
+from photoz_ssl.errors import CutoutError
 from photoz_ssl.spec import NETWORK_SIZE, ImageSpec
+from photoz_ssl.survey.angles import looks_like_position, position_of
 from photoz_ssl.survey.catalog import open_catalog
 from photoz_ssl.workflows.questions import FromId, FromIds, FromImages, FromSky, Moved, Question
 
@@ -59,8 +60,8 @@ def _open_example(text: str, config: SimilarConfig) -> Iterator[Question]:
     """What --like and --unlike name: an id of the atlas, a position, or an image."""
     if re.fullmatch(r"\s*-?\d{1,19}\s*", text):
         yield FromId(int(text))
-    elif re.fullmatch(r"[-+\d.eE\s]+(,[-+\d.eE\s]+)+", text):
-        yield FromSky(*_position(text))
+    elif looks_like_position(text):
+        yield FromSky(*position_of(text))
     else:
         with ExitStack() as stack:
             try:
@@ -71,19 +72,6 @@ def _open_example(text: str, config: SimilarConfig) -> Iterator[Question]:
                     "write an id of the atlas, a whole number; RA,DEC; or the name of a FITS image",
                 ) from error
             yield question
-
-
-def _position(text: str) -> tuple[float, float]:
-    try:
-        ra, dec = (float(angle) for angle in text.split(","))
-    except ValueError as error:
-        raise ConfigError(f"{text!r} is not a position", "write RA,DEC in degrees") from error
-    if not (0 <= ra <= 360 and -90 <= dec <= 90):
-        raise ConfigError(
-            f"{text!r} is no place on the sky",
-            "write RA in [0, 360] and Dec in [-90, 90], degrees",
-        )
-    return ra, dec
 
 
 @contextmanager
@@ -120,7 +108,7 @@ def _open_image(path: Path, config: SimilarConfig) -> Iterator[FromImages]:
 
 
 @contextmanager
-def _open_position(position: tuple[float, ...], config: SimilarConfig) -> Iterator[Question]:
+def _open_position(position: tuple[float, float], config: SimilarConfig) -> Iterator[Question]:
     from photoz_ssl.survey.catalog_source import catalog_source
     from photoz_ssl.survey.single import position_catalog
 

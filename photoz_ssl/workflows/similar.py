@@ -270,9 +270,13 @@ class _Search:
                 asked = asked_of_rows(atlas, unusual.row[start : start + ROWS_AT_ONCE])
                 show(asked, self._neighbours(asked), atlas, galleries)
             finish(galleries)
-        tally = _Tally(n_queries=len(unusual.row))
-        what = f"the {len(unusual.row)} most unusual galaxies"
-        return self._report(what, tally, self._notices(tally))
+        n_ranked = len(unusual.row)
+        tally = _Tally(n_queries=n_ranked)
+        notices = self._notices(tally)
+        if n_ranked < n_unusual:
+            notices += (f"of {n_unusual} galaxies asked for, {n_ranked} have a neighbour",)
+        what = f"the {n_ranked} most unusual galaxies"
+        return self._report(what, tally, notices)
 
     def _neighbours(self, asked: Asked) -> Neighbours:
         limits = replace(self.limits, left_out=asked.left_out)

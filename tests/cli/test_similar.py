@@ -36,3 +36,20 @@ def test_no_neighbours_is_not_a_number_of_neighbours() -> None:
     result = CliRunner().invoke(main, command)
     assert result.exit_code == 2
     assert "-k must be positive" in result.stderr
+
+
+@pytest.mark.parametrize(("near", "words"), [("10,95", "no place on the sky"), ("m31", "RA,DEC")])
+def test_a_position_that_is_none_is_told(near: str, words: str) -> None:
+    command = ["similar", "--near", near, "--among", "a.h5", "-o", "out.fits"]
+    result = CliRunner().invoke(main, command)
+    assert result.exit_code == 2
+    assert "--near" in result.stderr
+    assert words in result.stderr
+
+
+def test_a_sexagesimal_position_is_one(tmp_path: Path) -> None:
+    missing, output = str(tmp_path / "a.h5"), str(tmp_path / "out.fits")
+    command = ["similar", "--near", "-00:30:00,+02:12:00", "--among", missing, "-o", output]
+    result = CliRunner().invoke(main, command)
+    assert result.exit_code == 1
+    assert "there is no atlas" in result.stderr

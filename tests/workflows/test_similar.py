@@ -11,6 +11,7 @@ import h5py
 import numpy as np
 import pytest
 import torch
+from astropy.coordinates import Angle
 from numpy.typing import NDArray
 
 from photoz_ssl.config import EmbedConfig, SimilarConfig
@@ -254,9 +255,13 @@ def test_one_galaxy_of_the_atlas_is_asked_by_id_or_position(search: Search) -> N
     by_id = search.rows(queries=None, like=("1004",), model=None)
     by_place = search.rows(queries=None, near=place, model=None)
     by_text = search.rows(queries=None, like=(f"{place[0]},{place[1]}",), model=None)
+    turned, hours = place[0] - 360, Angle(place[0], "deg").to_string("hour", sep=":", precision=4)
+    by_other_texts = (
+        search.rows(queries=None, like=(f"{ra},{place[1]}",), model=None) for ra in (turned, hours)
+    )
     assert len(by_id) == 10
     assert (by_id["QUERY_ID"] == 1004).all()
-    for rows in (by_place, by_text):
+    for rows in (by_place, by_text, *by_other_texts):
         np.testing.assert_array_equal(rows, by_id)
 
 
@@ -435,6 +440,9 @@ def test_the_most_unusual_are_ranked(search: Search) -> None:
     farthest = third["QUERY_ID"][np.argsort(third["SIMILARITY"])[:5]]
     np.testing.assert_array_equal(np.sort(rows["OBJID"]), np.sort(farthest))
     assert "the 5 most unusual galaxies among 24" in report.summary()
+    assert not report.notices
+    more = search.report(queries=None, most_unusual=99, model=None, overwrite=True)
+    assert "of 99 galaxies asked for, 24 have a neighbour" in more.notices
 
 
 @pytest.mark.parametrize(
