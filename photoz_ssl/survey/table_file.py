@@ -48,6 +48,9 @@ NO_TABLES = (
 )
 """First bytes of files in which stilts would find no table, in any case."""
 
+EXTENSION = b"XTENSION"
+"""How the header of every HDU but the first begins."""
+
 PACKED_FOR_CFITSIO = (b"\x1f\x9d", b"\x1f\x1e", b"\x1f\xa0", b"PK")
 """First bytes of what compress, pack, lzh and zip make, which CFITSIO unpacks itself."""
 
@@ -118,7 +121,7 @@ def _refuse_truncated(shown: str, name: Path) -> None:
     try:
         refuse_absurd_tiles(name)
         with fitsio.FITS(str(name)) as file:
-            promised = max(int(hdu.get_offsets()["data_end"]) for hdu in file)
+            promised, n_whole = max(int(hdu.get_offsets()["data_end"]) for hdu in file), len(file)
     except (OSError, ValueError) as error:
         raise CatalogError(
             f"{shown} is damaged: {reason_of(error, str(name))}", "copy or make it again"
@@ -128,6 +131,13 @@ def _refuse_truncated(shown: str, name: Path) -> None:
             f"{shown} is truncated: it has {size} of the {promised} bytes its headers promise",
             "copy or make it again",
         )
+    with name.open("rb") as stream:
+        stream.seek(promised)
+        if stream.read(len(EXTENSION)) == EXTENSION:  # CFITSIO takes no notice of it
+            raise CatalogError(
+                f"{shown} is truncated or damaged: the header of its HDU {n_whole} has no end",
+                "copy or make it again",
+            )
 
 
 def table_hdu(shown: str, path: str, file: Any) -> Any:

@@ -163,6 +163,14 @@ def test_packed_files_that_are_cut_off_or_damaged_are_told(
         assert str(packed) in caught.value.message
 
 
+@pytest.mark.parametrize("kept", [2888, 3000, 5759])
+def test_a_file_that_is_cut_in_a_tables_header_is_told(tmp_path: Path, kept: int) -> None:
+    path = write(tmp_path / "cut.fits", galaxies())
+    path.write_bytes(path.read_bytes()[:kept])
+    with pytest.raises(CatalogError, match="the header of its HDU 1 has no end"):
+        read_all(path)
+
+
 @pytest.mark.parametrize("name", ["-", "-[1]", "-[1][OBJID < 103]"])
 def test_a_table_on_standard_input(path: Path, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(path.read_bytes())))
