@@ -33,7 +33,14 @@ def note_departures(config: PretrainConfig | FinetuneConfig, command: str, *, qu
 
 
 def show_dry_run(report: DryRunReport, *, quiet: bool) -> None:
-    """Print the constants on stdout, and what else there is to say on stderr."""
+    """Print the constants on stdout, and what else there is to say on stderr, or nothing."""
+    if not quiet:
+        _print_constants(report)
+    note((*report.departures, *report.notices), quiet=quiet)
+    say(report.summary(), quiet=quiet)
+
+
+def _print_constants(report: DryRunReport) -> None:
     from rich import box
     from rich.console import Console
     from rich.markup import escape
@@ -48,5 +55,3 @@ def show_dry_run(report: DryRunReport, *, quiet: bool) -> None:
     for constant in report.constants:
         table.add_row(constant.name, escape(constant.value), escape(constant.source))
     console.print(table)
-    note((*report.departures, *report.notices), quiet=quiet)
-    say(report.summary(), quiet=quiet)

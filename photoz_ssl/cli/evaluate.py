@@ -49,7 +49,7 @@ def evaluate(quiet: bool, verbose: bool, **options: Any) -> None:
     note(report.notices, quiet=quiet)
     if config.json == Path("-"):
         click.echo(report.to_json(), nl=False)
-    else:
+    elif not quiet:
         _print_tables(report)
     if report.figures:
         n_figures = len({path.stem for path in report.figures})

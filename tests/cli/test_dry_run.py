@@ -54,6 +54,14 @@ def test_a_dry_run_lists_every_constant_with_its_source(
     assert list(tmp_path.iterdir()) == []
 
 
+def test_a_quiet_dry_run_says_whether_it_would_start(
+    tiny_archive: Path, tmp_path: Path, run: Run
+) -> None:
+    options = ("-o", tmp_path / "run", "--encoder", "resnet18-compact", "--dry-run", "--quiet")
+    assert run("finetune", tiny_archive, *options) == (0, "", "")
+    assert run("finetune", tmp_path / "nothing.h5", *options)[0] == 1
+
+
 def test_finetune_lists_the_supervised_baseline(
     tiny_archive: Path, tmp_path: Path, run: Run
 ) -> None:

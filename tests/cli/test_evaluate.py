@@ -77,6 +77,12 @@ def test_json_on_stdout_is_alone_there(table: Path) -> None:
     assert done.stderr == b""
 
 
+def test_who_asks_for_quiet_gets_the_file_alone(table: Path, tmp_path: Path) -> None:
+    done = run(table, "--json", tmp_path / "metrics.json", "--quiet")
+    assert (done.returncode, done.stdout, done.stderr) == (0, b"", b"")
+    assert "sigma_mad" in json.loads((tmp_path / "metrics.json").read_text())
+
+
 def test_a_table_on_stdin(table: Path) -> None:
     done = run("-", "--json", "-", stdin=table.read_bytes())
     assert done.returncode == 0, done.stderr
