@@ -36,7 +36,6 @@ __all__ = [
     "RunFolder",
     "check_run_folder",
     "identity_of",
-    "open_run_folder",
     "training_in",
 ]
 
@@ -72,7 +71,7 @@ OF_THE_ENCODER = "encoder_sha256"
 
 @dataclasses.dataclass(frozen=True)
 class RunFolder:
-    """Paths and files of one run; see `open_run_folder`.
+    """Paths and files of one run; see `training_in`.
 
     Parameters
     ----------
@@ -126,6 +125,16 @@ class RunFolder:
             ) from error
         self._refuse_another_run(fingerprint)
         return dict(state)
+
+    def is_of_run(self, fingerprint: str) -> bool:
+        """Whether what was made with a fingerprint was made by this run, begun or gone on with.
+
+        Raises
+        ------
+        ValueError
+            If it is none.
+        """
+        return not _differences(json.loads(self.fingerprint), json.loads(fingerprint))
 
     def _refuse_another_run(self, fingerprint: Mapping[str, Any]) -> None:
         changed = _differences(json.loads(self.fingerprint), fingerprint)
@@ -222,10 +231,11 @@ def identity_of(
     }
 
 
-def open_run_folder(
+@contextmanager
+def training_in(
     config: TrainingConfig, command: str, inputs: Mapping[str, str], *, writes: bool = True
-) -> RunFolder:
-    """Make a run folder and write its ``config.toml``, or take one up again.
+) -> Iterator[RunFolder]:
+    """A run folder with its ``config.toml``, new or gone on with, that is this run's alone.
 
     Parameters
     ----------
@@ -241,30 +251,12 @@ def open_run_folder(
     Raises
     ------
     photoz_ssl.errors.OutputError
-        If the folder exists and neither ``resume`` nor ``overwrite`` is set, or if it holds
-        what no training writes and ``overwrite`` is set.
+        If the folder exists and neither ``resume`` nor ``overwrite`` is set; if it holds what no
+        training writes and ``overwrite`` is set; or if another training is at work there.
+        Nothing in the folder is touched then.
     """
     if not writes:
-        return dataclasses.replace(_run_folder(config, command, inputs), writes=False)
-    folder = check_run_folder(config, command, inputs)
-    _make(folder.path)
-    _begin(config, command)
-    return folder
-
-
-@contextmanager
-def training_in(
-    config: TrainingConfig, command: str, inputs: Mapping[str, str], *, writes: bool = True
-) -> Iterator[RunFolder]:
-    """`open_run_folder`, and keep other trainings out of it until the block ends.
-
-    Raises
-    ------
-    photoz_ssl.errors.OutputError
-        If another training is at work there, too; nothing in the folder is touched then.
-    """
-    if not writes:
-        yield open_run_folder(config, command, inputs, writes=False)
+        yield dataclasses.replace(_run_folder(config, command, inputs), writes=False)
         return
     folder = check_run_folder(config, command, inputs)
     _make(folder.path)
@@ -294,7 +286,7 @@ def _begin(config: TrainingConfig, command: str) -> None:
 
 
 def check_run_folder(config: TrainingConfig, command: str, inputs: Mapping[str, str]) -> RunFolder:
-    """Refuse what `open_run_folder` would refuse, and touch nothing.
+    """Refuse what `training_in` would refuse but for another training, and touch nothing.
 
     A state of another run is refused here, before its ``config.toml`` is replaced.
     """

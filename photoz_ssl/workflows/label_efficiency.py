@@ -17,17 +17,18 @@ from photoz_ssl.config import FinetuneConfig, LabelEfficiencyConfig, SupervisedC
 from photoz_ssl.datasets.galaxies import Rows, consecutive_rows
 from photoz_ssl.errors import ArchiveError, CheckpointError, ConfigError
 from photoz_ssl.extras import require_extra
-from photoz_ssl.files import atomic_output, sha256_of
+from photoz_ssl.files import atomic_output
 from photoz_ssl.networks.encoder import PRESETS
 from photoz_ssl.networks.published import read_model
 from photoz_ssl.progress import Progress, Stop, Stopped, never, silent
+from photoz_ssl.redshift.grid import RedshiftGrid
 from photoz_ssl.redshift.label_efficiency import labels_saved
 from photoz_ssl.redshift.metrics import normalised_residual, outlier_fraction, sigma_mad
 from photoz_ssl.survey.archive import Archive, open_archive
 from photoz_ssl.training.distributed import launched
-from photoz_ssl.training.run_folder import identity_of, open_run_folder
+from photoz_ssl.training.run_folder import RunFolder, identity_of, training_in
 from photoz_ssl.workflows.counting import counted
-from photoz_ssl.workflows.finetune import finetune, labelled_rows
+from photoz_ssl.workflows.finetune import finetune, labelled_rows, notices_of_labels
 from photoz_ssl.workflows.inference import Predictor
 from photoz_ssl.workflows.label_figure import draw_label_efficiency
 from photoz_ssl.workflows.photometry import (
@@ -159,24 +160,29 @@ def label_efficiency(
     _refuse_equal_fractions(config, archive)
     preset = _preset_of(Path(config.encoder))
     inputs = {
-        **identity_of(archive, test),
-        "encoder_sha256": sha256_of(Path(config.encoder)),
+        **identity_of(archive, test, Path(config.encoder)),
         "photometry_sha256": _photometry_sha256(archive),
     }
-    folder = open_run_folder(config, "label-efficiency", inputs)
-    experiment = _Experiment(config, archive, test, preset, folder.fingerprint)
-    measurements = experiment.measurements(progress, stop)
-    curves = tuple(_curve(method, measurements) for method in METHODS)
-    curves = tuple(curve for curve in curves if curve.n_labels)
-    report = LabelEfficiencyReport(
-        output=config.output,
-        curves=curves,
-        saved=_saved(curves),
-        n_test=len(test),
-        notices=() if magnitude_systems(archive) else ("the archive has no magnitudes",),
-    )
-    _write(report, measurements)
+    with training_in(config, "label-efficiency", inputs) as folder:
+        experiment = _Experiment(config, archive, test, preset, folder)
+        measurements = experiment.measurements(progress, stop)
+        curves = tuple(_curve(method, measurements) for method in METHODS)
+        curves = tuple(curve for curve in curves if curve.n_labels)
+        report = LabelEfficiencyReport(
+            output=config.output,
+            curves=curves,
+            saved=_saved(curves),
+            n_test=len(test),
+            notices=_notices(archive),
+        )
+        _write(report, measurements)
     return report
+
+
+def _notices(archive: Archive) -> tuple[str, ...]:
+    labelled = archive.redshift[archive.rows(labelled=True)]
+    without = () if magnitude_systems(archive) else ("the archive has no magnitudes",)
+    return (*without, *notices_of_labels(labelled, RedshiftGrid()))
 
 
 def _require_one_process() -> None:
@@ -215,7 +221,7 @@ class _Experiment:
     archive: Archive
     test: Rows
     preset: str
-    fingerprint: str
+    folder: RunFolder
 
     def measurements(self, progress: Progress, stop: Stop) -> tuple[Measurement, ...]:
         """Measure what was asked for, and take from the folder what was measured before."""
@@ -226,7 +232,7 @@ class _Experiment:
                 if stop():
                     raise Stopped(done, len(wanted), unit="measurement")
                 self._measure(method, fraction, seed, progress, stop)
-        found = [_read(path, self.fingerprint) for path in sorted(self._measured.glob("*.json"))]
+        found = [_read(path, self.folder) for path in sorted(self._measured.glob("*.json"))]
         return tuple(
             sorted(found, key=lambda one: (one.fraction, one.seed, METHODS.index(one.method)))
         )
@@ -257,7 +263,7 @@ class _Experiment:
             outlier_fraction=outlier_fraction(dz),
         )
         self._measured.mkdir(exist_ok=True)
-        content = {"fingerprint": self.fingerprint, **asdict(measurement)}
+        content = {"fingerprint": self.folder.fingerprint, **asdict(measurement)}
         _write_json(self._path(method, fraction, seed), content)
 
     def _by_images(
@@ -330,10 +336,10 @@ def _refuse_equal_fractions(config: LabelEfficiencyConfig, archive: Archive) -> 
         by_number[n_labels] = fraction
 
 
-def _read(path: Path, fingerprint: str) -> Measurement:
+def _read(path: Path, folder: RunFolder) -> Measurement:
     try:
         fields = json.loads(path.read_text(encoding="utf-8"))
-        same = fields.pop("fingerprint") == fingerprint
+        same = folder.is_of_run(fields.pop("fingerprint"))
         measurement = Measurement(**fields)
         METHODS.index(measurement.method)
     except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:

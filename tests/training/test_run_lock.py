@@ -17,7 +17,7 @@ import pytest
 from photoz_ssl.config import FinetuneConfig, LabelEfficiencyConfig
 from photoz_ssl.errors import OutputError
 from photoz_ssl.networks.encoder import PRESETS
-from photoz_ssl.training.run_folder import open_run_folder
+from photoz_ssl.training.run_folder import training_in
 from photoz_ssl.training.run_lock import LOCK, sole_training
 from photoz_ssl.workflows.finetune import finetune
 
@@ -114,13 +114,18 @@ def test_an_experiment_is_not_overwritten_while_one_of_its_trainings_goes_on(
     experiment = LabelEfficiencyConfig(
         archive=config.archive, output=config.output, encoder="e", overwrite=True
     )
-    open_run_folder(experiment, "label-efficiency", {})
+
+    def begin() -> None:
+        with training_in(experiment, "label-efficiency", {}):
+            pass
+
+    begin()
     finetune(replace(config, output=part))
     with sole_training(part), pytest.raises(OutputError, match=r"another training .*scratch"):
-        open_run_folder(experiment, "label-efficiency", {})
+        begin()
     assert (part / "photoz.safetensors").exists()
     (part / LOCK).touch()
-    open_run_folder(experiment, "label-efficiency", {})
+    begin()
     assert not part.exists()
 
 

@@ -12,12 +12,14 @@ import numpy as np
 import pytest
 
 from photoz_ssl.config import FinetuneConfig, LabelEfficiencyConfig, PretrainConfig
-from photoz_ssl.errors import ArchiveError, CheckpointError, ConfigError
+from photoz_ssl.errors import ArchiveError, CheckpointError, ConfigError, OutputError
 from photoz_ssl.networks.encoder import PRESETS
 from photoz_ssl.progress import Stopped
 from photoz_ssl.spec import ImageSpec
 from photoz_ssl.survey.archive import create_archive, open_archive
 from photoz_ssl.survey.bands import BANDS
+from photoz_ssl.training.run_folder import RunFolder
+from photoz_ssl.training.run_lock import LOCK, sole_training
 from photoz_ssl.workflows import label_efficiency as module
 from photoz_ssl.workflows.finetune import labelled_rows
 from photoz_ssl.workflows.label_efficiency import METHODS, LabelEfficiencyReport, label_efficiency
@@ -152,6 +154,30 @@ def test_fractions_and_seeds_are_added(
     assert fewer.curves == together.curves  # nothing that was measured is lost
 
 
+def test_one_experiment_at_a_time_works_in_a_folder(short: LabelEfficiencyConfig) -> None:
+    short.output.mkdir()
+    with sole_training(short.output):
+        with pytest.raises(OutputError, match="another training is at work in"):
+            label_efficiency(short)
+        assert [path.name for path in short.output.iterdir()] == [LOCK]
+    label_efficiency(short)
+    assert not (short.output / LOCK).exists()
+
+
+def test_an_encoder_that_was_moved_is_the_same_one(short: LabelEfficiencyConfig) -> None:
+    first = label_efficiency(short)
+    moved = Path(short.encoder).rename(short.output.with_name("moved.safetensors"))
+    again = replace(short, encoder=str(moved), resume=True)
+    assert label_efficiency(again).curves == first.curves
+
+
+def test_labels_that_no_network_can_give_are_told(short: LabelEfficiencyConfig) -> None:
+    with h5py.File(short.archive, "a") as file:
+        file["specz_redshift"][3] = 0.7
+    notices = label_efficiency(short).notices
+    assert any("count as its last bin: 1 of 24" in notice for notice in notices)
+
+
 def test_it_stops_when_asked_to_and_goes_on(short: LabelEfficiencyConfig) -> None:
     whole = label_efficiency(short)
     halted = replace(short, output=short.output.with_name("halted"))
@@ -223,8 +249,9 @@ def test_other_magnitudes_are_not_mixed_in(short: LabelEfficiencyConfig) -> None
 
 def test_few_labels_are_seen_more_often(config: LabelEfficiencyConfig) -> None:
     archive = open_archive(config.archive)
+    folder = RunFolder(config.output, "{}")
     experiment = module._Experiment(
-        replace(config, min_steps=9), archive, archive.rows(split="test"), "tiny", ""
+        replace(config, min_steps=9), archive, archive.rows(split="test"), "tiny", folder
     )
     assert [experiment._finetuning(fraction).epochs for fraction in (0.5, 1.0)] == [9, 3]
 
