@@ -12,10 +12,11 @@ from typing import BinaryIO
 
 import numpy as np
 
+from photoz_ssl.survey.raw_headers import BLOCK, CARD
+
 __all__ = ["PLACEHOLDERS", "write_checksums"]
 
-CARD_LENGTH = 80
-CHUNK = 2880 * 1024
+CHUNK = 1024 * BLOCK
 
 PLACEHOLDERS = (
     ("CHECKSUM", "0" * 16, "HDU checksum"),
@@ -77,7 +78,7 @@ def _folded(total: int) -> int:
 def _replaced(cards: bytes, keyword: str, value: str) -> bytes:
     """Put a value of the same length between the quotes of a card."""
     start = f"{keyword:<8}= '".encode("ascii")
-    for position in range(0, len(cards), CARD_LENGTH):
+    for position in range(0, len(cards), CARD):
         if cards.startswith(start, position):
             first = position + len(start)
             return cards[:first] + value.encode("ascii") + cards[first + len(value) :]

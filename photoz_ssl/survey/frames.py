@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 from photoz_ssl.errors import CutoutError
 from photoz_ssl.survey.cutouts import Degrees
 from photoz_ssl.survey.flags import RowFlag
+from photoz_ssl.survey.raw_headers import BLOCK
 from photoz_ssl.survey.resampling import corners_in, resampled
 from photoz_ssl.survey.stamp_wcs import celestial_wcs, frame_of, to_pixels
 from photoz_ssl.survey.stamps import Stamp, StampProblem
@@ -34,7 +35,6 @@ REFERENCE_BAND = "r"
 """Its pixel grid is that of the stamps; it is not resampled itself."""
 
 FIELDS_IN_MEMORY = 2
-CARD_BLOCK = 2880
 MOST_HEADER_BLOCKS = 64
 MOST_BYTES = 1 << 28
 """That a frame may unpack to; one of SDSS has 13 MB."""
@@ -269,8 +269,8 @@ def _header_text(stream: IO[bytes]) -> bytes:
     """The blocks of cards at the start of a FITS file, with the one that has END."""
     text = b""
     for _ in range(MOST_HEADER_BLOCKS):
-        text += stream.read(CARD_BLOCK)
-        if re.search(rb"END {77}", text[-CARD_BLOCK:]):
+        text += stream.read(BLOCK)
+        if re.search(rb"END {77}", text[-BLOCK:]):
             return text
     raise ValueError("there is no end of the header")
 

@@ -16,7 +16,7 @@ import fitsio
 import numpy as np
 from numpy.typing import NDArray
 
-from photoz_ssl.survey.raw_headers import refuse_absurd_tiles
+from photoz_ssl.survey.raw_headers import BLOCK, CARD, refuse_absurd_tiles
 from photoz_ssl.survey.units import ZERO_POINTS
 from photoz_ssl.survey.unpacking import (
     PACKED_STARTS,
@@ -52,7 +52,6 @@ SMALL_PIXELS = 1 << 19
 MOST_TILE_PIXELS = 1 << 26
 """In a tile of a compressed image, which CFITSIO holds in memory whole."""
 
-CARD, BLOCK = 80, 2880
 MOST_CARDS = 2000
 
 NAME_LETTERS = b"ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-"

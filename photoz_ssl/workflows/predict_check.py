@@ -17,7 +17,7 @@ from photoz_ssl.workflows.part_work import part_path, refuse_unfinished, shard_o
 from photoz_ssl.workflows.predict import default_output
 from photoz_ssl.workflows.prediction_job import PredictionJob, open_job, require_extras
 from photoz_ssl.workflows.redshift_tally import Tally
-from photoz_ssl.workflows.shards import WHOLE
+from photoz_ssl.workflows.shards import WHOLE, Shard
 
 __all__ = ["Finding", "PredictionCheck", "check_prediction"]
 
@@ -88,25 +88,14 @@ def check_prediction(config: PredictConfig) -> PredictionCheck:
     require_extras(config)
     output = config.output or default_output(config.catalog)
     kind, shard = format_of(output, config.format), shard_of(config)
-    if shard is None:
-        claim_table(output, overwrite=config.overwrite or output == STDOUT)
-        require_writer(kind)
-        if output != STDOUT:
-            refuse_unfinished(config, part_path(output, None))
-    else:
-        claim_output(part_path(output, shard), overwrite=True)
+    _claim(config, output, shard)
     with open_job(config) as job:
         start, stop = (shard or WHOLE).rows(job.source.n_rows, job.block_size)
         tally, reading, computing = _tried(job, start, min(start + SAMPLE_ROWS, stop))
         tally.require_a_redshift(f"the first {tally.n_rows} rows of {config.catalog}")
         needed = _bytes_needed(job, stop - start)
         free = _free_bytes(output)
-        if free is not None and free < needed:
-            lacking = f"has {_size(free)} free, and about {_size(needed)} is needed"
-            raise OutputError(
-                f"the disk of {output} {lacking}",
-                "free some space or choose another --output",
-            )
+        _require_room(output, needed, free)
         seconds = (stop - start) * max(reading, computing) / tally.n_rows
         return PredictionCheck(
             findings=(
@@ -127,6 +116,25 @@ def check_prediction(config: PredictConfig) -> PredictionCheck:
                 *tally.notices(),
                 *job.predictor.notices(stop - start),
             ),
+        )
+
+
+def _claim(config: PredictConfig, output: str, shard: Shard | None) -> None:
+    """Refuse an output that the run itself would refuse."""
+    if shard is not None:
+        claim_output(part_path(output, shard), overwrite=True)
+        return
+    claim_table(output, overwrite=config.overwrite or output == STDOUT)
+    require_writer(format_of(output, config.format))
+    if output != STDOUT:
+        refuse_unfinished(config, part_path(output, None))
+
+
+def _require_room(output: str, needed: int, free: int | None) -> None:
+    if free is not None and free < needed:
+        lacking = f"has {_size(free)} free, and about {_size(needed)} is needed"
+        raise OutputError(
+            f"the disk of {output} {lacking}", "free some space or choose another --output"
         )
 
 
