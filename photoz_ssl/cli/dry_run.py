@@ -1,4 +1,4 @@
-"""What ``pretrain`` and ``finetune`` share: ``--dry-run``, and notices about a recipe."""
+"""What ``pretrain`` and ``finetune`` share: ``--dry-run``, and what is said before they begin."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from photoz_ssl.config import FinetuneConfig, PretrainConfig
     from photoz_ssl.workflows.dry_run import DryRunReport
 
-__all__ = ["DRY_RUN", "note_departures", "show_dry_run"]
+__all__ = ["DRY_RUN", "note_before_training", "show_dry_run"]
 
 DRY_RUN = click.Option(
     ["--dry-run"],
@@ -23,13 +23,13 @@ DRY_RUN = click.Option(
 WIDTH_OF_A_FILE = 160
 
 
-def note_departures(config: PretrainConfig | FinetuneConfig, command: str, *, quiet: bool) -> None:
-    """Say on stderr where a run is no longer its recipe's."""
-    if config.recipe is None:
-        return
-    from photoz_ssl.workflows.dry_run import recipe_departures
+def note_before_training(
+    config: PretrainConfig | FinetuneConfig, command: str, *, quiet: bool
+) -> None:
+    """Say on stderr where a run is no longer its recipe's, or what would make it faster."""
+    from photoz_ssl.workflows.dry_run import precision_notices, recipe_departures
 
-    note(recipe_departures(config, command), quiet=quiet)
+    note((*recipe_departures(config, command), *precision_notices(config)), quiet=quiet)
 
 
 def show_dry_run(report: DryRunReport, *, quiet: bool) -> None:

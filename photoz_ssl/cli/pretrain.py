@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from photoz_ssl.cli.defaults import given_values
-from photoz_ssl.cli.dry_run import DRY_RUN, note_departures, show_dry_run
+from photoz_ssl.cli.dry_run import DRY_RUN, note_before_training, show_dry_run
 from photoz_ssl.cli.options import command, config_from
 from photoz_ssl.cli.signals import stop_on_signals
 from photoz_ssl.cli.training import leads, run_training
@@ -32,5 +32,5 @@ def pretrain(quiet: bool, verbose: bool, dry_run: bool, **options: Any) -> None:
         from photoz_ssl.workflows.pretrain import pretrain as run
 
         quiet = quiet or not leads()
-        note_departures(config, "pretrain", quiet=quiet)
+        note_before_training(config, "pretrain", quiet=quiet)
         run_training(run, config, stop, quiet=quiet)

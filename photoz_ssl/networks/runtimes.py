@@ -25,7 +25,14 @@ from photoz_ssl.networks.redshift_head import RedshiftNetwork
 from photoz_ssl.networks.torch_engine import TorchEngine
 from photoz_ssl.redshift.calibration import Calibration
 
-__all__ = ["IMAGES_WORTH_CONVERTING", "Runtime", "choose_device", "open_runtime", "uses_bfloat16"]
+__all__ = [
+    "IMAGES_WORTH_CONVERTING",
+    "Runtime",
+    "choose_device",
+    "multiplies_bfloat16",
+    "open_runtime",
+    "uses_bfloat16",
+]
 
 
 def choose_device(name: str) -> torch.device:
@@ -46,6 +53,12 @@ def choose_device(name: str) -> torch.device:
 def uses_bfloat16(precision: str, device: torch.device) -> bool:
     """Whether ``--precision`` means bfloat16 on a device."""
     return precision == "bf16" or (precision == "auto" and device.type == "cuda")
+
+
+def multiplies_bfloat16() -> bool:
+    """Whether this CPU multiplies matrices of bfloat16 (AMX), if PyTorch is new enough to say."""
+    capabilities: dict[str, object] = getattr(torch.cpu, "get_capabilities", dict)()
+    return bool(capabilities.get("amx_bf16"))
 
 
 IMAGES_WORTH_CONVERTING = {"resnet18": 1000, "resnet50": 100}

@@ -14,7 +14,7 @@ from torch import Tensor
 from photoz_ssl.config import FinetuneConfig, PretrainConfig, TrainingConfig
 from photoz_ssl.networks.encoder import Encoder, EncoderConfig, encoder_config
 from photoz_ssl.networks.published import read_model
-from photoz_ssl.networks.runtimes import choose_device, uses_bfloat16
+from photoz_ssl.networks.runtimes import choose_device, multiplies_bfloat16, uses_bfloat16
 from photoz_ssl.recipes import RECIPES, departures
 from photoz_ssl.redshift.grid import RedshiftGrid
 from photoz_ssl.spec import ImageSpec
@@ -36,8 +36,12 @@ __all__ = [
     "RunConstant",
     "dry_run_finetune",
     "dry_run_pretrain",
+    "precision_notices",
     "recipe_departures",
 ]
+
+MANY_IMAGES = 100_000
+"""That are learnt from in all: minutes of training, on a CPU."""
 
 NOT_CONSTANTS = ("archive", "output", "recipe", "resume", "overwrite")
 """Fields that say what is read and written, and change nothing of the method."""
@@ -140,6 +144,7 @@ def dry_run_pretrain(
         n_galaxies=len(rows),
         n_steps=config.epochs * (len(rows) // batch_size),
         departures=recipe_departures(config, "pretrain"),
+        notices=precision_notices(config),
     )
 
 
@@ -177,8 +182,21 @@ def dry_run_finetune(
         n_galaxies=len(rows),
         n_steps=config.epochs * (len(rows) // batch_size),
         departures=recipe_departures(config, "finetune"),
-        notices=notices_of_labels(archive.redshift[np.union1d(rows, valid)], grid),
+        notices=(
+            *precision_notices(config),
+            *notices_of_labels(archive.redshift[np.union1d(rows, valid)], grid),
+        ),
     )
+
+
+def precision_notices(config: PretrainConfig | FinetuneConfig) -> tuple[str, ...]:
+    """What would make a long new training faster; a recipe, and a resumed run, stay as they are."""
+    free = config.precision == "auto" and config.recipe is None and not config.resume
+    if not free or choose_device(config.device).type != "cpu" or not multiplies_bfloat16():
+        return ()
+    if config.epochs * len(open_archive(config.archive)) < MANY_IMAGES:
+        return ()
+    return ("--precision bf16 would make training faster on this CPU",)
 
 
 def recipe_departures(config: PretrainConfig | FinetuneConfig, command: str) -> tuple[str, ...]:

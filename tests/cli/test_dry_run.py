@@ -12,6 +12,7 @@ from photoz_ssl.cli.main import main
 from photoz_ssl.networks.checkpoint import Checkpoint, save_checkpoint
 from photoz_ssl.networks.encoder import PRESETS, build_encoder
 from photoz_ssl.spec import ImageSpec
+from photoz_ssl.workflows import dry_run
 
 Run = Callable[..., tuple[int, str, str]]
 
@@ -60,6 +61,22 @@ def test_a_quiet_dry_run_says_whether_it_would_start(
     options = ("-o", tmp_path / "run", "--encoder", "resnet18-compact", "--dry-run", "--quiet")
     assert run("finetune", tiny_archive, *options) == (0, "", "")
     assert run("finetune", tmp_path / "nothing.h5", *options)[0] == 1
+
+
+@pytest.mark.parametrize("able", [True, False])
+@pytest.mark.parametrize("command", ["pretrain", "finetune"])
+def test_where_bfloat16_would_be_faster_it_is_told(
+    able: bool, command: str, tiny_archive: Path, tmp_path: Path, run: Run,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    monkeypatch.setattr(dry_run, "multiplies_bfloat16", lambda: able)
+    options: list[object] = [command, tiny_archive, "-o", tmp_path / "run", "--dry-run"]
+    options += ["--device", "cpu", *(["--batchnorm-groups", 2] if command == "pretrain" else [])]
+    assert "would make" not in run(*options, "--epochs", 100)[2]
+    options += ["--epochs", 5000]
+    assert ("--precision bf16 would make training faster" in run(*options)[2]) is able
+    for other in (("--precision", "fp32"), ("--recipe", "hayat2020"), ("--resume",)):
+        assert "would make" not in run(*options, *other)[2]
 
 
 def test_finetune_lists_the_supervised_baseline(
