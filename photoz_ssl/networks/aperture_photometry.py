@@ -41,7 +41,7 @@ class AperturePhotometry(nn.Module):
 
     def __init__(self, in_channels: int, radii: tuple[float, ...]) -> None:
         super().__init__()
-        steps = torch.arange(NETWORK_SIZE) - NETWORK_SIZE // 2
+        steps = torch.arange(NETWORK_SIZE, device="cpu") - NETWORK_SIZE // 2
         distance = torch.hypot(*torch.meshgrid(steps.float(), steps.float(), indexing="ij"))
         circles = torch.stack([distance < radius for radius in radii], dim=-1).flatten(0, 1)
         self.register_buffer("circles", circles.float(), persistent=False)
@@ -78,7 +78,7 @@ class AperturePhotometry(nn.Module):
 
 def _contrasts(n_bands: int) -> Tensor:
     """What makes one brightness and colours of the logarithms of fluxes, shape (bands, bands)."""
-    rows = torch.zeros(n_bands, n_bands)
+    rows = torch.zeros(n_bands, n_bands, device="cpu")
     rows[0, n_bands // 2] = 1
     for band in range(1, n_bands):
         rows[band, band], rows[band, band - 1] = 1, -1

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
@@ -71,16 +72,17 @@ class Checkpoint:
     profile: ProfileSpace | None = field(default=None, repr=False)
 
     def network(self) -> RedshiftNetwork | Encoder:
-        """Build the network and fill in its weights, in evaluation mode.
+        """Build the network with copies of its weights, in evaluation mode.
 
         Raises
         ------
         CheckpointError
             If the weights are not those of the network that the file describes.
         """
-        self.require_fitting_weights()
-        network = self._untrained()
-        network.load_state_dict(dict(self.state), strict=True)
+        network = self._without_weights()
+        self._require_fitting(network.state_dict())
+        weights = {name: values.clone() for name, values in self.state.items()}
+        network.load_state_dict(weights, strict=True, assign=True)
         network.eval()
         return network
 
@@ -94,7 +96,9 @@ class Checkpoint:
         CheckpointError
             On the first that is wrong.
         """
-        expected = self.expected_state()
+        self._require_fitting(self.expected_state())
+
+    def _require_fitting(self, expected: Mapping[str, Tensor]) -> None:
         wrong = [
             name
             for name in sorted(expected.keys() | self.state.keys())
@@ -102,7 +106,7 @@ class Checkpoint:
             or name not in self.state
             or expected[name].shape != self.state[name].shape
             or expected[name].dtype != self.state[name].dtype
-            or not bool(torch.isfinite(self.state[name]).all())
+            or not np.isfinite(self.state[name].numpy()).all()  # PyTorch takes longer to begin
         ]
         if wrong:
             raise CheckpointError(
@@ -113,12 +117,13 @@ class Checkpoint:
 
     def expected_state(self) -> dict[str, Tensor]:
         """The names, shapes and types of the network's weights, as tensors without storage."""
-        with torch.device("meta"):
-            return dict(self._untrained().state_dict())
+        return dict(self._without_weights().state_dict())
 
-    def _untrained(self) -> RedshiftNetwork | Encoder:
-        encoder = build_encoder(self.encoder)
-        return encoder if self.grid is None else RedshiftNetwork(encoder, self.grid.n_bins)
+    def _without_weights(self) -> RedshiftNetwork | Encoder:
+        """The network with weights that have no storage, and take no time to be drawn."""
+        with torch.device("meta"):
+            encoder = build_encoder(self.encoder)
+            return encoder if self.grid is None else RedshiftNetwork(encoder, self.grid.n_bins)
 
 
 def shipped_model_path(kind: str) -> Path:

@@ -177,7 +177,7 @@ class Encoder(ResNet):  # type: ignore[misc]  # torchvision is untyped
         if config.apertures is not None:
             self.photometry = AperturePhotometry(config.in_channels, config.apertures)
             self.feature_size += self.photometry.feature_size
-        softening = torch.tensor(config.softening or (1.0,) * config.in_channels)
+        softening = torch.tensor(config.softening or (1.0,) * config.in_channels, device="cpu")
         self.register_buffer("softening", softening[:, None, None], persistent=False)
         _initialise(self)
 

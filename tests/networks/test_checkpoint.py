@@ -58,6 +58,22 @@ def test_round_trip(model_file: Path) -> None:
         assert torch.equal(first.network()(images), second.network()(images))
 
 
+@pytest.mark.parametrize("preset", ["resnet18-compact", "resnet18-photometric"])
+def test_a_network_has_its_own_copy_of_the_weights(preset: str) -> None:
+    config = replace(PRESETS[preset], width=0.125)
+    original = RedshiftNetwork(build_encoder(config), 180).eval()
+    checkpoint = replace(tiny_model(), encoder=config, state=original.state_dict())
+    network, images = checkpoint.network(), torch.randn(2, 5, 64, 64)
+    before, state = network(images), {name: w.clone() for name, w in original.state_dict().items()}
+    assert torch.equal(before, original(images))
+    before.sum().backward()  # it can be trained
+    torch.optim.SGD(network.parameters(), lr=1.0).step()
+    network.train()(images)
+    for name, weights in original.state_dict().items():
+        assert torch.equal(weights, state[name]), name
+    assert not torch.equal(network.eval()(images), before)
+
+
 def with_profile() -> Checkpoint:
     axes = np.random.default_rng(0).normal(size=(N_MEASURED, 4)).astype(np.float32)
     return replace(tiny_model(), profile=ProfileSpace(axes[:, 0].copy(), axes, 0.5))
