@@ -16,7 +16,6 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.optimize import minimize
 
 from photoz_ssl.errors import CheckpointError
 from photoz_ssl.redshift.estimates import summarise
@@ -153,6 +152,8 @@ def fit_calibration(
 
 def _likeliest(logits: NDArray[np.float64], true_bin: NDArray[np.int64]) -> Calibration:
     """Nothing, a temperature, a blur, too, and a shift, too: as much as is worth it."""
+    from scipy.optimize import minimize  # not above: who predicts would wait for it in vain
+
     limits = np.log([TEMPERATURE_RANGE, BLUR_RANGE])
 
     def surprise(calibration: Calibration) -> float:
