@@ -11,7 +11,7 @@ from typing import Any
 import click
 from click.core import ParameterSource
 
-from photoz_ssl.cli.types import NumberList, NumberOrAuto
+from photoz_ssl.cli.types import NumberList, NumberOrAuto, SkyPosition
 from photoz_ssl.recipes import recipe_values
 
 __all__ = ["apply_recipe", "config_option", "given_values"]
@@ -58,7 +58,11 @@ def _apply_config_file(ctx: click.Context, param: click.Parameter, path: Path | 
         return
     tables, command = _tables_of(path), ctx.info_name or ""
     _require_known_tables(path, tables, ctx)
-    values = {name.replace("-", "_"): value for name, value in tables.get(command, {}).items()}
+    spelled = tables.get(command, {})
+    values = {name.replace("-", "_"): value for name, value in spelled.items()}
+    for name in values:
+        if {name, name.replace("_", "-")} <= spelled.keys() and "_" in name:
+            raise click.BadParameter(f"{path} sets {name} in [{command}] twice, with - and with _")
     parameters = {parameter.name: parameter for parameter in ctx.command.params if parameter.name}
     for name, value in values.items():
         if name not in parameters or name == param.name:
@@ -120,6 +124,8 @@ def _wanted(parameter: click.Parameter, value: Any) -> tuple[bool, str]:
         return whole or value == "auto", 'a whole number or "auto"'
     if isinstance(parameter.type, NumberList):
         return isinstance(value, str) or _is_list_of((int, float), value), "a list of numbers"
+    if isinstance(parameter.type, SkyPosition):
+        return isinstance(value, str) or _is_list_of((int, float), value), "RA and Dec"
     if parameter.type is click.INT:
         return whole, "a whole number"
     if parameter.type is click.FLOAT:

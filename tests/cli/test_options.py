@@ -35,6 +35,8 @@ class PaintConfig:
     style: str = option("flat", "Style.", choices=("flat", "gloss"))
     thinner: float = option(0.5, "Thinner.")
     buckets: int = number_or_auto("Buckets.")
+    star: tuple[float, float] | None = option(None, "Star.")
+    next_wall: str | None = option(None, "Next wall.")
 
     def __post_init__(self) -> None:
         refuse_unless(self.coats > 0, "--coats must be positive")
@@ -128,7 +130,7 @@ def test_every_type_of_toml_that_fits_is_taken(tmp_path: Path) -> None:
     path = tmp_path / "c.toml"
     path.write_text(
         "[paint]\ncoats = 3\nthinner = 1\nhelpers = ['a', 'b']\nshares = [1, 0.5]\n"
-        "buckets = 4\nbrush = 'b'\ndry = false\nverbose = false\n"
+        "buckets = 4\nbrush = 'b'\ndry = false\nverbose = false\nstar = [-10, 20.5]\n"
     )
     wanted = PaintConfig(
         wall="north",
@@ -140,6 +142,7 @@ def test_every_type_of_toml_that_fits_is_taken(tmp_path: Path) -> None:
         buckets=4,
         brush=Path("b"),
         dry=False,
+        star=(350.0, 20.5),
     )
     assert painted("north", "-c", "red", "--config", str(path)) == repr(wanted)
 
@@ -160,6 +163,8 @@ def test_every_type_of_toml_that_fits_is_taken(tmp_path: Path) -> None:
         ("dry = [1]", "dry in [paint] is [1], but takes true or false"),
         ("brush = ['a', 'b']", "brush in [paint] is ['a', 'b'], but takes a text"),
         ("ceiling = []", "ceiling in [paint] is [], but takes a text"),
+        ("star = 1", "star in [paint] is 1, but takes RA and Dec"),
+        ("next-wall = 'a'\nnext_wall = 'b'", "sets next_wall in [paint] twice, with - and with _"),
         ("style = 1", "style in [paint] is 1, but takes a text"),
         ("config = 'd.toml'", "'config', which paint does not have"),
     ],
