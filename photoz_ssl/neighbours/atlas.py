@@ -63,6 +63,8 @@ class AtlasHeader:
         Name of the catalogue or archive.
     has_ids : bool
         Whether the ids are the catalogue's own; if not, they are its row numbers.
+    name_column : str, optional
+        Column with the catalogue's own ids, where they are text.
     """
 
     spec: ImageSpec
@@ -70,6 +72,7 @@ class AtlasHeader:
     model_sha256: str
     catalog: str
     has_ids: bool
+    name_column: str | None = None
 
     def require_model(self, sha256: str, *, model: str, atlas: str) -> None:
         """Refuse to search an atlas with the representations of another model.
@@ -154,6 +157,18 @@ class Atlas:
 
     def __len__(self) -> int:
         return len(self.object_id)
+
+    @property
+    def names(self) -> NDArray[np.bytes_] | None:
+        """The catalogue's own ids, shape (n_galaxies,), where they are text; else None."""
+        found = self.columns.get(self.header.name_column or "")
+        return found if found is not None and found.dtype.kind == "S" else None
+
+    def name_of(self, row: int) -> str:
+        """What a galaxy is called in the catalogue: its id, whole number or text."""
+        if self.names is None:
+            return str(self.object_id[row])
+        return bytes(self.names[row]).decode("utf-8", "replace").strip()
 
     def column(self, name: str) -> NDArray[Any]:
         """A column of the catalogue, shape (n_galaxies,), whatever the case of its name.
@@ -267,6 +282,7 @@ def _header(path: Path, attributes: Any) -> AtlasHeader:
         model_sha256=str(attributes["model_sha256"]),
         catalog=str(attributes["catalog"]),
         has_ids=bool(attributes["has_ids"]),
+        name_column=str(attributes["name_column"]) if "name_column" in attributes else None,
     )
 
 

@@ -170,6 +170,8 @@ def create_atlas(
         file.attrs["model_sha256"] = header.model_sha256
         file.attrs["catalog"] = header.catalog
         file.attrs["has_ids"] = header.has_ids
+        if header.name_column is not None:
+            file.attrs["name_column"] = header.name_column
         writer = AtlasWriter(file, disk, n_galaxies, vectors)
         yield writer
         writer.finish()

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
-import re
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from photoz_ssl.config import SimilarConfig
-from photoz_ssl.errors import CutoutError
+from photoz_ssl.neighbours.lookup import is_number
 from photoz_ssl.spec import NETWORK_SIZE, ImageSpec
 from photoz_ssl.survey.angles import looks_like_position, position_of
 from photoz_ssl.survey.catalog import open_catalog
@@ -58,19 +57,14 @@ def _open_base(config: SimilarConfig) -> Iterator[Question | None]:
 @contextmanager
 def _open_example(text: str, config: SimilarConfig) -> Iterator[Question]:
     """What --like and --unlike name: an id of the atlas, a position, or an image."""
-    if re.fullmatch(r"\s*-?\d{1,19}\s*", text):
-        yield FromId(int(text))
+    if is_number(text):
+        yield FromId(text)
     elif looks_like_position(text):
         yield FromSky(*position_of(text))
+    elif not Path(text).exists():
+        yield FromId(text)
     else:
-        with ExitStack() as stack:
-            try:
-                question = stack.enter_context(_open_image(Path(text), config))
-            except CutoutError as error:
-                raise CutoutError(
-                    error.message,
-                    "write an id of the atlas, a whole number; RA,DEC; or the name of a FITS image",
-                ) from error
+        with _open_image(Path(text), config) as question:
             yield question
 
 

@@ -15,6 +15,7 @@ from photoz_ssl.errors import CutoutError, SpecMismatchError
 from photoz_ssl.files import sha256_of
 from photoz_ssl.later import Later, of_later
 from photoz_ssl.neighbours.atlas import Atlas
+from photoz_ssl.neighbours.atlas_writer import kept_columns
 from photoz_ssl.survey.appearance import appearance
 from photoz_ssl.survey.blocks import GalaxyBlock, GalaxySource
 
@@ -25,6 +26,7 @@ __all__ = [
     "AtlasEncoder",
     "described",
     "has_ids",
+    "name_column",
     "no_image",
     "represent_block",
     "represent_block_later",
@@ -153,6 +155,14 @@ def has_ids(source: GalaxySource) -> bool:
     """Whether the ids of the galaxies are the input's own, and not their row numbers."""
     name = source.id_column
     return name is not None and np.dtype(source.table_dtype[name]).kind in "iu"
+
+
+def name_column(source: GalaxySource) -> str | None:
+    """The column of ids, where they are text that an atlas keeps."""
+    name = source.id_column
+    if name is None or source.table_dtype[name].kind != "S":
+        return None
+    return name if name in kept_columns(source.table_dtype) else None
 
 
 def text_id_notices(source: GalaxySource, output: str) -> tuple[str, ...]:

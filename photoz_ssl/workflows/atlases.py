@@ -151,6 +151,7 @@ def _require_alike(one: Atlas, other: Atlas) -> None:
         ("model", one.header.model_sha256, other.header.model_sha256),
         ("kind of images", _seen(one), _seen(other)),
         ("kind of ids", one.header.has_ids, other.header.has_ids),
+        ("column of ids", one.header.name_column, other.header.name_column),
         ("projection", _numbers(one.projection), _numbers(other.projection)),
         ("pictures", one.has_thumbnails, other.has_thumbnails),
         ("descriptions of looks", one.looks is None, other.looks is None),

@@ -26,7 +26,12 @@ from photoz_ssl.survey.headers import null_in, null_of
 from photoz_ssl.survey.manifest import Manifest
 from photoz_ssl.survey.part_file import Part
 from photoz_ssl.survey.sources import open_source
-from photoz_ssl.workflows.atlas_encoder import described, has_ids, represent_block_later
+from photoz_ssl.workflows.atlas_encoder import (
+    described,
+    has_ids,
+    name_column,
+    represent_block_later,
+)
 from photoz_ssl.workflows.block_job import ComputedBlock, Opener
 from photoz_ssl.workflows.redshift_tally import facts_of
 from photoz_ssl.workflows.thumbnails import PICTURE_SHAPE, thumbnails
@@ -117,6 +122,7 @@ class EmbeddingJob:
             "content of the catalogue": self.fingerprint,
             "kind of images": self.source.spec.to_json(),
             "kind of ids": int(has_ids(self.source)),
+            "column of ids": name_column(self.source) or "",
             "model": self.predictor.sha256,
             "name of the model": self.predictor.name,
             "engine": self.predictor.device_name,
@@ -242,6 +248,7 @@ def _header(part: Part) -> AtlasHeader:
             model_sha256=str(job["model"]),
             catalog=spelled(PurePath(str(job["catalogue"])).name),
             has_ids=bool(job["kind of ids"]),
+            name_column=str(job.get("column of ids", "")) or None,
         )
     except KeyError as error:
         raise PartError(f"{part.path} is no part of an atlas", "make it with embed") from error

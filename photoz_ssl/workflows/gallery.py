@@ -14,7 +14,9 @@ from photoz_ssl.errors import ConfigError
 from photoz_ssl.extras import import_extra
 from photoz_ssl.files import atomic_output, claim_output
 from photoz_ssl.neighbours.atlas import Atlas
+from photoz_ssl.neighbours.exact import NOBODY
 from photoz_ssl.neighbours.query import Neighbours
+from photoz_ssl.survey.object_ids import NO_ID
 from photoz_ssl.workflows.gallery_page import MOST_PAGE_ROWS, Page
 from photoz_ssl.workflows.mosaic import MosaicRow, Pages, draw_mosaic
 from photoz_ssl.workflows.questions import Asked
@@ -32,6 +34,9 @@ __all__ = [
 
 MOST_MOSAIC_ROWS = 20
 """Of one picture."""
+
+CAPTION_LETTERS = 20
+"""As many as the longest whole number has, and a sign."""
 
 MOST_PDF_ROWS = 1000
 
@@ -76,7 +81,7 @@ def _row(asked: Asked, query: int, found: Neighbours, atlas: Atlas) -> GalleryRo
     return GalleryRow(
         Shown(
             asked.pictures(np.array([query]))[0],
-            int(queries.object_id[query]),
+            _name_of_query(asked, query, atlas),
             float(queries.ra[query]),
             float(queries.dec[query]),
             float(asked.redshift[query]),
@@ -84,7 +89,7 @@ def _row(asked: Asked, query: int, found: Neighbours, atlas: Atlas) -> GalleryRo
         tuple(
             Shown(
                 picture,
-                int(atlas.object_id[row]),
+                atlas.name_of(int(row)),
                 float(atlas.ra[row]),
                 float(atlas.dec[row]),
                 float(atlas.redshift[row]),
@@ -93,6 +98,19 @@ def _row(asked: Asked, query: int, found: Neighbours, atlas: Atlas) -> GalleryRo
             for picture, row, similarity in neighbours
         ),
     )
+
+
+def _name_of_query(asked: Asked, query: int, atlas: Atlas) -> str:
+    row, object_id = int(asked.queries.row[query]), int(asked.queries.object_id[query])
+    if row != NOBODY:
+        return atlas.name_of(row)
+    return str(object_id) if object_id != NO_ID else ""
+
+
+def _short(name: str) -> str:
+    """A name as a caption has room for it, in letters that any font has."""
+    plain = name.encode("ascii", "replace").decode()
+    return plain if len(plain) <= CAPTION_LETTERS else plain[: CAPTION_LETTERS - 3] + "..."
 
 
 def wants_pictures(config: SimilarConfig) -> bool:
@@ -232,5 +250,5 @@ def _caption(galaxy: Shown) -> str:
     """The similarity, or the query's id, and the redshift where it is known."""
     first = f"{galaxy.similarity:.3f}"
     if not np.isfinite(galaxy.similarity):
-        first = str(galaxy.object_id) if galaxy.object_id >= 0 else "query"
+        first = _short(galaxy.name) or "query"
     return first + (f", z={galaxy.redshift:.3f}" if np.isfinite(galaxy.redshift) else "")

@@ -139,11 +139,10 @@ def _head(title: str) -> str:
 
 
 def _line(galaxy: Shown, rank: str, *, is_query: bool) -> str:
-    known_id = str(galaxy.object_id) if galaxy.object_id >= 0 or not is_query else ""
     cells = [
         _cell(rank, "query" if is_query else rank),
         f"<td>{_stamp(galaxy)}</td>",
-        _cell(known_id, known_id),
+        _cell(galaxy.name, galaxy.name),
         *(
             _cell(_number(value, digits), _number(value, digits))
             for value, digits in (
@@ -176,7 +175,7 @@ def _stamp(galaxy: Shown) -> str:
         data = base64.b64encode(packed.getvalue()).decode()
     picture = (
         f'<img src="data:image/png;base64,{data}" width="96" height="96" loading="lazy"'
-        f' alt="galaxy {galaxy.object_id}">'
+        f' alt="galaxy {escape(galaxy.name)}">'
     )
     places = _places(galaxy)
     return _anchor(places["Aladin Lite"], picture) if places else picture

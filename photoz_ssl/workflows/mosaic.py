@@ -99,7 +99,7 @@ def _figure(rows: Sequence[MosaicRow]) -> Any:
         pairs = zip(line[: len(row.pictures)], row.pictures, row.captions, strict=True)
         for tile, picture, caption in pairs:
             tile.imshow(picture, origin="lower", interpolation="nearest")
-            tile.set_title(caption, fontsize=CAPTION_POINTS, pad=2)
+            tile.set_title(caption, fontsize=CAPTION_POINTS, pad=2, parse_math=False)
         _frame(line[0])
     return figure
 

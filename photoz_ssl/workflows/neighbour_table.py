@@ -30,13 +30,14 @@ from photoz_ssl.workflows.questions import Asked
 
 __all__ = [
     "NEIGHBOUR_COLUMNS",
-    "UNUSUAL_COLUMNS",
     "Column",
     "claim_neighbours",
+    "neighbour_columns",
     "neighbour_rows",
     "neighbour_table",
     "origin_cards",
     "search_cards",
+    "unusual_columns",
     "unusual_rows",
 ]
 
@@ -78,6 +79,26 @@ UNUSUAL_COLUMNS: tuple[Column, ...] = (
     SIMILARITY,
     REDSHIFT,
 )
+
+
+NAME = TableColumn("NAME", "", "meta.id", "Id of the galaxy in its catalogue")
+NEIGHBOUR_NAME = TableColumn("NEIGHBOUR_NAME", "", "meta.id", "Id of it in its catalogue")
+"""Beside the columns of an atlas whose galaxies' own ids are text."""
+
+
+def neighbour_columns(atlas: Atlas) -> tuple[Column, ...]:
+    """The columns of the table of neighbours in an atlas."""
+    return (*NEIGHBOUR_COLUMNS, *_columns_of_names(atlas, NEIGHBOUR_NAME))
+
+
+def unusual_columns(atlas: Atlas) -> tuple[Column, ...]:
+    """The columns of the table of unusual galaxies of an atlas."""
+    return (*UNUSUAL_COLUMNS, *_columns_of_names(atlas, NAME, NEIGHBOUR_NAME))
+
+
+def _columns_of_names(atlas: Atlas, *columns: TableColumn) -> list[Column]:
+    names = atlas.names
+    return [] if names is None else [(column, names.dtype.str) for column in columns]
 
 
 def claim_neighbours(output: str, chosen: str, *, overwrite: bool) -> None:
@@ -182,7 +203,7 @@ def search_cards(atlas: Atlas, name: str, index: Index | None) -> list[Card]:
 
 def neighbour_rows(asked: Asked, found: Neighbours, atlas: Atlas) -> NDArray[np.void]:
     """Rows of the table of neighbours, one a pair."""
-    rows = np.empty(len(found), dtype=_dtype(NEIGHBOUR_COLUMNS))
+    rows = np.empty(len(found), dtype=_dtype(neighbour_columns(atlas)))
     rows["QUERY_ROW"] = asked.start + found.query
     rows["QUERY_ID"] = asked.queries.object_id[found.query]
     rows["RANK"] = found.rank
@@ -190,12 +211,14 @@ def neighbour_rows(asked: Asked, found: Neighbours, atlas: Atlas) -> NDArray[np.
     rows["RA"], rows["DEC"] = atlas.ra[found.row], atlas.dec[found.row]
     rows["SIMILARITY"] = found.similarity
     rows["Z_SPEC"] = atlas.redshift[found.row]
+    if atlas.names is not None:
+        rows["NEIGHBOUR_NAME"] = atlas.names[found.row]
     return rows
 
 
 def unusual_rows(unusual: Unusual, atlas: Atlas) -> NDArray[np.void]:
     """Rows of the table of unusual galaxies, one each."""
-    rows = np.empty(len(unusual.row), dtype=_dtype(UNUSUAL_COLUMNS))
+    rows = np.empty(len(unusual.row), dtype=_dtype(unusual_columns(atlas)))
     rows["RANK"] = 1 + np.arange(len(rows))
     rows["OBJID"] = atlas.object_id[unusual.row]
     rows["RA"], rows["DEC"] = atlas.ra[unusual.row], atlas.dec[unusual.row]
@@ -203,4 +226,7 @@ def unusual_rows(unusual: Unusual, atlas: Atlas) -> NDArray[np.void]:
     rows["NEIGHBOUR_ID"] = atlas.object_id[unusual.nearest]
     rows["SIMILARITY"] = unusual.similarity
     rows["Z_SPEC"] = atlas.redshift[unusual.row]
+    if atlas.names is not None:
+        rows["NAME"] = atlas.names[unusual.row]
+        rows["NEIGHBOUR_NAME"] = atlas.names[unusual.nearest]
     return rows

@@ -14,7 +14,13 @@ from photoz_ssl.config import SimilarConfig
 from photoz_ssl.errors import ArchiveError, CatalogError, CutoutError
 from photoz_ssl.neighbours.atlas import Atlas
 from photoz_ssl.neighbours.exact import NOBODY
-from photoz_ssl.neighbours.lookup import nearest_on_sky, rows_of_ids
+from photoz_ssl.neighbours.lookup import (
+    is_number,
+    nearest_on_sky,
+    row_of,
+    rows_of_ids,
+    rows_of_names,
+)
 from photoz_ssl.neighbours.query import Queries, rocchio
 from photoz_ssl.spec import ImageSpec
 from photoz_ssl.survey.blocks import GalaxyBlock, GalaxySource
@@ -182,9 +188,9 @@ class FromIds:
         self._catalog = catalog
         wanted = config.id_column
         name = catalog.require(wanted, "of ids") if wanted else catalog.id_column()
-        if name is None or catalog.dtype[name].kind not in "iu" or catalog.dtype[name].shape:
+        if name is None or catalog.dtype[name].kind not in "iuS" or catalog.dtype[name].shape:
             raise CatalogError(
-                f"{catalog.path} says neither where its images are nor has it integer ids",
+                f"{catalog.path} says neither where its images are nor has it ids",
                 "name images with --cutouts or --frames, or ids with --id-column",
             )
         self._ids, self._batch = name, config.batch_size or ROWS_AT_ONCE
@@ -193,43 +199,77 @@ class FromIds:
         self, atlas: Atlas, encoder: AtlasEncoder, columns: Sequence[str]
     ) -> Iterator[Asked]:
         """As `Question.blocks`."""
-        n_missing, first = 0, NO_ID
+        first = ""
         for start in range(0, self.n_queries, self._batch):
             table = self._catalog.read(start, min(start + self._batch, self.n_queries))
-            try:
-                ids = integer_ids(table[self._ids], self._catalog.null(self._ids))
-            except UnfitIdError as error:
-                raise CatalogError(
-                    f"{self._ids} of {self.name}: {error}", "name other ids with --id-column"
-                ) from error
-            known, rows = ids != NO_ID, np.full(len(ids), NOBODY, np.int64)
-            rows[known] = rows_of_ids(atlas, ids[known])
+            values = table[self._ids]
+            ids, rows = (
+                self._by_name(atlas, values)
+                if values.dtype.kind == "S"
+                else self._by_number(atlas, values)
+            )
             missing = np.flatnonzero(rows == NOBODY)
-            first = int(ids[missing[0]]) if len(missing) and not n_missing else first
-            n_missing += len(missing)
+            if len(missing):
+                first = first or _spelled(values[missing[0]])
             problem = f"the id {first} is not in {atlas.path}" if len(missing) else ""
             yield asked_of_rows(atlas, rows, columns, start=start, object_id=ids, problem=problem)
 
+    def _by_number(self, atlas: Atlas, values: Array) -> tuple[Rows, Rows]:
+        """Ids, and rows of the atlas."""
+        try:
+            ids = integer_ids(values, self._catalog.null(self._ids))
+        except UnfitIdError as error:
+            raise CatalogError(
+                f"{self._ids} of {self.name}: {error}", "name other ids with --id-column"
+            ) from error
+        known, rows = ids != NO_ID, np.full(len(ids), NOBODY, np.int64)
+        rows[known] = rows_of_ids(atlas, ids[known])
+        return ids, rows
+
+    def _by_name(self, atlas: Atlas, values: Array) -> tuple[Rows, Rows]:
+        """The atlas's own numbers of galaxies whose ids are text, and their rows."""
+        if atlas.names is None:
+            raise CatalogError(
+                f"the ids in {self._ids} of {self.name} are text, and {atlas.path} has none",
+                "name images with --cutouts or --frames, or ids of numbers with --id-column",
+            )
+        rows = rows_of_names(atlas, values)
+        return np.where(rows == NOBODY, NO_ID, atlas.object_id[rows]), rows
+
+
+def _spelled(value: Any) -> str:
+    """An id as a message has it."""
+    text = value.decode("utf-8", "replace").strip() if isinstance(value, bytes) else str(value)
+    return text or "''"
+
 
 class FromId:
-    """One galaxy of the atlas, by its id."""
+    """One galaxy of the atlas, by its id: a whole number, or text."""
 
     notices: tuple[str, ...] = ()
     n_queries, spec = 1, None
 
-    def __init__(self, object_id: int) -> None:
-        self.name, self._id = str(object_id), object_id
+    def __init__(self, text: str) -> None:
+        self.name = text.strip()
 
     def blocks(
         self, atlas: Atlas, encoder: AtlasEncoder, columns: Sequence[str]
     ) -> Iterator[Asked]:
         """As `Question.blocks`."""
-        rows = rows_of_ids(atlas, np.array([self._id]))
-        if rows[0] == NOBODY:
-            raise ArchiveError(f"the id {self._id} is not in {atlas.path}", "name one that is")
-        asked = asked_of_rows(atlas, rows, columns)
+        row = row_of(atlas, self.name)
+        if row == NOBODY:
+            raise self._not_there(atlas)
+        asked = asked_of_rows(atlas, np.array([row]), columns)
         _require_image(asked, self.name, atlas)
         yield asked
+
+    def _not_there(self, atlas: Atlas) -> ArchiveError | CutoutError:
+        if is_number(self.name):
+            return ArchiveError(f"the id {self.name} is not in {atlas.path}", "name one that is")
+        problem, kind = f"there is no file {self.name}", "an id of the atlas, a whole number"
+        if atlas.names is not None:
+            problem, kind = f"{problem}, nor such an id in {atlas.path}", "an id of the atlas"
+        return CutoutError(problem, f"write {kind}; RA,DEC; or the name of a FITS image")
 
 
 class FromSky:

@@ -18,8 +18,8 @@ class Shown:
     ----------
     picture : ndarray, shape (64, 64, 3), uint8
         Red, green, blue; the first axis points up.
-    object_id : int
-        Its id.
+    name : str
+        Its id; empty where it has none.
     ra, dec : float
         Degrees; NaN where unknown.
     redshift : float
@@ -29,7 +29,7 @@ class Shown:
     """
 
     picture: NDArray[np.uint8]
-    object_id: int
+    name: str
     ra: float
     dec: float
     redshift: float

@@ -35,13 +35,13 @@ from photoz_ssl.workflows.gallery import (
     wants_pictures,
 )
 from photoz_ssl.workflows.neighbour_table import (
-    NEIGHBOUR_COLUMNS,
-    UNUSUAL_COLUMNS,
     Column,
     claim_neighbours,
+    neighbour_columns,
     neighbour_rows,
     neighbour_table,
     search_cards,
+    unusual_columns,
     unusual_rows,
 )
 from photoz_ssl.workflows.questions import Asked, Question, asked_of_rows
@@ -239,7 +239,7 @@ class _Search:
         tally = _Tally()
         columns = [limit.column for limit in self.limits.within]
         cards = [*self._cards(), ("QUERIES", question.name, "galaxies whose neighbours these are")]
-        table_file = self._table(EXTNAME, NEIGHBOUR_COLUMNS, cards)
+        table_file = self._table(EXTNAME, neighbour_columns(self.atlas), cards)
         with open_galleries(self.config) as galleries, table_file as table:
             for asked in question.blocks(self.atlas, self.encoder, columns):
                 self._require_positions(asked, question.name)
@@ -263,7 +263,7 @@ class _Search:
         )
         if len(unusual.row) == 0:
             raise ArchiveError(f"no galaxy of {atlas.path} has a neighbour", "widen the window")
-        table_file = self._table(UNUSUAL_EXTNAME, UNUSUAL_COLUMNS, self._cards())
+        table_file = self._table(UNUSUAL_EXTNAME, unusual_columns(atlas), self._cards())
         with open_galleries(config) as galleries, table_file as table:
             table.append(unusual_rows(unusual, atlas))
             for start in range(0, len(unusual.row) if galleries else 0, ROWS_AT_ONCE):

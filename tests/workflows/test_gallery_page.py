@@ -19,7 +19,7 @@ NAN = float("nan")
 
 
 def galaxy(object_id: int, similarity: float = NAN, redshift: float = NAN) -> Shown:
-    return Shown(PICTURE, object_id, 150.25, -2.5, redshift, similarity)
+    return Shown(PICTURE, str(object_id), 150.25, -2.5, redshift, similarity)
 
 
 ROWS = (
@@ -31,7 +31,7 @@ ROWS = (
             galaxy(12, 0.96, 0.05),
         ),
     ),
-    GalleryRow(Shown(PICTURE, -1, NAN, NAN, NAN), (galaxy(3, 0.5, 0.1),)),
+    GalleryRow(Shown(PICTURE, "", NAN, NAN, NAN), (galaxy(3, 0.5, 0.1),)),
 )
 
 

@@ -17,12 +17,14 @@ from numpy.typing import NDArray
 from photoz_ssl.config import EmbedConfig, SimilarConfig
 from photoz_ssl.errors import (
     ArchiveError,
+    CatalogError,
     ConfigError,
     CutoutError,
     OutputError,
     PhotozError,
     SpecMismatchError,
 )
+from photoz_ssl.neighbours.atlas import read_atlas
 from photoz_ssl.networks.checkpoint import Checkpoint, save_checkpoint
 from photoz_ssl.networks.encoder import PRESETS, build_encoder
 from photoz_ssl.networks.redshift_head import RedshiftNetwork
@@ -511,3 +513,79 @@ def test_a_mosaic_of_another_kind_is_refused(search: Search) -> None:
     with pytest.raises(ConfigError, match="not named"):
         search.report(mosaic=search.folder / "alike.txt")
     assert not search.output.exists()
+
+
+# ids of text
+
+NAMES = np.array([f"J{number:04d}+$x_" for number in range(24)], "S12")
+
+
+@pytest.fixture
+def named(search: Search) -> Search:
+    """The same search among galaxies whose ids are text."""
+    archive = open_archive(search.archive)
+    table = np.array([*zip(NAMES, strict=True)], [("NAME", "S12")])
+    block = dataclasses.replace(archive.block(slice(0, len(archive))), table=table)
+    path = search.folder / "named.h5"
+    with create_archive(path, archive.spec, len(archive), id_column="NAME") as writer:
+        writer.write(block, columns=("NAME",))
+    search.archive, search.atlas = path, search.folder / "named_atlas.h5"
+    report = embed(EmbedConfig(catalog=str(path), output=search.atlas, model=search.model))
+    assert not any("numbered" in notice for notice in report.notices)
+    return search
+
+
+def test_neighbours_have_their_names(named: Search) -> None:
+    rows = named.rows(n_neighbours=2)
+    numbers = {name: row for row, name in enumerate(read_atlas(named.atlas).object_id)}
+    wanted = NAMES[[numbers[number] for number in rows["NEIGHBOUR_ID"]]]
+    np.testing.assert_array_equal(rows["NEIGHBOUR_NAME"], wanted.astype(str))
+    named.report(queries=None, most_unusual=3, overwrite=True)
+    rows = np.asarray(fitsio.read(named.output, ext=UNUSUAL_EXTNAME))
+    wanted = NAMES[[numbers[number] for number in rows["OBJID"]]]
+    np.testing.assert_array_equal(rows["NAME"], wanted.astype(str))
+    assert set(rows["NEIGHBOUR_NAME"].astype("S12")) <= {*NAMES}
+
+
+def test_galaxies_are_asked_for_by_name(named: Search) -> None:
+    by_row = named.rows(n_neighbours=3)
+    by_name = named.rows(queries=None, like=(NAMES[5].decode(),), n_neighbours=3)
+    np.testing.assert_array_equal(
+        by_name["NEIGHBOUR_NAME"], by_row["NEIGHBOUR_NAME"][by_row["QUERY_ROW"] == 5]
+    )
+    names = np.array([(b"J0011+$x_",), (b"",), (b"J9999+$x_",), (b"J0002+$x_",)], [("NAME", "S12")])
+    path = named.folder / "names.fits"
+    fitsio.write(path, names)
+    report = named.report(queries=str(path), id_column="NAME", n_neighbours=3, overwrite=True)
+    rows = np.asarray(fitsio.read(named.output, ext=EXTNAME))
+    for query, row in ((0, 11), (3, 2)):
+        np.testing.assert_array_equal(
+            rows["NEIGHBOUR_NAME"][rows["QUERY_ROW"] == query],
+            by_row["NEIGHBOUR_NAME"][by_row["QUERY_ROW"] == row],
+        )
+    assert report.n_without == 2
+    assert "(first: the id '' is not in" in " ".join(report.notices)
+
+
+def test_a_name_that_is_not_there_is_told(named: Search, search: Search) -> None:
+    with pytest.raises(CutoutError, match="there is no file J1, nor such an id in"):
+        named.report(queries=None, like=("J1",))
+
+
+def test_names_are_shown_and_survive_joining(named: Search) -> None:
+    page, mosaic = named.folder / "page.html", named.folder / "alike.png"
+    shown = {"html": page, "mosaic": mosaic}
+    named.report(queries=None, like=(NAMES[5].decode(),), n_neighbours=2, **shown)
+    assert page.read_text().count("+$x_</td>") == 3
+    joined = named.folder / "joined.h5"
+    embed(EmbedConfig(catalog=str(named.atlas), output=joined, dim=2))
+    atlas = read_atlas(joined)
+    assert atlas.names is not None
+    assert atlas.name_of(7) == "J0007+$x_"
+
+
+def test_names_are_asked_of_an_atlas_that_has_none_in_vain(search: Search) -> None:
+    path = search.folder / "names.fits"
+    fitsio.write(path, np.array([(b"J1",)], [("NAME", "S12")]))
+    with pytest.raises(CatalogError, match=r"the ids in NAME of .* are text, and .* has none"):
+        search.report(queries=str(path), id_column="NAME")

@@ -16,7 +16,7 @@ from photoz_ssl.errors import ArchiveError, ConfigError, CutoutError
 from photoz_ssl.neighbours.atlas import CATALOG_NAMES, Atlas
 from photoz_ssl.neighbours.exact import NOBODY
 from photoz_ssl.neighbours.index import Index
-from photoz_ssl.neighbours.lookup import nearest_on_sky, rows_of_ids
+from photoz_ssl.neighbours.lookup import is_number, nearest_on_sky, row_of
 from photoz_ssl.neighbours.map import AtlasMap
 from photoz_ssl.neighbours.query import Neighbours, Restriction, find_neighbours, rocchio
 from photoz_ssl.survey.headers import TableColumn
@@ -24,6 +24,7 @@ from photoz_ssl.survey.object_ids import NO_ID
 from photoz_ssl.survey.tables import write_tables
 from photoz_ssl.workflows.neighbour_table import (
     NEIGHBOUR_COLUMNS,
+    neighbour_columns,
     neighbour_rows,
     neighbour_table,
     origin_cards,
@@ -192,7 +193,7 @@ class AtlasView:
         asked, found = self._find(ask)
         cards = search_cards(self.atlas, self.atlas.path.name, self._index)
         with neighbour_table(
-            str(path), "fits", "NEIGHBOURS", NEIGHBOUR_COLUMNS, cards, overwrite=True
+            str(path), "fits", "NEIGHBOURS", neighbour_columns(self.atlas), cards, overwrite=True
         ) as table:
             table.append(neighbour_rows(asked, found, self.atlas))
 
@@ -226,19 +227,19 @@ class AtlasView:
             If there is none, or the text is neither.
         """
         text = text.strip()
-        if re.fullmatch(r"[+-]?[0-9]{1,19}", text) and abs(int(text)) < 2**63:
-            try:
-                row = int(rows_of_ids(self.atlas, np.array([int(text)]))[0])
-            except ArchiveError as error:
-                raise ArchiveError(
-                    f"the id {text} stands for several galaxies of {self.atlas.path.name}",
-                    "search by position",
-                ) from error
-            if row == NOBODY:
-                raise ArchiveError(
-                    f"the id {text} is not in {self.atlas.path.name}", "write one that is"
-                )
+        try:
+            row = row_of(self.atlas, text)
+        except ArchiveError as error:
+            raise ArchiveError(
+                f"the id {text} stands for several galaxies of {self.atlas.path.name}",
+                "search by position",
+            ) from error
+        if row != NOBODY:
             return {"row": row, "arcsec": None}
+        if is_number(text):
+            raise ArchiveError(
+                f"the id {text} is not in {self.atlas.path.name}", "write one that is"
+            )
         row, angle = nearest_on_sky(self.atlas, *_position(text))
         return {"row": row, "arcsec": round(3600 * angle, 1)}
 
@@ -277,13 +278,13 @@ class AtlasView:
         """Why there are no look-alikes of a galaxy."""
         if np.isfinite(self.atlas.representations[row]).all():
             return None
-        return f"the galaxy {self.atlas.object_id[row]} had no usable image"
+        return f"the galaxy {self.atlas.name_of(row)} had no usable image"
 
     def _named(self, row: int) -> dict[str, Any]:
         atlas = self.atlas
         numbers = {"ra": atlas.ra[row], "dec": atlas.dec[row], "redshift": atlas.redshift[row]}
         known = {name: _plain(value) for name, value in numbers.items()}
-        return {"id": str(atlas.object_id[row]), **known}
+        return {"id": atlas.name_of(row), **known}
 
     def _numbers(self, name: str) -> NDArray[np.float32]:
         """A column as the page has it, so that both find the same galaxies in a window."""
