@@ -36,7 +36,7 @@ from photoz_ssl.survey.archive_columns import (
 from photoz_ssl.survey.bands import R_DR12, ebv_from_extinction, extinction_from_ebv
 from photoz_ssl.survey.blocks import GalaxyBlock
 from photoz_ssl.survey.flags import UNUSABLE
-from photoz_ssl.survey.placeholders import without_placeholders
+from photoz_ssl.survey.placeholders import possible_reddening, without_placeholders
 
 __all__ = [
     "Archive",
@@ -249,11 +249,12 @@ def _read(path: Path, file: h5py.File) -> Archive:
 
 def _reddening(path: Path, file: h5py.File, n_galaxies: int) -> NDArray[np.float32]:
     if "ebv" in file:
-        return read_column(path, file["ebv"], (n_galaxies,)).astype(np.float32)
+        reddening = read_column(path, file["ebv"], (n_galaxies,))
+        return possible_reddening(reddening).astype(np.float32)
     if "e_bv" not in file:
         return np.full(n_galaxies, np.nan, dtype=np.float32)
     extinction = read_column(path, file["e_bv"], (n_galaxies, len(R_DR12)))
-    return ebv_from_extinction(extinction).astype(np.float32)
+    return ebv_from_extinction(possible_reddening(extinction, R_DR12)).astype(np.float32)
 
 
 def _map_images(path: Path, dataset: object) -> NDArray[np.float32]:

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from photoz_ssl.errors import DustError
 from photoz_ssl.survey.bands import BANDS, R_DR12, R_SF11, ebv_from_extinction
 from photoz_ssl.survey.flags import RowFlag
+from photoz_ssl.survey.placeholders import possible_reddening
 
 __all__ = [
     "DUST_DIR_VARIABLE",
@@ -115,7 +116,7 @@ class Reddening:
         flags = np.zeros(len(rows), np.int32)
         ask = ~np.isfinite(ebv) & np.isfinite(ra) & np.isfinite(dec)
         if ask.any():
-            ebv[ask] = self._ask_map(ra[ask], dec[ask])
+            ebv[ask] = possible_reddening(self._ask_map(ra[ask], dec[ask]))
             if self._folder is None:
                 flags[ask] |= int(RowFlag.COARSE_DUST_MAP)
         flags[~np.isfinite(ebv)] |= int(RowFlag.NO_REDDENING)
@@ -133,7 +134,7 @@ class Reddening:
 
     def _from_columns(self, rows: NDArray[np.void]) -> NDArray[np.float64]:
         if self._ebv_column is not None:
-            ebv = _physical(rows[self._ebv_column])
+            ebv = possible_reddening(rows[self._ebv_column])
             self._note(ebv, f"E(B-V) from column {self._ebv_column}")
         elif self._coefficients is not None:
             extinction = _extinction(rows, self._extinction_columns)
@@ -283,12 +284,6 @@ def _extinction_columns(dtype: np.dtype[Any]) -> tuple[str, ...]:
 
 def _extinction(rows: NDArray[np.void], columns: tuple[str, ...]) -> NDArray[np.float64]:
     if len(columns) == 1:
-        return _physical(rows[columns[0]])
-    return np.stack([_physical(rows[name]) for name in columns], axis=-1)
-
-
-def _physical(values: NDArray[Any]) -> NDArray[np.float64]:
-    """Values as float64, with NaN for those no sky has: negative ones stand for missing."""
-    values = np.array(values, dtype=np.float64)
-    values[~(values >= 0) | (values > 1000)] = np.nan
-    return values
+        return possible_reddening(rows[columns[0]], R_DR12)
+    every = np.stack([rows[name] for name in columns], axis=-1)
+    return possible_reddening(every, R_DR12)

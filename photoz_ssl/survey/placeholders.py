@@ -1,4 +1,4 @@
-"""Numbers in a column of redshifts that are none."""
+"""Numbers in a column of redshifts, or of reddening, that are none."""
 
 from __future__ import annotations
 
@@ -7,12 +7,18 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["without_placeholders"]
+__all__ = ["possible_reddening", "without_placeholders"]
 
 LOWEST_REDSHIFT, HIGHEST_REDSHIFT = -0.02, 20.0
 """Beyond these a number stands for a missing redshift, such as -9999 or 99.
 
 No galaxy is known beyond z = 15, and none falls towards us faster than the lower one.
+"""
+
+MOST_REDDENING = 10.0
+"""E(B-V) beyond which a number stands for a missing one, such as 99.
+
+A galaxy behind so much dust is 42 magnitudes fainter in u: nobody sees it.
 """
 
 
@@ -24,3 +30,16 @@ def without_placeholders(redshift: NDArray[Any]) -> NDArray[Any]:
     """
     possible = (redshift > LOWEST_REDSHIFT) & (redshift < HIGHEST_REDSHIFT)
     return np.where(possible, redshift, redshift.dtype.type(np.nan))
+
+
+def possible_reddening(
+    values: NDArray[Any], coefficients: float | NDArray[np.floating] = 1.0
+) -> NDArray[np.float64]:
+    """E(B-V), or extinctions that are it times coefficients, with NaN for what cannot be one.
+
+    >>> possible_reddening(np.array([0.03, 0, -9999, 99])).tolist()
+    [0.03, 0.0, nan, nan]
+    """
+    found = np.array(values, dtype=np.float64)
+    found[~((found >= 0) & (found <= MOST_REDDENING * coefficients))] = np.nan
+    return found

@@ -207,3 +207,16 @@ def test_numbers_that_are_no_redshifts_are_no_labels(tmp_path: Path) -> None:
     with h5py.File(path, "a") as file:
         file["specz_redshift"][:2] = [99, -9999]
     np.testing.assert_array_equal(open_archive(path).rows(labelled=True), [2])
+
+
+@pytest.mark.parametrize("name", ["e_bv", "ebv"])
+def test_numbers_that_are_no_reddening_leave_a_row_out(tmp_path: Path, name: str) -> None:
+    path = tmp_path / "x.h5"
+    write_published_layout(path)
+    with h5py.File(path, "a") as file:
+        if name == "ebv":
+            file["ebv"] = np.full(3, 0.1)
+        file[name][0], file[name][1] = -9999, 99
+    archive = open_archive(path)
+    np.testing.assert_array_equal(archive.rows(), [2])
+    assert archive.ebv[2] == np.float32(0.1)

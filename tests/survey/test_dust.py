@@ -169,12 +169,23 @@ def test_extinctions_in_no_known_convention_are_not_used_and_that_is_said(
 
 def test_placeholders_are_no_reddening() -> None:
     values = EBV.copy()
-    values[:4] = [np.nan, -9999, np.inf, 9e9]
+    values[:5] = [np.nan, -9999, np.inf, 9e9, 99]
     rows = rows_with(EBV=values)
     ebv, flags = Reddening(rows, has_position=False).of(rows, NOWHERE, NOWHERE)
-    assert np.isnan(ebv[:4]).all()
-    assert np.all(flags[:4] == RowFlag.NO_REDDENING)
-    assert not flags[4:].any()
+    assert np.isnan(ebv[:5]).all()
+    assert np.all(flags[:5] == RowFlag.NO_REDDENING)
+    assert not flags[5:].any()
+
+
+@pytest.mark.parametrize("placeholder", [-9999.0, 99.0])
+def test_placeholders_in_any_band_are_no_extinction(placeholder: float) -> None:
+    extinction = extinction_from_ebv(EBV)
+    extinction[0] = placeholder
+    extinction[1, 4] = placeholder
+    rows = rows_with(EXTINCTION=extinction)
+    ebv, flags = Reddening(rows, has_position=False).of(rows, NOWHERE, NOWHERE)
+    assert np.all(flags[:2] == RowFlag.NO_REDDENING)
+    np.testing.assert_allclose(ebv[2:], EBV[2:], rtol=1e-5)
 
 
 def test_columns_of_another_kind_are_passed_over() -> None:
