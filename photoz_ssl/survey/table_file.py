@@ -36,8 +36,9 @@ INTEGER_BYTES = {"B": 1, "I": 2, "J": 4, "K": 8}
 OTHER_SUFFIXES = {".csv": "csv", ".tsv": "tst"}
 """What stilts calls the tables of text that are not read, by their suffixes."""
 
+HDF5 = b"\x89HDF"
+
 NO_TABLES = (
-    b"\x89HDF",
     b"\x89PNG",
     b"\xff\xd8\xff",
     b"GIF8",
@@ -91,6 +92,12 @@ def refuse_damage(shown: str, path: str) -> None:
         raise CatalogError(f"{file_name(shown)} is an empty file", "copy or make it again")
     if start.startswith(PACKED_FOR_CFITSIO):
         return
+    if start.startswith(HDF5):
+        raise CatalogError(
+            f"{file_name(shown)} is an HDF5 file, but none of qp's",
+            "an archive is named without brackets, where galaxies are asked for;"
+            " its redshifts are in the table that photoz-ssl predict writes",
+        )
     if not start.startswith(b"SIMPLE  ="):
         raise CatalogError(
             f"{file_name(shown)} is not a FITS file", _what_else(file_name(shown), start)

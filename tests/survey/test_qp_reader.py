@@ -108,7 +108,16 @@ def test_what_qp_writes_is_read(tmp_path: Path) -> None:
 def test_other_hdf5_is_no_table(tiny_archive: Path) -> None:
     assert len(open_archive(tiny_archive)) > 0
     assert format_of_file(tiny_archive) is None
-    assert "is not a FITS file" in refusal_of(tiny_archive)
+    assert "is an HDF5 file, but none of qp's" in refusal_of(tiny_archive)
+
+
+@pytest.mark.parametrize("kept", [0.5, 0.9])
+def test_a_file_that_was_cut_is_told_without_the_words_of_hdf5(
+    histograms: Path, kept: float
+) -> None:
+    whole = histograms.read_bytes()
+    histograms.write_bytes(whole[: int(kept * len(whole))])
+    assert refusal_of(histograms) == f"{histograms} is truncated or damaged"
 
 
 def link_elsewhere(file: h5py.File) -> None:

@@ -107,6 +107,10 @@ def _damage_told(shown: str, kind: str) -> Iterator[None]:
     try:
         yield
     except DAMAGE as error:
+        if kind == "qp" and _is_of_hdf5(error):
+            raise CatalogError(
+                f"{shown} is truncated or damaged", "copy or make it again"
+            ) from error
         first_line = WHERE_IT_WAS.sub("", str(error).strip().partition("\n")[0])
         reason = first_line.rstrip(".: ") or type(error).__name__
         raise CatalogError(
@@ -116,3 +120,9 @@ def _damage_told(shown: str, kind: str) -> Iterator[None]:
             else "copy or make it again, or convert it, for example with:"
             f" stilts tpipe in=NAME ifmt={kind} ofmt=fits out=NAME.fits",
         ) from error
+
+
+def _is_of_hdf5(error: Exception) -> bool:
+    """Whether it was HDF5 that could not read on, which tells addresses; not we, nor the system."""
+    of_library = isinstance(error, OSError | RuntimeError | LookupError)
+    return of_library and getattr(error, "errno", None) is None
