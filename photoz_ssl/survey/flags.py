@@ -41,7 +41,8 @@ FLAG_MEANINGS: dict[RowFlag, str] = {
     RowFlag.OUTSIDE_FRAME: "the stamp reaches beyond the frame's edge",
     RowFlag.WRONG_UNIT: "the image is in a unit that cannot be converted",
     RowFlag.NOT_FINITE: "the image has pixels that are not finite",
-    RowFlag.WRONG_SHAPE: "the image has a wrong number of bands or pixels, or these a wrong size",
+    RowFlag.WRONG_SHAPE: "the image has a wrong number of bands or pixels, these a wrong size,"
+    " or a band in which all are 0",
     RowFlag.NO_REDDENING: "no E(B-V) is known for the position",
     RowFlag.COARSE_DUST_MAP: "E(B-V) is from the coarse nside-64 map",
     RowFlag.NO_POSITION: "RA or Dec is missing",

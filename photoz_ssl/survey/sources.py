@@ -20,6 +20,7 @@ from photoz_ssl.survey.flags import RowFlag
 from photoz_ssl.survey.headers import null_cards
 from photoz_ssl.survey.npz import is_npz
 from photoz_ssl.survey.pasquet import open_pasquet
+from photoz_ssl.survey.stamps import lack_a_band
 
 __all__ = ["GalaxySource", "open_source"]
 
@@ -126,4 +127,5 @@ class ArchiveSource:
         for block in self._archive.blocks(block_size, start, stop):
             unknown = ~np.isfinite(block.ebv)
             block.flags[unknown] |= int(RowFlag.NO_REDDENING)
+            block.flags[block.usable & lack_a_band(block.images)] |= int(RowFlag.WRONG_SHAPE)
             yield block

@@ -26,6 +26,7 @@ __all__ = [
     "finite",
     "flux_factor",
     "image_facts",
+    "lack_a_band",
     "read_stamp",
     "require_bands",
 ]
@@ -363,12 +364,25 @@ def _pixel_of(
 
 
 def finite(image: NDArray[Any], name: str) -> NDArray[np.float32]:
-    """The image as float32, or a `StampProblem` where pixels are not finite."""
+    """The image as float32, or a `StampProblem` where pixels are not finite or a band is empty."""
     stamp = np.ascontiguousarray(image, dtype=np.float32)
     bad = int(stamp.size - np.count_nonzero(np.isfinite(stamp)))
     if bad:
         raise StampProblem(RowFlag.NOT_FINITE, f"{name} has {bad} pixels that are not finite")
+    if lack_a_band(stamp[np.newaxis])[0]:
+        raise StampProblem(RowFlag.WRONG_SHAPE, f"{name} has a band in which all pixels are 0")
     return stamp
+
+
+def lack_a_band(images: NDArray[np.floating]) -> NDArray[np.bool_]:
+    """Which images, shape (n, n_bands, height, width), have a band in which all pixels are 0.
+
+    So do cutouts of where no survey has looked in that band, and any sky has noise.
+    """
+    middle = images[..., images.shape[-2] // 2, :]
+    lacking = np.asarray(~middle.any(axis=-1).all(axis=-1))  # all pixels are looked at of few alone
+    lacking[lacking] = ~images[lacking].any(axis=(-2, -1)).all(axis=-1)
+    return lacking
 
 
 def require_bands(found: int, wanted: int, name: str) -> None:

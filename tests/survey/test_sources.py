@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 from typing import Any
 
 import fitsio
+import h5py
 import numpy as np
 import pytest
 from numpy.typing import NDArray
@@ -45,7 +47,7 @@ def flat(value: float, *, bands: int = 5) -> NDArray[np.float32]:
     return np.full((bands, SIZE, SIZE), value, np.float32)
 
 
-def write_stamps(folder: Path, value: float = 0) -> None:
+def write_stamps(folder: Path, value: float = 1) -> None:
     """Pictures whose pixels are all the row's number, plus some value."""
     folder.mkdir(exist_ok=True)
     for number in range(N):
@@ -70,7 +72,7 @@ def test_every_row_is_in_its_place_whatever_the_block(tmp_path: Path, block_size
     path = write_catalog(tmp_path, galaxies())
     blocks = read(path, CatalogImages(cutouts="{OBJID}.fits"), block_size=block_size)
     assert [block.start for block in blocks] == list(range(0, N, block_size))
-    np.testing.assert_array_equal(joined(blocks, "images")[:, 3, 5, 7], np.arange(N))
+    np.testing.assert_array_equal(joined(blocks, "images")[:, 3, 5, 7], 1 + np.arange(N))
     np.testing.assert_array_equal(joined(blocks, "object_id"), galaxies()["OBJID"])
     np.testing.assert_array_equal(joined(blocks, "table"), galaxies())
     np.testing.assert_array_equal(joined(blocks, "ra"), galaxies()["RA"])
@@ -234,6 +236,17 @@ def test_an_archive_is_a_source_too(tiny_archive: Path, tmp_path: Path) -> None:
     assert joined(blocks, "images").shape == (24, 5, 107, 107)
     with pytest.raises(ArchiveError, match="there is no archive"):
         read(str(tmp_path / "nowhere.h5"))
+
+
+def test_a_band_of_an_archive_in_which_all_pixels_are_0_is_flagged(
+    tiny_archive: Path, tmp_path: Path
+) -> None:
+    path = shutil.copy(tiny_archive, tmp_path / "dark.h5")
+    with h5py.File(path, "a") as file:
+        file["images"][5, 2] = 0
+        file["images"][6, 2, 50:] = 0
+    (flagged,) = np.flatnonzero(joined(read(str(path)), "flags"))
+    assert flagged == 5
 
 
 def test_options_for_images_have_no_effect_on_an_archive_and_it_says_so(tiny_archive: Path) -> None:

@@ -280,6 +280,15 @@ def test_cropping_takes_the_middle_of_any_picture() -> None:
         crop(image, 107, "x")
 
 
+@pytest.mark.parametrize("band", [0, 4])
+def test_a_band_in_which_all_pixels_are_0_is_none(tmp_path: Path, band: int) -> None:
+    image = noise()
+    image[band] = 0
+    assert flag_of(write(tmp_path / "stamp.fits", image)) == RowFlag.WRONG_SHAPE
+    image[band, 3, 4] = 1e-3
+    np.testing.assert_array_equal(read(write(tmp_path / "faint.fits", image)), image)
+
+
 # units and values
 
 

@@ -141,6 +141,6 @@ def test_hdf5_is_no_table_to_convert(tmp_path: Path) -> None:
     with h5py.File(tmp_path / "z.hdf5", "w") as file:
         file["images"] = np.zeros(3)
     path = str(tmp_path / "z.hdf5")
-    with pytest.raises(CatalogError, match="none of qp.s") as caught, open_catalog(path):
+    with pytest.raises(CatalogError, match=r"none of qp.s") as caught, open_catalog(path):
         pass
     assert "an archive is named without brackets" in caught.value.hint
