@@ -192,6 +192,17 @@ def test_the_suffix_names_the_format_unless_an_option_does(
     assert format_of(output, chosen) == expected
 
 
+@pytest.mark.parametrize(
+    "output", ["q.vot.gz", "q.ECSV.GZ", "q.parquet.gz", "q.fits.bz2", "q.csv.gz"]
+)
+def test_names_of_packed_files_are_refused_but_for_fits(output: str) -> None:
+    with pytest.raises(OutputError):
+        format_of(output, "auto")
+    with pytest.raises(OutputError, match="FITS tables alone are packed"):
+        format_of("q.gz", "votable")
+    assert format_of("q.FITS.gz", "auto") == format_of("q.tab.gz", "fits") == "fits"
+
+
 @pytest.mark.parametrize("output", ["q.csv", "q.TXT", "q.json"])
 def test_a_suffix_of_another_kind_of_table_is_refused(output: str) -> None:
     """It would be a FITS file under a false name."""

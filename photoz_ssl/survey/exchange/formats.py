@@ -44,6 +44,10 @@ FOREIGN = (
 )
 """Suffixes of tables of other kinds, in which a FITS file would not be looked for."""
 
+GZIP = ".gz"
+PACKED = (GZIP, ".bz2", ".xz", ".zst", ".zip")
+"""Suffixes of packed files; CFITSIO packs FITS files by the first."""
+
 
 class ExchangeWriter(Protocol):
     """Takes the rows of a table; see `exchange_file`."""
@@ -114,22 +118,28 @@ def format_of(output: str, chosen: str) -> str:
     Raises
     ------
     OutputError
-        If the suffix is that of a format which is not written.
+        If the suffix is that of a format which is not written, or not packed.
 
     >>> format_of("z.parquet", "auto"), format_of("z.fits.gz", "auto"), format_of("z.txt", "ecsv")
     ('parquet', 'fits', 'ecsv')
     """
     assert chosen in TABLE_FORMATS
-    if chosen != "auto":
-        return chosen
-    suffix = PurePath(output).suffix.lower()
-    if suffix in FOREIGN:
+    packing = PurePath(output).suffix.lower()
+    is_packed = packing in PACKED
+    suffix = PurePath(PurePath(output).stem).suffix.lower() if is_packed else packing
+    kind = SUFFIXES.get(suffix, "fits") if chosen == "auto" else chosen
+    if is_packed and (kind, packing) != ("fits", GZIP):
+        raise OutputError(
+            f"{output} would be no {packing} file: FITS tables alone are packed, as NAME.fits.gz",
+            f"leave out the {packing}, and pack the table afterwards",
+        )
+    if chosen == "auto" and suffix in FOREIGN:
         raise OutputError(
             f"{output} would be no {suffix} file: tables are written as FITS, VOTable, Parquet"
             " and ECSV, those of PDFs as qp files, too",
             "name it .fits, .vot, .parquet or .ecsv, or choose the format with --format",
         )
-    return SUFFIXES.get(suffix, "fits")
+    return kind
 
 
 def notices_of_pdfs(kind: str, pdf_form: PdfForm | None) -> tuple[str, ...]:
