@@ -12,6 +12,7 @@ from photoz_ssl.config import PrepareConfig
 from photoz_ssl.errors import CutoutError, OutputError
 from photoz_ssl.files import claim_output, require_other
 from photoz_ssl.progress import Progress, silent
+from photoz_ssl.spec import STAMP_SIZE
 from photoz_ssl.survey.archive import create_archive, is_archive
 from photoz_ssl.survey.archive_columns import LONGEST_TEXT, OWN_ID, spectrum_id_column
 from photoz_ssl.survey.blocks import GalaxyBlock, RowProblem
@@ -22,7 +23,7 @@ from photoz_ssl.survey.named_columns import REDSHIFT_WARNINGS
 from photoz_ssl.survey.sources import GalaxySource, open_source
 from photoz_ssl.workflows.atlas_encoder import has_ids, text_id_notices
 from photoz_ssl.workflows.counting import counted
-from photoz_ssl.workflows.splits import draw_split, object_keys
+from photoz_ssl.workflows.splits import StrangeSplits, draw_split, object_keys
 
 __all__ = ["PrepareReport", "prepare"]
 
@@ -117,6 +118,7 @@ def _write(config: PrepareConfig, source: GalaxySource, progress: Progress) -> P
     nulls = {name: null_in(kinds[name], null_of(cards[name])) for name in columns}
     done = usable = labelled = unreddened = warned = 0
     problems: list[RowProblem] = []
+    strange = StrangeSplits(config.split_column or "SPLIT")
     with create_archive(
         config.output,
         source.spec,
@@ -131,6 +133,7 @@ def _write(config: PrepareConfig, source: GalaxySource, progress: Progress) -> P
             usable += int(np.count_nonzero(block.usable))
             labelled += int(np.count_nonzero(block.usable & np.isfinite(block.redshift)))
             warned += _n_warned(block)
+            strange.add(block)
             lacking = block.flags & int(UNUSABLE)
             unreddened += int(np.count_nonzero(lacking == int(RowFlag.NO_REDDENING)))
             problems.extend(block.problems[: MOST_PROBLEMS - len(problems)])
@@ -152,10 +155,25 @@ def _write(config: PrepareConfig, source: GalaxySource, progress: Progress) -> P
         problems=tuple(problems),
         notices=(
             *source.notices,
+            *_idle_notices(config, source.spec.size),
             *text_id_notices(source, "archive"),
             *_warning_notices(warned),
+            *(strange.notices if config.split is None else ()),
         ),
     )
+
+
+def _idle_notices(config: PrepareConfig, size: int) -> tuple[str, ...]:
+    """That options had no effect on an archive, or on stamps that keep their size."""
+    idle = []
+    if config.size not in (size, STAMP_SIZE):
+        idle.append("--size")
+    if is_archive(config.catalog):
+        idle += ["--redshift-column"] if config.redshift_column else []
+        idle += ["--split-column"] if config.split_column else []
+    name = Path(config.catalog).name
+    what = f"{name} keeps its {size}-pixel stamps and its redshifts and splits"
+    return (f"{what}: {' and '.join(idle)} had no effect",) if idle else ()
 
 
 def _n_warned(block: GalaxyBlock) -> int:

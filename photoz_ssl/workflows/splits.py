@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,8 +12,9 @@ from numpy.typing import NDArray
 from photoz_ssl.config import SPLITS
 from photoz_ssl.survey.blocks import GalaxyBlock
 from photoz_ssl.survey.object_ids import NO_ID
+from photoz_ssl.workflows.counting import counted
 
-__all__ = ["draw_split", "object_keys"]
+__all__ = ["StrangeSplits", "draw_split", "object_keys"]
 
 PLACES_A_DEGREE = 60
 """Places of the sky are an arcminute apart: a second position of a galaxy, a little off, is nearly
@@ -78,3 +80,47 @@ def _mix(bits: NDArray[np.uint64]) -> NDArray[np.uint64]:
     bits = (bits ^ (bits >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
     bits = (bits ^ (bits >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
     return bits ^ (bits >> np.uint64(31))
+
+
+@dataclass
+class StrangeSplits:
+    """Galaxies that are in no split, as their column of splits says something else.
+
+    Parameters
+    ----------
+    column : str
+        The column, as the user named it.
+    n_galaxies : int
+        How many were met.
+    first : str
+        What it says of the first of them.
+    """
+
+    column: str
+    n_galaxies: int = 0
+    first: str = ""
+
+    def add(self, block: GalaxyBlock) -> None:
+        """Count those of the next block."""
+        named = (name for name in block.table.dtype.names or () if self._is_meant(name))
+        name = next(named, None)
+        if name is None or block.table.dtype[name].shape:
+            return
+        words = np.char.strip(block.table[name].astype("S"))
+        strange = np.flatnonzero((block.split == "") & (words != b""))
+        self.n_galaxies += len(strange)
+        if len(strange) and not self.first:
+            self.first = words[strange[0]].decode("ascii", "replace")
+
+    def _is_meant(self, name: str) -> bool:
+        return name.upper() == self.column.upper()
+
+    @property
+    def notices(self) -> tuple[str, ...]:
+        """What a user should know of them."""
+        if not self.n_galaxies:
+            return ()
+        return (
+            f"{counted(self.n_galaxies, 'galaxy')} in no split: {self.column} says neither"
+            f" {', '.join(SPLITS[:-1])} nor {SPLITS[-1]}, of the first {self.first!r}",
+        )

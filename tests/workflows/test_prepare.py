@@ -95,6 +95,32 @@ def test_a_split_is_drawn_by_the_ids(tmp_path: Path) -> None:
     np.testing.assert_array_equal(archive.split, draw_split(archive.object_id, fractions, 3))
 
 
+@pytest.mark.parametrize(
+    ("split", "n_strange", "first"),
+    [([b"train", b"VALID", b"validation", b""] * 3, 3, "validation"), ([0, 1, 2] * 4, 12, "0")],
+)
+def test_splits_of_other_names_are_told(
+    tmp_path: Path, split: list[object], n_strange: int, first: str
+) -> None:
+    columns_of(tmp_path, SPLIT=np.array(split))
+    report = prepare(config(tmp_path, cutouts=None))
+    (notice,) = (text for text in report.notices if "in no split" in text)
+    assert notice.startswith(f"{n_strange} galaxies in no split")
+    assert repr(first) in notice
+    drawn = config(tmp_path, cutouts=None, split=(0.5, 0.25, 0.25), overwrite=True)
+    assert not any("in no split" in text for text in prepare(drawn).notices)
+
+
+def test_options_that_an_archive_has_no_use_for_are_told(tmp_path: Path) -> None:
+    columns_of(tmp_path)
+    prepare(config(tmp_path, cutouts=None))
+    again = {"catalog": str(tmp_path / "out.h5"), "output": tmp_path / "b.h5", "cutouts": None}
+    report = prepare(config(tmp_path, **again, size=80, redshift_column="EBV"))
+    assert any("--size and --redshift-column had no effect" in text for text in report.notices)
+    report = prepare(config(tmp_path, **again, overwrite=True))
+    assert not any("had no effect" in text for text in report.notices)
+
+
 @pytest.mark.parametrize("name", ["OBJID", "NAME"])
 def test_text_ids_stay_ids_in_an_archive(tmp_path: Path, name: str) -> None:
     words = np.array([f"J{number:04d}".encode() for number in range(N)])
