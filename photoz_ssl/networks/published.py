@@ -174,6 +174,12 @@ def _recognise(path: Path, weights: Iterable[str], prefix: str) -> EncoderConfig
         If it is not the published one.
     """
     names = [key.removeprefix(prefix) for key in weights if key.startswith(prefix)]
+    if not names:
+        raise CheckpointError(
+            f"{path} names no tensor {prefix}*, as published checkpoints do; its first is"
+            f" {next(iter(weights), 'none')}",
+            "save its weights again under these names, if it is one of theirs",
+        )
     blocks = tuple(
         len({name.split(".")[1] for name in names if name.startswith(f"layer{stage}.")})
         for stage in range(1, 5)

@@ -224,7 +224,11 @@ def _read(path: Path, file: h5py.File) -> Archive:
     else:
         spec = ImageSpec(size=size)
     if (len(spec.bands), spec.size) != (n_bands, size):
-        raise ArchiveError(f"the images of {path} are not what its specification says")
+        raise ArchiveError(
+            f"the images of {path} have {n_bands} bands of {size} pixels, not"
+            f" {len(spec.bands)} of {spec.size}",
+            "make it again of images in these bands",
+        )
     split = column("split", -1, np.int8)
     known_split = (split >= 0) & (split < len(SPLITS))
     columns, nulls = further_columns(path, file, n_galaxies)

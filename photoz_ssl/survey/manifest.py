@@ -75,6 +75,10 @@ class Manifest:
         empty = np.empty((0, self.pdf_form.n_values))
         return pdf_rows(empty, np.empty(0), np.empty(0, np.int32)).dtype
 
+    def card(self, keyword: str) -> str:
+        """What one of its cards says; empty where it has none of that name."""
+        return next((str(value) for word, value, _ in self.cards if word == keyword), "")
+
     def difference(self, other: Manifest) -> str | None:
         """What of it is not as in another manifest, besides the rows; None if nothing is."""
         here, there = ({**one.job, "length": one.n_rows} for one in (self, other))

@@ -319,7 +319,8 @@ def require_same_job(part: Part, manifest: Manifest) -> None:
     if difference is None and (there.start, there.stop) != (manifest.start, manifest.stop):
         difference = "range of rows"
     if difference is not None:
+        command = there.card("COMMAND")
         raise PartError(
             f"{part.path} was begun with another {difference}",
-            "repeat the command that it is from, or remove it",
+            f"repeat the command that it is from{command and f', {command}'}, or remove it",
         )

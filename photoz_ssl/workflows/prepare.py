@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from photoz_ssl.config import PrepareConfig
-from photoz_ssl.errors import CutoutError, OutputError
+from photoz_ssl.errors import CatalogError, CutoutError, OutputError
 from photoz_ssl.files import claim_output, require_other
 from photoz_ssl.progress import Progress, silent
 from photoz_ssl.spec import STAMP_SIZE
@@ -138,6 +138,11 @@ def _write(config: PrepareConfig, source: GalaxySource, progress: Progress) -> P
             unreddened += int(np.count_nonzero(lacking == int(RowFlag.NO_REDDENING)))
             problems.extend(block.problems[: MOST_PROBLEMS - len(problems)])
             progress("preparing galaxies", done, source.n_rows)
+        if unreddened == done:
+            raise CatalogError(
+                f"of no row of {config.catalog} an E(B-V) is known",
+                "add EBV, or positions in degrees",
+            )
         if usable == 0:
             first = problems[0].message if problems else "every row is flagged"
             raise CutoutError(

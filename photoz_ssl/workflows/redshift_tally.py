@@ -135,6 +135,10 @@ class Tally:
             raise CatalogError(f"{catalog} has no rows", "check its selection")
         if self.n_redshifts:
             return
+        if self.by_flag[RowFlag.NO_REDDENING] == self.n_rows:
+            raise CatalogError(
+                f"of no row of {catalog} an E(B-V) is known", "add EBV, or positions in degrees"
+            )
         reason = self.first_problem or "; ".join(self.notices())
         raise CutoutError(
             f"no row of {catalog} has a usable image; the first problem: {reason}",

@@ -139,6 +139,16 @@ def test_another_architecture_is_told_and_refused(tmp_path: Path) -> None:
         read_published(path)
 
 
+@pytest.mark.parametrize("layout", ["model_state", "state_dict"])
+def test_names_without_the_published_prefix_are_told(
+    state: State, layout: str, tmp_path: Path
+) -> None:
+    path = tmp_path / "model.pth.tar"
+    torch.save({layout: state}, path)
+    with pytest.raises(CheckpointError, match=r"names no tensor module\..*its first is conv1"):
+        read_published(path)
+
+
 class Malicious:
     def __reduce__(self) -> tuple[object, tuple[str]]:
         return print, ("owned",)

@@ -109,6 +109,13 @@ def test_an_archive_without_images_is_refused(tmp_path: Path) -> None:
         open_archive(path)
 
 
+def test_images_in_other_bands_are_counted(tmp_path: Path) -> None:
+    with h5py.File(tmp_path / "x.h5", "w") as file:
+        file["images"] = np.ones((2, 4, 107, 107), np.float32)
+    with pytest.raises(ArchiveError, match="have 4 bands of 107 pixels, not 5 of 107"):
+        open_archive(tmp_path / "x.h5")
+
+
 def test_hostile_archives_are_told_in_a_sentence(tiny_archive: Path, tmp_path: Path) -> None:
     path = tmp_path / "x.h5"
     with pytest.raises(ArchiveError, match="there is no archive"):

@@ -25,7 +25,11 @@ MANIFEST = Manifest(
     extname="PHOTOZ",
     columns=(TableColumn("NAME"), TableColumn("Z", "", "src.redshift.phot")),
     dtype=DTYPE,
-    cards=(("MODEL", "ours", "a model"), ("ZGRIDN", 3, ""), ("ZGRIDMAX", 0.4, "")),
+    cards=(
+        ("MODEL", "ours", "a model"),
+        ("COMMAND", "photoz-ssl predict a", ""),
+        ("ZGRIDN", 3, ""),
+    ),
     pdf_form=PdfForm("hist", (0.0, 0.1, 0.2, 0.4)),
 )
 
@@ -137,10 +141,12 @@ def test_another_job_does_not_go_on_with_it(
     write(tmp_path / "a.part", 2, finish=False)
     manifest = dataclasses.replace(MANIFEST, **other)  # type: ignore[arg-type]
     with (
-        pytest.raises(PartError, match=f"begun with another {named}"),
+        pytest.raises(PartError, match=f"begun with another {named}") as caught,
         create_part(tmp_path / "a.part", manifest, resume=True),
     ):
         pass
+    command = MANIFEST.card("COMMAND")
+    assert caught.value.hint == f"repeat the command that it is from, {command}, or remove it"
 
 
 def test_two_processes_do_not_write_one_part(tmp_path: Path) -> None:

@@ -87,6 +87,12 @@ def test_an_image_without_reddening_is_not_called_unusable(tmp_path: Path) -> No
     assert report.summary().startswith(f"photoz-ssl: {N} galaxies, 1 without E(B-V), ")
 
 
+def test_where_all_rows_lack_reddening_that_is_the_error(tmp_path: Path) -> None:
+    columns_of(tmp_path, EBV=np.full(N, np.nan), RA=np.full(N, np.nan))
+    with pytest.raises(CatalogError, match=r"an E\(B-V\) is known; add EBV"):
+        prepare(config(tmp_path, cutouts=None))
+
+
 def test_a_split_is_drawn_by_the_ids(tmp_path: Path) -> None:
     columns_of(tmp_path)
     fractions = (0.5, 0.25, 0.25)

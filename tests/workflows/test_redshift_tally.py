@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from photoz_ssl.errors import CatalogError
 from photoz_ssl.survey.flags import RowFlag
 from photoz_ssl.workflows.redshift_tally import Tally, counts_of
 
@@ -34,3 +35,10 @@ def test_a_coarse_map_alone_does_not_flag_a_row() -> None:
     counts = counts_of(np.array([0, coarse, coarse | edge, edge], np.int32), 4)
     assert counts["flagged"] == 2
     assert counts["by_flag"] == {str(int(coarse)): 2, str(int(edge)): 2}
+
+
+def test_that_no_row_has_reddening_is_no_want_of_images() -> None:
+    tally = Tally()
+    tally.add(counts_of(np.full(3, RowFlag.NO_REDDENING, np.int32), 0))
+    with pytest.raises(CatalogError, match=r"of no row of cat an E\(B-V\) is known"):
+        tally.require_a_redshift("cat")
