@@ -20,6 +20,7 @@ from photoz_ssl.files import output_errors, remove_own, require_own
 from photoz_ssl.progress import Stop, Stopped, never
 from photoz_ssl.spec import NETWORK_SIZE, ImageSpec
 from photoz_ssl.survey.catalog_source import catalog_source
+from photoz_ssl.survey.exchange.formats import SUFFIXES_OF_TABLES
 from photoz_ssl.survey.frame_catalog import catalog_of_frame
 from photoz_ssl.survey.headers import TableColumn
 from photoz_ssl.workflows.dask_blocks import dask_client, from_anywhere
@@ -175,6 +176,11 @@ def _claimed(config: PredictConfig) -> Path:
     output = Path(config.output or _named_like(folder))
     if output.name in ("", ".."):  # a collection is named like its folder
         output = output.resolve()
+    if output.suffix.lower() in SUFFIXES_OF_TABLES:
+        raise ConfigError(
+            f"of a HATS catalogue comes a folder, not a {output.suffix} file",
+            "name a folder with -o",
+        )
     if output.resolve() == folder.resolve():
         raise OutputError(f"{output} is the input", "name another folder with -o")
     if output.exists() and not (config.overwrite or config.resume):

@@ -213,6 +213,12 @@ def test_what_hats_cannot_have_is_refused(folder: Path, tmp_path: Path, options:
         predict(config(folder, output=str(tmp_path / "z"), **options))
 
 
+@pytest.mark.parametrize("name", ["z.fits", "z.fits.gz", "z.parquet", "z.VOT"])
+def test_a_folder_is_not_named_like_a_file(folder: Path, tmp_path: Path, name: str) -> None:
+    with pytest.raises(ConfigError, match="comes a folder"):
+        predict(config(folder, output=str(tmp_path / name)))
+
+
 @pytest.mark.parametrize("options", [{"overwrite": True}, {"resume": True}])
 def test_a_folder_of_other_files_is_left_alone(
     folder: Path, tmp_path: Path, options: dict[str, Any]

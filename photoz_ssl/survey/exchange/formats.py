@@ -23,6 +23,7 @@ from photoz_ssl.survey.manifest import PdfRows
 from photoz_ssl.survey.pdf_form import PdfForm
 
 __all__ = [
+    "SUFFIXES_OF_TABLES",
     "ExchangeWriter",
     "TableLayout",
     "exchange_file",
@@ -47,6 +48,9 @@ FOREIGN = (
 GZIP = ".gz"
 PACKED = (GZIP, ".bz2", ".xz", ".zst", ".zip")
 """Suffixes of packed files; CFITSIO packs FITS files by the first."""
+
+SUFFIXES_OF_TABLES = frozenset((".fits", ".fit", *SUFFIXES, *FOREIGN, *PACKED))
+"""What nobody calls a folder."""
 
 
 class ExchangeWriter(Protocol):
