@@ -116,13 +116,16 @@ class Frames:
             raise CutoutError(f"there is no folder of frames {folder}", "check --frames")
         self._folder, self._size, self._bands = folder, size, bands
         self._reference = REFERENCE_BAND if REFERENCE_BAND in bands else bands[0]
+        self._unit_of = ""
         self._fields = self._index()
         self._loaded: OrderedDict[str, Loaded] = OrderedDict()
 
     @property
     def notices(self) -> tuple[str, ...]:
-        """None: a frame without a unit is a problem of its rows."""
-        return ()
+        """That frames without a unit were taken to be in nanomaggies."""
+        if not self._unit_of:
+            return ()
+        return (f"frames without BUNIT, such as {self._unit_of}, are taken as nanomaggies",)
 
     def read(
         self, rows: NDArray[np.void], ra: Degrees, dec: Degrees, pool: Executor
@@ -152,6 +155,8 @@ class Frames:
         for name, by_band in files.items():
             if self._reference in by_band:
                 header, wcs = _read_header(by_band[self._reference])
+                if not str(header.get("BUNIT", "")).strip():
+                    self._unit_of = self._unit_of or str(by_band[self._reference])
                 fields.append(Field(name, by_band, wcs, header["NAXIS1"], header["NAXIS2"]))
         if not fields:
             raise CutoutError(

@@ -178,6 +178,13 @@ def test_units_are_converted_or_flagged(
     assert flag_of(cut(frames_folder, [galaxy_position], pool)[0]) == RowFlag.WRONG_UNIT
 
 
+def test_frames_without_a_unit_are_told(frames_folder: Path, write_frame: FrameWriter) -> None:
+    assert not Frames(frames_folder, SIZE, BANDS).notices
+    write_frame("r", BUNIT=" ")
+    (notice,) = Frames(frames_folder, SIZE, BANDS).notices
+    assert notice.endswith("are taken as nanomaggies")
+
+
 @pytest.mark.parametrize(
     "cards",
     [
