@@ -106,6 +106,16 @@ def test_votable_is_read_by_astropy(tmp_path: Path) -> None:
     assert ("MODEL", "ours <1>") in [(i.name, i.value) for i in document.resources[0].infos]
 
 
+def test_a_name_that_is_no_identifier_is_written_in_silence(tmp_path: Path) -> None:
+    kinds = np.dtype([("mag/g [AB]", "f4")])
+    column = TableColumn("mag/g [AB]")
+    layout = TableLayout(name="T", n_rows=2, columns=[column], dtype=kinds, cards=[], pdf_form=None)
+    with exchange_file(tmp_path / "z.vot", "votable", layout) as writer:
+        writer.append(np.ones(2, kinds), None)
+    (field,) = parse(tmp_path / "z.vot").get_first_table().fields
+    assert field.name == "mag/g [AB]"
+
+
 def test_votable_is_read_by_stilts(tmp_path: Path) -> None:
     path = write(tmp_path / "z.vot", "votable")
     command = ["stilts", "tpipe", f"in={path}", "ifmt=votable", "ofmt=csv", "out=-"]

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import io
+import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING
 from xml.sax.saxutils import escape
 
 import numpy as np
 from astropy.io.votable import from_table
+from astropy.io.votable.exceptions import W03
 from astropy.io.votable.tree import Info, VOTableFile
 from numpy.typing import NDArray
 
@@ -60,7 +62,9 @@ def votable_frame(layout: TableLayout) -> tuple[str, str]:
     """What stands before the first row of a VOTable, and behind the last."""
     table = described_table(layout, n_rows=1, held_by=HELD_BY)
     table.meta = {}
-    document: VOTableFile = from_table(table, table_id=layout.name)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", W03)  # of IDs made of names that cannot be one
+        document: VOTableFile = from_table(table, table_id=layout.name)
     (resource,) = document.resources
     resource.infos.extend(
         Info(name=keyword, value=str(value)) for keyword, value, _ in layout.cards
