@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -110,15 +110,49 @@ def prepare(config: PrepareConfig, *, progress: Progress = silent) -> PrepareRep
         return _write(config, source, progress)
 
 
+@dataclass
+class _Counts:
+    """Galaxies of the blocks so far."""
+
+    strange: StrangeSplits
+    n_rows: int = 0
+    n_usable: int = 0
+    n_labelled: int = 0
+    n_unreddened: int = 0
+    n_warned: int = 0
+    problems: list[RowProblem] = field(default_factory=list)
+
+    def add(self, block: GalaxyBlock) -> None:
+        self.n_rows += len(block)
+        self.n_usable += int(np.count_nonzero(block.usable))
+        self.n_labelled += int(np.count_nonzero(block.usable & np.isfinite(block.redshift)))
+        lacking = block.flags & int(UNUSABLE)
+        self.n_unreddened += int(np.count_nonzero(lacking == int(RowFlag.NO_REDDENING)))
+        self.n_warned += _n_warned(block)
+        self.problems.extend(block.problems[: MOST_PROBLEMS - len(self.problems)])
+        self.strange.add(block)
+
+    def require_an_image(self, catalog: str) -> None:
+        """Refuse an archive of which nothing can be used."""
+        if self.n_unreddened == self.n_rows:
+            raise CatalogError(
+                f"of no row of {catalog} an E(B-V) is known", "add EBV, or positions in degrees"
+            )
+        if self.n_usable == 0:
+            first = self.problems[0].message if self.problems else "every row is flagged"
+            raise CutoutError(
+                f"no row of {catalog} has a usable image; the first problem: {first}",
+                "say where the images are with --cutouts or --frames, or mend them",
+            )
+
+
 def _write(config: PrepareConfig, source: GalaxySource, progress: Progress) -> PrepareReport:
     start = time.perf_counter()
     columns, text_id = _numeric_columns(source), _text_id(source)
     columns += (text_id,) if text_id else ()
     kinds, cards = source.table_dtype, source.column_cards
     nulls = {name: null_in(kinds[name], null_of(cards[name])) for name in columns}
-    done = usable = labelled = unreddened = warned = 0
-    problems: list[RowProblem] = []
-    strange = StrangeSplits(config.split_column or "SPLIT")
+    counts = _Counts(StrangeSplits(config.split_column or "SPLIT"))
     with create_archive(
         config.output,
         source.spec,
@@ -129,41 +163,24 @@ def _write(config: PrepareConfig, source: GalaxySource, progress: Progress) -> P
     ) as archive:
         for block in source.blocks(BLOCK):
             archive.write(_with_split(block, source.id_column, config), columns=columns)
-            done += len(block)
-            usable += int(np.count_nonzero(block.usable))
-            labelled += int(np.count_nonzero(block.usable & np.isfinite(block.redshift)))
-            warned += _n_warned(block)
-            strange.add(block)
-            lacking = block.flags & int(UNUSABLE)
-            unreddened += int(np.count_nonzero(lacking == int(RowFlag.NO_REDDENING)))
-            problems.extend(block.problems[: MOST_PROBLEMS - len(problems)])
-            progress("preparing galaxies", done, source.n_rows)
-        if unreddened == done:
-            raise CatalogError(
-                f"of no row of {config.catalog} an E(B-V) is known",
-                "add EBV, or positions in degrees",
-            )
-        if usable == 0:
-            first = problems[0].message if problems else "every row is flagged"
-            raise CutoutError(
-                f"no row of {config.catalog} has a usable image; the first problem: {first}",
-                "say where the images are with --cutouts or --frames, or mend them",
-            )
+            counts.add(block)
+            progress("preparing galaxies", counts.n_rows, source.n_rows)
+        counts.require_an_image(config.catalog)
     return PrepareReport(
         output=config.output,
-        n_rows=done,
-        n_usable=usable,
-        n_labelled=labelled,
+        n_rows=counts.n_rows,
+        n_usable=counts.n_usable,
+        n_labelled=counts.n_labelled,
         dust=spell_sources(source.dust),
-        rate=done / max(time.perf_counter() - start, 1e-9),
-        n_unreddened=unreddened,
-        problems=tuple(problems),
+        rate=counts.n_rows / max(time.perf_counter() - start, 1e-9),
+        n_unreddened=counts.n_unreddened,
+        problems=tuple(counts.problems),
         notices=(
             *source.notices,
             *_idle_notices(config, source.spec.size),
             *text_id_notices(source, "archive"),
-            *_warning_notices(warned),
-            *(strange.notices if config.split is None else ()),
+            *_warning_notices(counts.n_warned),
+            *(counts.strange.notices if config.split is None else ()),
         ),
     )
 
