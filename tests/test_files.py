@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import pickle
+import re
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from pathlib import Path
@@ -23,7 +24,9 @@ from photoz_ssl.files import (
     fingerprint_of,
     fingerprint_of_input,
     is_leftover,
+    remove_own,
     require_other,
+    require_own,
     sha256_of,
     spelled,
     temporary_errors,
@@ -38,6 +41,21 @@ def test_a_finished_output_appears_under_its_name(tmp_path: Path) -> None:
         assert temporary.suffix == ".fits"
     assert path.read_bytes() == b"whole"
     assert list(tmp_path.iterdir()) == [path]
+
+
+def test_all_of_a_file_is_on_the_disk_before_it_has_its_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path, flushed = tmp_path / "out.fits", []
+
+    def remembered(descriptor: int) -> None:
+        file = os.fstat(descriptor)
+        flushed.append((file.st_ino, file.st_size, path.exists()))
+
+    monkeypatch.setattr(os, "fsync", remembered)
+    with atomic_output(path) as temporary:
+        temporary.write_bytes(b"whole")
+    assert flushed == [(path.stat().st_ino, 5, False)]
 
 
 def test_everybody_may_read_what_a_narrow_writer_wrote(tmp_path: Path) -> None:
@@ -154,6 +172,13 @@ def test_an_input_is_not_replaced_by_the_output(tmp_path: Path) -> None:
     require_other("-", str(path))
 
 
+def test_the_cache_is_where_the_user_wants_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", "/scratch/cache")
+    assert cache_folder() == Path("/scratch/cache/photoz-ssl")
+    monkeypatch.delenv("XDG_CACHE_HOME")
+    assert cache_folder() == Path.home() / ".cache/photoz-ssl"
+
+
 def test_a_user_without_a_home_has_a_cache(monkeypatch: pytest.MonkeyPatch) -> None:
     def homeless() -> Path:
         raise RuntimeError("Could not determine home directory.")
@@ -170,7 +195,14 @@ def test_a_missing_extra_comes_over_from_another_process() -> None:
 
 
 @pytest.mark.parametrize(
-    ("number", "words"), [(errno.ENOSPC, "no space left"), (errno.EROFS, "no permission")]
+    ("number", "words"),
+    [
+        (errno.ENOSPC, "no space left"),
+        (errno.EDQUOT, "no space left"),
+        (errno.EROFS, "no permission"),
+        (errno.EACCES, "no permission"),
+        (errno.EPERM, "no permission"),
+    ],
 )
 def test_a_disk_that_refuses_is_told_in_a_sentence(tmp_path: Path, number: int, words: str) -> None:
     with pytest.raises(OutputError, match=words), atomic_output(tmp_path / "out.fits"):
@@ -216,10 +248,23 @@ def test_a_failed_write_is_told_once_the_writer_is_done(
             assert file.write(b"12345678") == 8
             assert file.write(b"12345678") == 8
             assert file.truncate(100) == 100
+            assert file.truncate(-1) == -1  # fails for another reason
 
     with pytest.raises(OSError, match="File too large"):
         write()
     assert (tmp_path / "file").read_bytes() == b"1234567812"
+
+
+def test_a_failed_write_does_not_hide_why_the_writer_gave_up(
+    tmp_path: Path, full_disk: Callable[[int], AbstractContextManager[None]]
+) -> None:
+    def write() -> None:
+        with full_disk(10), DeferredWrites(tmp_path / "file") as file:
+            file.write(b"more than ten bytes")
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        write()
 
 
 def test_hdf5_survives_a_full_disk(
@@ -252,6 +297,48 @@ def test_brackets_of_a_file_that_is_there_are_its_own(tmp_path: Path) -> None:
     assert file_and_selection(f"{name}[1][R < 'a[3]']") == (name, "[1][R < 'a[3]']")
     assert file_and_selection("-[1]") == ("-", "[1]")
     assert fingerprint_of_input(f"{name}[1]") == fingerprint_of(Path(name))
+
+
+def test_a_fingerprint_tells_another_end_and_another_length(tmp_path: Path) -> None:
+    prints, size = set(), 10_000_000
+    for place, length in ((0, size), (1, size), (size - 1, size), (0, size - 1), (0, size)):
+        with (tmp_path / "file").open("wb") as file:
+            file.truncate(length)
+            file.seek(place)
+            file.write(b"\0" if place == 0 else b"1")
+        prints.add(fingerprint_of(tmp_path / "file"))
+    assert len(prints) == 4  # the last is the first again
+
+
+OWN = re.compile(r"(\d+/)*\d+\.h5")
+
+
+def with_files(folder: Path, *names: str) -> Path:
+    for name in names:
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).touch()
+    return folder
+
+
+def test_our_own_files_and_what_was_left_of_some_are_removed_with_their_folders(
+    tmp_path: Path,
+) -> None:
+    folder = with_files(tmp_path / "run", "1.h5", "2/3/4.h5", "2/.5.0123abcd.part.h5")
+    require_own(folder, OWN, "a run")
+    remove_own(folder, OWN)
+    assert list(folder.iterdir()) == []
+    with_files(folder, "1.h5", "2/3.h5", "2/thesis.tex")
+    remove_own(folder, OWN)
+    assert {*folder.rglob("*")} == {folder / "2", folder / "2/thesis.tex"}
+
+
+def test_a_link_to_a_folder_is_no_file_of_ours(tmp_path: Path) -> None:
+    folder = with_files(tmp_path / "run", "1.h5")
+    (folder / "link").symlink_to(with_files(tmp_path / "2", "3.h5"))
+    with pytest.raises(OutputError, match="holds other files than those of a run: link"):
+        require_own(folder, OWN, "a run")
+    remove_own(folder, OWN)
+    assert (folder / "link/3.h5").exists()
 
 
 def test_names_of_files_in_other_encodings_are_spelled_in_letters() -> None:
