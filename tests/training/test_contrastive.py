@@ -40,6 +40,24 @@ def test_views_are_compiled_where_a_run_is_long(
     assert asked.value.args == (compiled,)
 
 
+def test_views_are_made_as_asked_for(monkeypatch: pytest.MonkeyPatch, tmp_path: Any) -> None:
+    def views(*_: Any, **options: Any) -> Tensor:
+        raise Asked(options)
+
+    monkeypatch.setattr(contrastive, "pretraining_views", views)
+    wanted: dict[str, Any] = {
+        "max_reddening": 0.2,
+        "max_shift": 3,
+        "noise_range": (0.5, 2.0),
+        "mirror": False,
+    }
+    config = PretrainConfig(archive=tmp_path, output=tmp_path, batch_size=N, **wanted)
+    step = contrastive_step(nn.Identity(), torch.ones(5), config)
+    with pytest.raises(Asked) as asked:
+        step(GalaxyBatch(torch.zeros(N, 5, 64, 64), torch.zeros(N), torch.zeros(N)), Generator())
+    assert {name: asked.value.args[0][name] for name in wanted} == wanted
+
+
 @pytest.mark.parametrize("n_galaxies", [24, 25, 39, 40])
 def test_the_noise_is_scaled_by_stamps_from_all_of_an_archive(
     n_galaxies: int, tiny_archive: Any, monkeypatch: pytest.MonkeyPatch

@@ -16,7 +16,7 @@ import torch
 from numpy.typing import NDArray
 
 from photoz_ssl.config import FinetuneConfig, PretrainConfig
-from photoz_ssl.datasets.galaxies import GalaxyBatch
+from photoz_ssl.datasets.galaxies import GalaxyBatch, gather
 from photoz_ssl.errors import (
     ArchiveError,
     CheckpointError,
@@ -28,13 +28,17 @@ from photoz_ssl.errors import (
 from photoz_ssl.later import Later
 from photoz_ssl.networks.checkpoint import load_checkpoint
 from photoz_ssl.networks.encoder import PRESETS, build_encoder
+from photoz_ssl.networks.ranks import ALONE
 from photoz_ssl.networks.redshift_head import RedshiftNetwork
 from photoz_ssl.progress import Stopped
+from photoz_ssl.redshift.calibration import fit_calibration
 from photoz_ssl.redshift.grid import RedshiftGrid
+from photoz_ssl.redshift.metrics import bias, normalised_residual, outlier_fraction, sigma_mad
 from photoz_ssl.spec import ImageSpec
 from photoz_ssl.survey.archive import open_archive
-from photoz_ssl.training import loop
-from photoz_ssl.training.loop import step_generator
+from photoz_ssl.survey.bands import R_SF11
+from photoz_ssl.training import loop, supervised
+from photoz_ssl.training.loop import Plan, step_generator
 from photoz_ssl.training.schedule import cosine_factor, steps_factor
 from photoz_ssl.training.supervised import (
     evaluate_logits,
@@ -98,6 +102,66 @@ def test_each_step_draws_for_itself_and_the_same_when_repeated() -> None:
     assert draws[4] == draws[1]
 
 
+@pytest.mark.parametrize("bfloat16", [False, True])
+def test_a_step_is_as_long_as_its_rate_says_and_in_its_precision(
+    tiny_archive: Path, bfloat16: bool
+) -> None:
+    weight = torch.nn.Parameter(torch.tensor(1.0))
+    optimizer = torch.optim.SGD([{"params": [weight], "peak": 0.5}], lr=7.0)
+    archive = open_archive(tiny_archive)
+    plan = Plan(
+        stage="images",
+        archive=archive,
+        rows=np.arange(4),
+        epochs=1,
+        batch_size=2,
+        seed=0,
+        rate_factor=lambda step: 0.1 * step,
+        world=ALONE,
+        bfloat16=bfloat16,
+    )
+    reduced = []
+
+    def loss_of(
+        batch: GalaxyBatch, generator: torch.Generator
+    ) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
+        reduced.append(torch.is_autocast_enabled("cpu"))
+        return 3 * weight, {}
+
+    loop._descend(loss_of, gather(archive, np.arange(2)), 2, optimizer, plan)
+    assert weight.item() == pytest.approx(1 - 0.2 * 0.5 * 3)
+    assert reduced == [bfloat16]
+
+
+def test_the_state_is_saved_as_often_as_it_costs_little(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = [0.0]
+    monkeypatch.setattr(loop.time, "monotonic", lambda: now[0])  # type: ignore[attr-defined]
+    clock = loop._StateClock()
+    assert clock.due(epoch_ends=True)
+    with clock:
+        now[0] += 10
+    for age, epoch_ends, due in ((199, True, False), (200, True, True), (300, False, False)):
+        now[0] = 10.0 + age
+        assert clock.due(epoch_ends=epoch_ends) == due
+    now[0] += 1
+    assert clock.due(epoch_ends=False)
+
+
+def test_an_evaluation_takes_the_dust_away(tiny_archive: Path) -> None:
+    archive, rows = open_archive(tiny_archive), np.arange(6)
+    network = RedshiftNetwork(build_encoder(PRESETS["tiny"]), RedshiftGrid().n_bins)
+    images = np.array(archive.images)
+    dust = 10 ** (-0.4 * 0.5 * R_SF11.astype(np.float32))[:, np.newaxis, np.newaxis]
+    clear = replace(archive, images=images, ebv=np.zeros(len(archive), np.float32))
+    dusty = replace(archive, images=dust * images, ebv=np.full(len(archive), 0.5, np.float32))
+    seen, behind, ignored = (
+        evaluate_logits(network, of, rows, 6).logits
+        for of in (clear, dusty, replace(dusty, ebv=clear.ebv))
+    )
+    np.testing.assert_allclose(behind, seen, atol=1e-5)
+    assert np.abs(ignored - seen).max() > 1e-3
+
+
 def test_an_evaluation_is_the_same_in_any_batches_and_leaves_the_network_as_it_is(
     tiny_archive: Path,
 ) -> None:
@@ -121,6 +185,8 @@ def test_without_splits_no_galaxy_is_both_learnt_from_and_validated_on(
     learn, valid = labelled_rows(unsplit, finetuning(tiny_archive, tmp_path))
     assert len(valid) > 0
     np.testing.assert_array_equal(np.sort(np.concatenate([learn, valid])), unsplit.rows())
+    _, others = labelled_rows(unsplit, finetuning(tiny_archive, tmp_path, seed=1))
+    assert valid.tolist() != others.tolist()
 
 
 @pytest.mark.parametrize("blur", [1.0, 5.0, 12.0])
@@ -160,6 +226,20 @@ def test_the_loss_is_the_cross_entropy_with_the_labels(blur: float) -> None:
     label = label_distribution(redshift, grid, blur or 1e-3)
     expected = -(label * torch.log_softmax(logits, dim=1)).sum(dim=1).mean()
     assert float(loss) == pytest.approx(float(expected), rel=1e-5)
+
+
+def test_views_for_fine_tuning_are_made_as_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[Any] = []
+
+    def view(images: torch.Tensor, ebv: torch.Tensor, *_: Any, **options: Any) -> torch.Tensor:
+        asked.extend((ebv.tolist(), options["max_shift"], options["mirror"]))
+        return images
+
+    monkeypatch.setattr(supervised, "finetuning_view", view)
+    config = FinetuneConfig(archive=Path("a"), output=Path("b"), max_shift=3, mirror=False)
+    step = supervised_step(_Always(torch.zeros(2, 180)), RedshiftGrid(), config)
+    step(GalaxyBatch(torch.zeros(2, 5, 64, 64), torch.ones(2), torch.ones(2)), torch.Generator())
+    assert asked == [[1.0, 1.0], 3, False]
 
 
 class _Always(torch.nn.Module):
@@ -279,6 +359,40 @@ def test_pixels_that_are_no_numbers_end_a_training(tiny_archive: Path, tmp_path:
         file["images"][row, 2, 50, 50] = np.nan
     with pytest.raises(ArchiveError, match=rf"row {row + 1} of .*bad\.h5 has pixels"):
         finetune(finetuning(tmp_path / "bad.h5", tmp_path / "run"))
+
+
+def test_what_a_training_says_it_reached_is_what_its_model_reaches(
+    tiny_archive: Path, tmp_path: Path
+) -> None:
+    losses: list[float] = []
+
+    def progress(stage: str, done: int, total: int | None, /, **figures: float) -> None:
+        losses.append(figures["loss"])
+
+    report = finetune(finetuning(tiny_archive, tmp_path / "run"), progress=progress)
+    lines = [json.loads(line) for line in (tmp_path / "run/metrics.jsonl").read_text().splitlines()]
+    means = np.mean(np.reshape(losses, (2, 3)), axis=1)
+    np.testing.assert_allclose([line["loss"] for line in lines], means, rtol=1e-6)
+    assert ["valid_bias" in line for line in lines] == [False, True]  # it takes time
+
+    model, archive = load_checkpoint(report.model), open_archive(tiny_archive)
+    network = model.network()
+    assert isinstance(network, RedshiftNetwork)
+    valid = archive.rows(split="valid", labelled=True)
+    found = evaluate_logits(network, archive, valid, 4)
+    calibration = fit_calibration(found.logits, found.redshift, RedshiftGrid())
+    assert model.calibration == calibration
+    mean = calibration.apply(found.logits) @ RedshiftGrid().centres
+    dz = normalised_residual(mean, found.redshift)
+    assert model.metrics == pytest.approx(
+        {
+            "valid_sigma_mad": sigma_mad(dz),
+            "valid_outlier_fraction": outlier_fraction(dz),
+            "valid_bias": bias(dz),
+        }
+    )
+    assert report.sigma_mad == model.metrics["valid_sigma_mad"]
+    assert report.outlier_fraction == model.metrics["valid_outlier_fraction"]
 
 
 def test_a_finished_run_resumes_to_itself(tiny_archive: Path, tmp_path: Path) -> None:
