@@ -13,8 +13,9 @@ import pytest
 
 from photoz_ssl.config import FinetuneConfig, LabelEfficiencyConfig, PretrainConfig
 from photoz_ssl.errors import ArchiveError, CheckpointError, ConfigError, OutputError
-from photoz_ssl.networks.encoder import PRESETS
-from photoz_ssl.progress import Stopped
+from photoz_ssl.networks.checkpoint import Checkpoint, save_checkpoint
+from photoz_ssl.networks.encoder import PRESETS, build_encoder
+from photoz_ssl.progress import Stopped, never, silent
 from photoz_ssl.spec import ImageSpec
 from photoz_ssl.survey.archive import create_archive, open_archive
 from photoz_ssl.survey.bands import BANDS
@@ -22,7 +23,12 @@ from photoz_ssl.training.run_folder import RunFolder
 from photoz_ssl.training.run_lock import LOCK, sole_training
 from photoz_ssl.workflows import label_efficiency as module
 from photoz_ssl.workflows.finetune import labelled_rows
-from photoz_ssl.workflows.label_efficiency import METHODS, LabelEfficiencyReport, label_efficiency
+from photoz_ssl.workflows.label_efficiency import (
+    METHODS,
+    LabelEfficiencyReport,
+    Measurement,
+    label_efficiency,
+)
 from photoz_ssl.workflows.photometry import photometric_features
 from photoz_ssl.workflows.pretrain import pretrain
 
@@ -130,6 +136,121 @@ def test_other_options_are_not_mixed_in(short: LabelEfficiencyConfig) -> None:
     label_efficiency(short)
     with pytest.raises(CheckpointError, match="other options"):
         label_efficiency(replace(short, resume=True, learning_rate=0.1))
+    other = build_encoder(PRESETS["tiny"], seed=9)
+    checkpoint = Checkpoint(
+        kind="encoder", spec=ImageSpec(), encoder=other.config, state=other.state_dict()
+    )
+    save_checkpoint(Path(short.encoder), checkpoint, overwrite=True)
+    with pytest.raises(CheckpointError, match="another encoder"):
+        label_efficiency(replace(short, resume=True))
+
+
+class AskedError(Exception):
+    """Somebody was asked to learn."""
+
+
+def test_each_method_learns_as_the_options_say(
+    survey: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[Any] = []
+
+    def learn(*arguments: Any, **options: Any) -> None:
+        asked.append((arguments, options))
+        raise AskedError
+
+    monkeypatch.setattr(module, "finetune", learn)
+    monkeypatch.setattr(module, "photometric_redshifts", learn)
+    config = LabelEfficiencyConfig(
+        archive=survey,
+        output=tmp_path / "efficiency",
+        encoder="pretrained.safetensors",
+        seed=7,
+        epochs=3,
+        learning_rate=0.02,
+        schedule="cosine",
+        device="cpu",
+    )
+    archive = open_archive(survey)
+    experiment = module._Experiment(config, archive, archive.rows(split="test"), "tiny", "")
+    for method in METHODS:
+        with pytest.raises(AskedError):
+            experiment._measure(method, 0.5, 1, silent, never)
+    ((tuned,), _), ((scratch,), _), ((_, _, rows, test), trees) = asked
+    assert (tuned.encoder, scratch.encoder) == ("pretrained.safetensors", "tiny")
+    for options in (tuned, scratch):
+        for name in ("archive", "epochs", "learning_rate", "schedule", "device"):
+            assert getattr(options, name) == getattr(config, name), name
+        assert (options.seed, options.label_fraction, options.resume) == (8, 0.5, True)
+        assert labelled_rows(archive, options)[0].tolist() == rows.tolist()
+    assert tuned.output != scratch.output
+    assert test.tolist() == archive.rows(split="test").tolist()
+    assert trees == {"seed": 8}
+
+
+def test_a_measurement_is_of_the_galaxies_that_have_a_redshift(
+    survey: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    archive = open_archive(survey)
+    test = archive.rows(split="test")
+    dz = np.array([0.01, -0.01, 0.02, np.nan, 0.2, 0.0])
+    truth = archive.redshift[test]
+    found = truth + dz * (1 + truth)
+    monkeypatch.setattr(module._Experiment, "_by_photometry", lambda *_: (7, found))
+    config = LabelEfficiencyConfig(archive=survey, output=tmp_path, encoder="a.safetensors")
+    experiment = module._Experiment(config, archive, test, "tiny", "print")
+    experiment._measure("photometry", 0.5, 1, silent, never)
+    (written,) = [json.loads(path.read_text()) for path in tmp_path.glob("measured/*.json")]
+    assert written == {
+        "fingerprint": "print",
+        "method": "photometry",
+        "fraction": 0.5,
+        "seed": 1,
+        "n_labels": 7,
+        "sigma_mad": pytest.approx(1.4826 * 0.01, rel=1e-4),  # about a median of 0.01
+        "outlier_fraction": pytest.approx(0.2),
+    }
+
+
+def measured(method: str, n_labels: int, *sigmas: float) -> list[Measurement]:
+    """Of some seeds; a tenth of the scatter is outliers."""
+    return [
+        Measurement(
+            method=method,
+            fraction=n_labels / 1000,
+            seed=seed,
+            n_labels=n_labels,
+            sigma_mad=sigma,
+            outlier_fraction=sigma / 10,
+        )
+        for seed, sigma in enumerate(sigmas)
+    ]
+
+
+def test_curves_are_means_over_seeds_and_labels_are_saved_at_equal_scatter(
+    config: LabelEfficiencyConfig, tiny_archive: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found = (
+        *measured("fine-tuned", 100, 0.03, 0.05),
+        *measured("fine-tuned", 400, 0.01),
+        *measured("from scratch", 100, 0.08),
+        *measured("from scratch", 300, 0.04),
+        *measured("from scratch", 1000, 0.02),
+    )
+    monkeypatch.setattr(module._Experiment, "measurements", lambda *_: found)
+    report = label_efficiency(replace(config, archive=tiny_archive))
+    assert report.notices == ("the archive has no magnitudes",)
+    tuned, scratch = report.curves
+    assert (tuned.method, scratch.method) == METHODS[:2]
+    assert tuned.n_labels == (100, 400)
+    np.testing.assert_allclose(tuned.sigma_mad, [0.04, 0.01])
+    np.testing.assert_allclose(tuned.outlier_fraction, [0.004, 0.001])
+    np.testing.assert_allclose(tuned.sigma_mad_error, [0.02 / np.sqrt(2), np.nan])
+    np.testing.assert_allclose(tuned.outlier_fraction_error, [0.002 / np.sqrt(2), np.nan])
+    np.testing.assert_allclose(report.saved, [3, np.nan])
+    assert "a factor of 3.0 to 3.0 of labels" in report.summary()
+    assert "(1 of 2 points" in report.summary()
+    written = json.loads((config.output / "label_efficiency.json").read_text())
+    assert written["labels_saved"] == [pytest.approx(3), None]
 
 
 def test_fractions_and_seeds_are_added(

@@ -28,6 +28,41 @@ def falling_curve(method: str, n_labels: list[float]) -> Curve:
     )
 
 
+def drawn(curves: list[Curve], folder: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
+    """The figure of curves, before it is a file."""
+    figures: list[Any] = []
+
+    def keep(figure: Any, path: Path, shown: Path) -> None:
+        figures.append(figure)
+        path.touch()
+
+    monkeypatch.setattr(label_figure, "save_figure", keep)
+    label_figure.draw_label_efficiency(folder, curves)
+    return figures[0]
+
+
+def test_scatter_is_above_and_outliers_in_per_cent_below(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    curve = Curve(
+        method="fine-tuned",
+        n_labels=(100.0, 1000.0),
+        sigma_mad=(0.04, 0.02),
+        sigma_mad_error=(0.002, float("nan")),
+        outlier_fraction=(0.03, 0.01),
+        outlier_fraction_error=(0.005, float("nan")),
+    )
+    figure = drawn([curve], tmp_path, monkeypatch)
+    for axes, values, first in zip(figure.axes, ((0.04, 0.02), (3, 1)), (0.002, 0.5), strict=True):
+        ((line, _, (bars,)),) = axes.containers
+        np.testing.assert_allclose(line.get_xydata(), np.transpose([(100, 1000), values]))
+        lengths = [np.ptp(segment[:, 1]) / 2 for segment in bars.get_segments()]
+        np.testing.assert_allclose(lengths, [first, 0], atol=1e-12)  # one seed has no error
+    above, below = figure.axes
+    assert (above.get_xscale(), above.get_yscale(), below.get_yscale()) == ("log", "log", "linear")
+    assert below.get_ylim()[0] == 0
+
+
 @pytest.mark.parametrize(
     ("n_labels", "ticks"),
     [
@@ -40,16 +75,8 @@ def falling_curve(method: str, n_labels: list[float]) -> Curve:
 def test_numbers_are_whole_and_apart_and_the_legend_beside_the_data(
     n_labels: list[float], ticks: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    drawn: list[Any] = []
-
-    def keep(figure: Any, path: Path, shown: Path) -> None:
-        drawn.append(figure)
-        path.touch()
-
-    monkeypatch.setattr(label_figure, "save_figure", keep)
     curves = [falling_curve(method, n_labels) for method in METHODS]
-    label_figure.draw_label_efficiency(tmp_path, curves)
-    figure = drawn[0]
+    figure = drawn(curves, tmp_path, monkeypatch)
     figure.draw_without_rendering()
     above, below = figure.axes
     for axis in (below.xaxis, above.yaxis):

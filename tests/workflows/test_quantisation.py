@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import fitsio
 import numpy as np
@@ -11,12 +12,13 @@ import pytest
 from torch import Tensor
 
 from photoz_ssl.config import ConvertConfig, FinetuneConfig, PredictConfig
-from photoz_ssl.errors import CheckpointError, SpecMismatchError
+from photoz_ssl.errors import ArchiveError, CheckpointError, SpecMismatchError
 from photoz_ssl.networks import openvino_engine
 from photoz_ssl.networks.checkpoint import load_checkpoint, shipped_model_path
 from photoz_ssl.networks.encoder import PRESETS
 from photoz_ssl.spec import ImageSpec
 from photoz_ssl.survey.archive import create_archive, open_archive
+from photoz_ssl.survey.bands import R_SF11
 from photoz_ssl.survey.flags import RowFlag
 from photoz_ssl.workflows.convert import convert
 from photoz_ssl.workflows.finetune import finetune
@@ -48,15 +50,9 @@ def test_a_model_is_calibrated_and_predicts_nearly_the_same(
     assert np.median(np.abs(means[0] - means[1])) < 0.005
 
 
-def test_images_that_cannot_be_used_tell_no_ranges(
-    tiny_archive: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    block = open_archive(tiny_archive).block(slice(0, 24))
-    flags, images = np.zeros(24, np.int32), block.images.copy()
-    flags[:10], images[:10] = int(RowFlag.IMAGE_MISSING), 0
-    path, seen = tmp_path / "some.h5", []
-    with create_archive(path, ImageSpec(), 24) as writer:
-        writer.write(replace(block, flags=flags, images=images, split=np.full(24, "")))
+def views_of(archive: Path, monkeypatch: pytest.MonkeyPatch) -> Tensor:
+    """What ranges would be measured on."""
+    seen: list[Tensor] = []
 
     def remembered(network: object, views: Tensor) -> None:
         seen.append(views)
@@ -64,9 +60,42 @@ def test_images_that_cannot_be_used_tell_no_ranges(
 
     monkeypatch.setattr("photoz_ssl.workflows.quantisation.quantise", remembered)
     with pytest.raises(CheckpointError, match="enough"):
-        calibrated(load_checkpoint(shipped_model_path("photoz")), open_archive(path))
-    assert len(seen[0]) == 14
-    assert bool(seen[0].abs().amax(dim=(1, 2, 3)).min() > 0)
+        calibrated(load_checkpoint(shipped_model_path("photoz")), open_archive(archive))
+    return seen[0]
+
+
+def rewritten(archive: Path, path: Path, **fields: Any) -> Path:
+    block = open_archive(archive).block(slice(0, 24))
+    with create_archive(path, ImageSpec(), 24) as writer:
+        writer.write(replace(block, **fields))
+    return path
+
+
+def test_images_that_cannot_be_used_tell_no_ranges(
+    tiny_archive: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    flags, images = np.zeros(24, np.int32), np.array(open_archive(tiny_archive).images)
+    flags[:10], images[:10] = int(RowFlag.IMAGE_MISSING), 0
+    some = {"flags": flags, "images": images, "split": np.full(24, "")}
+    views = views_of(rewritten(tiny_archive, tmp_path / "some.h5", **some), monkeypatch)
+    assert len(views) == 14
+    assert bool(views.abs().amax(dim=(1, 2, 3)).min() > 0)
+    some["flags"] = np.full(24, int(RowFlag.IMAGE_MISSING), np.int32)
+    none = rewritten(tiny_archive, tmp_path / "none.h5", **some)
+    with pytest.raises(ArchiveError, match="no usable image"):
+        calibrated(load_checkpoint(shipped_model_path("photoz")), open_archive(none))
+
+
+def test_ranges_are_measured_on_some_dereddened_validation_images(
+    tiny_archive: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("photoz_ssl.workflows.quantisation.IMAGES_TO_CALIBRATE_BY", 3)
+    archive = open_archive(tiny_archive)
+    views = views_of(tiny_archive, monkeypatch)
+    rows = archive.rows(split="valid")[[0, 2, 5]]  # from the first to the last
+    bright = 10 ** (0.4 * np.outer(archive.ebv[rows], R_SF11))[:, :, np.newaxis, np.newaxis]
+    expected = bright * np.array(archive.images[rows])[:, :, 21:85, 21:85]
+    np.testing.assert_allclose(views.numpy(), expected, rtol=1e-5, atol=1e-7)
 
 
 def test_fine_tuning_ends_with_it_where_asked_to(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 from pathlib import Path
 from typing import Any
 
@@ -15,9 +16,11 @@ from numpy.typing import NDArray
 from photoz_ssl.config import ConvertConfig, PredictConfig
 from photoz_ssl.errors import ArchiveError, CheckpointError, SpecMismatchError
 from photoz_ssl.networks.checkpoint import load_checkpoint, shipped_model_path
+from photoz_ssl.redshift.calibration import Calibration
 from photoz_ssl.spec import ImageSpec
 from photoz_ssl.survey.archive import create_archive, open_archive
 from photoz_ssl.survey.flags import RowFlag
+from photoz_ssl.workflows import recalibration
 from photoz_ssl.workflows.convert import convert
 from photoz_ssl.workflows.predict import predict
 
@@ -54,6 +57,32 @@ def test_what_is_off_is_brought_back(labelled: Path, tmp_path: Path) -> None:
     after = np.mean(means(labelled, tmp_path / "after.fits", path) - truth)
     assert before > 0.8 * OFFSET
     assert abs(after) < 0.3 * OFFSET
+    told = re.findall(r"a bias of (\S+) and (\d+) % inside the 68 % interval", report.notices[-1])
+    for (bias, inside), name in zip(told, ("before", "after"), strict=True):
+        table = fitsio.read(str(tmp_path / f"{name}.fits"), ext="PHOTOZ")
+        dz = (table["Z_PHOT_MEAN"] - truth) / (1 + truth)
+        assert float(bias) == pytest.approx(np.mean(dz), abs=1e-4)
+        share = np.mean((table["Z_PHOT_L68"] <= truth) & (truth <= table["Z_PHOT_U68"]))
+        assert float(inside) == pytest.approx(100 * share, abs=1.0)
+
+
+def test_of_very_many_labels_some_do(
+    labelled: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(recalibration, "MOST_LABELS", 105)
+    checkpoint = load_checkpoint(shipped_model_path("photoz"))
+    seen: list[NDArray[np.float32]] = []
+
+    def fitted(logits: object, redshift: NDArray[np.float32], grid: object) -> Calibration:
+        seen.append(redshift)
+        return Calibration()
+
+    monkeypatch.setattr(recalibration, "fit_calibration", fitted)
+    archive = open_archive(labelled)
+    _, found = recalibration.recalibrated(checkpoint, archive)
+    assert found.startswith("on the 105 labels")
+    assert len(seen[0]) == 105
+    assert (seen[0][0], seen[0][-1]) == (archive.redshift[0], archive.redshift[-1])
 
 
 def test_weights_stay_and_the_file_says_what_was_done(labelled: Path, tmp_path: Path) -> None:

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import shutil
 import subprocess
+from collections import Counter
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 import fitsio
@@ -18,6 +21,7 @@ pytest.importorskip("kcorrect", reason="needs the extra [sim]")
 from photoz_ssl.config import SimulateConfig
 from photoz_ssl.errors import OutputError
 from photoz_ssl.survey.archive import open_archive
+from photoz_ssl.survey.simulation.output import cutout_name
 from photoz_ssl.workflows.simulate import _new_folder, simulate
 
 
@@ -42,9 +46,21 @@ def test_cutouts_are_where_the_catalogue_says(survey: Path) -> None:
         assert image.dtype.newbyteorder("=") == np.float32
         assert header["BUNIT"] == "nanomaggy"
         assert header["BANDS"] == "ugriz"
+        assert [header[f"BAND{plane}"] for plane in range(1, 6)] == list("ugriz")
+        assert header["EBV"] == pytest.approx(row["EBV"], abs=1e-6)
         place = WCS(header, naxis=2).pixel_to_world(32, 32)
         assert place.ra.deg == pytest.approx(row["RA"], abs=1e-6)
         assert place.dec.deg == pytest.approx(row["DEC"], abs=1e-6)
+        for x, y, angle in ((32, 33, 0), (31, 32, 90)):  # north is up, and east left
+            beside = WCS(header, naxis=2).pixel_to_world(x, y)
+            assert place.separation(beside).arcsec == pytest.approx(0.396, abs=1e-4)
+            assert place.position_angle(beside).deg % 360 == pytest.approx(angle, abs=0.01)
+
+
+def test_a_folder_has_at_most_a_thousand_cutouts() -> None:
+    names = [cutout_name(number) for number in range(1, 3001)]
+    assert len(set(names)) == 3000
+    assert max(Counter(Path(name).parent for name in names).values()) == 1000
 
 
 def test_the_same_seed_gives_the_same_bytes(
@@ -56,6 +72,7 @@ def test_the_same_seed_gives_the_same_bytes(
     assert len(files) == 5
     for name in files:
         assert (first.parent / name).read_bytes() == (second.parent / name).read_bytes()
+    assert fitsio.read_header(str(first), ext=1)["SEED"] == 3
     other = simulated(tmp_path / "c", seed=4)
     assert other.read_bytes() != first.read_bytes()
 
@@ -84,6 +101,28 @@ def test_a_full_folder_and_a_strangers_folder_are_kept(survey: Path, tmp_path: P
     with pytest.raises(OutputError, match="does not hold a simulated survey"):
         simulate(SimulateConfig(output=tmp_path, n_galaxies=1, overwrite=True))
     assert (tmp_path / "thesis.tex").exists()
+
+
+def test_what_cannot_become_a_survey_is_refused(tmp_path: Path) -> None:
+    for name in ("survey.h5", "survey"):
+        (tmp_path / name).write_text("years of work")
+        with pytest.raises(OutputError, match=r"exists already|is a file"):
+            simulate(SimulateConfig(output=tmp_path / name, n_galaxies=1, workers=1))
+        assert (tmp_path / name).read_text() == "years of work"
+    with pytest.raises(OutputError, match="nowhere does not exist"):
+        simulate(SimulateConfig(output=tmp_path / "nowhere/survey", n_galaxies=1, workers=1))
+    assert len(list(tmp_path.iterdir())) == 2
+
+
+def test_a_full_disk_is_told_by_the_name_of_the_survey(
+    tmp_path: Path, full_disk: Callable[[int], AbstractContextManager[None]]
+) -> None:
+    survey = tmp_path / "survey"
+    with full_disk(1000), pytest.raises(OutputError) as full:
+        simulated(survey)
+    assert f"{survey}/" in full.value.message
+    assert ".part" not in full.value.message
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_what_others_put_into_the_folder_is_kept(tmp_path: Path) -> None:
