@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import sys
 import time
 
 import pytest
 
+from photoz_ssl.cli import console
 from photoz_ssl.cli.console import say, show_progress
 from photoz_ssl.progress import silent
 
@@ -75,6 +77,22 @@ def test_the_rate_begins_anew_with_the_stage(
         ["5/s, 10 s left"],
         ["5/s"],
     ]
+
+
+def test_a_terminal_shows_a_bar_a_stage(
+    monkeypatch: pytest.MonkeyPatch, clock: list[float]
+) -> None:
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
+    with show_progress() as progress:
+        assert isinstance(progress, console._Bars)
+        progress("galaxies", 0, 10)
+        clock[0] += 2
+        progress("galaxies", 4, 20, loss=1.23456)
+        progress("pictures", 1, None)
+        galaxies, pictures = progress.bars.tasks
+    assert (galaxies.completed, galaxies.total) == (4, 20)
+    assert galaxies.fields == {"rate": "2/s", "figures": "loss 1.235"}
+    assert (pictures.description, pictures.completed, pictures.total) == ("pictures", 1, None)
 
 
 def test_quiet_is_silent(capsys: pytest.CaptureFixture[str]) -> None:

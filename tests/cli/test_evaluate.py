@@ -6,13 +6,18 @@ import json
 import re
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from photoz_ssl.cli import main
+from photoz_ssl.cli.evaluate import _bin_row, _metrics
+from photoz_ssl.redshift.metrics import IntervalMetrics, point_metrics
 from photoz_ssl.survey.headers import TableColumn
 from photoz_ssl.survey.tables import write_table
+from photoz_ssl.workflows.evaluate import EvaluateReport, Quality, QualityInBin
 
 
 @pytest.fixture
@@ -69,6 +74,52 @@ def test_one_galaxy_and_what_is_unknown_of_it(tmp_path: Path) -> None:
     assert "one.fits: 1 galaxy\n" in shown
     assert "–" in shown
     assert "nan" not in shown
+
+
+def some_quality() -> Quality:
+    truth = np.linspace(0.05, 0.3, 50)
+    interval = IntervalMetrics(
+        n_galaxies=50,
+        n_dropped=0,
+        coverage68=0.61,
+        coverage68_error=0.02,
+        coverage95=0.91,
+        coverage95_error=0.01,
+        odds=0.8,
+    )
+    point = replace(point_metrics(truth + 0.03, truth), outlier_fraction=0.125)
+    return Quality(point=point, interval=interval, pdf=None)
+
+
+def test_each_metric_is_told_by_its_name_and_shares_in_per_cent() -> None:
+    quality = some_quality()
+    told = {name: (value, error) for name, value, error in _metrics(quality)}
+    assert told["inside the 68 % interval"] == ("61.00 %", "2.00 %")
+    assert told["inside the 95 % interval"] == ("91.00 %", "1.00 %")
+    assert told["outliers |Δz| > 0.05"][0] == "12.50 %"
+    in_bin = _bin_row(QualityInBin(quantity="Z_SPEC", low=0.05, high=0.1, quality=quality))
+    assert in_bin[:2] == ("Z_SPEC 0.05 to 0.1", "50")
+    assert in_bin[4:] == ("12.50", "61.0", "", "")
+
+
+def test_figures_are_counted_once_whatever_their_formats(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    report = EvaluateReport(
+        predictions="z.fits",
+        n_rows=50,
+        quality=some_quality(),
+        in_bins=(),
+        pit_histogram=(),
+        figures=tuple(Path(f"figures/{name}") for name in ("a.png", "a.pdf", "b.png", "b.pdf")),
+    )
+    monkeypatch.setattr("photoz_ssl.workflows.evaluate.evaluate", lambda config: report)
+    for more, told in (([], "photoz-ssl: 2 figures → figures\n"), (["-q"], "")):
+        with pytest.raises(SystemExit):
+            main(["evaluate", "z.fits", "--plot", "figures", "--json", "-", *more])
+        captured = capsys.readouterr()
+        assert captured.err == told
+        assert json.loads(captured.out)["n_galaxies"] == 50
 
 
 def test_json_on_stdout_is_alone_there(table: Path) -> None:

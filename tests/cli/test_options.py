@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ from click.testing import CliRunner
 from photoz_ssl.cli.options import command, config_from
 from photoz_ssl.errors import ConfigError
 from photoz_ssl.fields import (
+    AUTO,
     argument,
     number_or_auto,
     option,
@@ -36,7 +38,7 @@ class PaintConfig:
     thinner: float = option(0.5, "Thinner.")
     buckets: int = number_or_auto("Buckets.")
     star: tuple[float, float] | None = option(None, "Star.")
-    next_wall: str | None = option(None, "Next wall.")
+    drying_time: float = option(8.0, "Hours.")
 
     def __post_init__(self) -> None:
         refuse_unless(self.coats > 0, "--coats must be positive")
@@ -131,6 +133,7 @@ def test_every_type_of_toml_that_fits_is_taken(tmp_path: Path) -> None:
     path.write_text(
         "[paint]\ncoats = 3\nthinner = 1\nhelpers = ['a', 'b']\nshares = [1, 0.5]\n"
         "buckets = 4\nbrush = 'b'\ndry = false\nverbose = false\nstar = [-10, 20.5]\n"
+        "drying-time = 2.5\n"
     )
     wanted = PaintConfig(
         wall="north",
@@ -143,8 +146,41 @@ def test_every_type_of_toml_that_fits_is_taken(tmp_path: Path) -> None:
         brush=Path("b"),
         dry=False,
         star=(350.0, 20.5),
+        drying_time=2.5,
     )
     assert painted("north", "-c", "red", "--config", str(path)) == repr(wanted)
+    path.write_text(path.read_text().replace("drying-time", "drying_time"))
+    assert painted("north", "-c", "red", "--config", str(path)) == repr(wanted)
+
+
+@pytest.mark.parametrize(("flags", "told"), [([], ""), (["-v"], "photoz_ssl.walls: it is wet\n")])
+def test_verbose_shows_what_the_package_logs(
+    flags: list[str], told: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    logger = logging.getLogger("photoz_ssl")
+    monkeypatch.setattr(logger, "handlers", [])
+    before = logger.level
+
+    @command(PaintConfig, examples="photoz-ssl talk north -c red")
+    def talk(**options: Any) -> None:
+        logging.getLogger("photoz_ssl.walls").info("it is wet")
+        logging.getLogger("another.package").info("it is not heard")
+
+    try:
+        result = CliRunner().invoke(talk, ["north", "-c", "red", *flags])
+    finally:
+        logger.setLevel(before)
+    assert result.stderr.partition(" ")[2] == told
+    assert result.stdout == ""
+
+
+@pytest.mark.parametrize("value", ["0", "-1", "2.5", "many"])
+def test_a_number_or_auto_is_nothing_else(value: str) -> None:
+    assert f"buckets={AUTO}" in painted("north", "-c", "red", "--buckets", "auto")
+    assert "buckets=1," in painted("north", "-c", "red", "--buckets", "1")
+    result = CliRunner().invoke(paint, ["north", "-c", "red", "--buckets", value])
+    assert result.exit_code == 2
+    assert "neither a positive whole number nor auto" in result.stderr
 
 
 @pytest.mark.parametrize(
@@ -164,7 +200,7 @@ def test_every_type_of_toml_that_fits_is_taken(tmp_path: Path) -> None:
         ("brush = ['a', 'b']", "brush in [paint] is ['a', 'b'], but takes a text"),
         ("ceiling = []", "ceiling in [paint] is [], but takes a text"),
         ("star = 1", "star in [paint] is 1, but takes RA and Dec"),
-        ("next-wall = 'a'\nnext_wall = 'b'", "sets next_wall in [paint] twice, with - and with _"),
+        ("drying-time = 1\ndrying_time = 2", "sets drying_time in [paint] twice, with - and with _"),
         ("style = 1", "style in [paint] is 1, but takes a text"),
         ("config = 'd.toml'", "'config', which paint does not have"),
     ],

@@ -18,7 +18,7 @@ from photoz_ssl.errors import CheckpointError, ConfigError
 from photoz_ssl.networks.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from photoz_ssl.networks.encoder import PRESETS, build_encoder
 from photoz_ssl.networks.redshift_head import RedshiftNetwork
-from photoz_ssl.networks.runtimes import choose_device, open_runtime
+from photoz_ssl.networks.runtimes import choose_device, open_runtime, uses_bfloat16
 from photoz_ssl.redshift.calibration import Calibration
 from photoz_ssl.redshift.grid import RedshiftGrid
 from photoz_ssl.spec import ImageSpec
@@ -241,6 +241,31 @@ def test_a_runtime_gives_pdfs_and_unit_vectors_whatever_the_batch() -> None:
     np.testing.assert_allclose(pdf.sum(axis=1), 1)
     np.testing.assert_allclose(np.linalg.norm(features, axis=1), 1, rtol=1e-5)
     np.testing.assert_allclose(runtime.pdf_later(images[2:3])(), pdf[2:3], atol=1e-6)
+
+
+def test_a_runtime_s_pdfs_are_calibrated() -> None:
+    images = torch.randn(4, 5, 64, 64, generator=torch.Generator().manual_seed(0))
+    calibration = Calibration(temperature=0.3, blur=2.0, shift=-3.0)
+    model = replace(tiny_model(), calibration=calibration)
+    with torch.inference_mode():
+        logits = model.network()(images).numpy()
+    pdf = open_runtime(model, "cpu").pdf_later(images)()
+    np.testing.assert_allclose(pdf, calibration.apply(logits), atol=1e-5)
+    assert np.abs(pdf - Calibration().apply(logits)).max() > 1e-3
+
+
+@pytest.mark.parametrize(
+    ("precision", "device", "expected"),
+    [
+        ("auto", "cpu", False),
+        ("auto", "cuda", True),
+        ("fp32", "cuda", False),
+        ("bf16", "cpu", True),
+        ("bf16", "cuda", True),
+    ],
+)
+def test_auto_is_bfloat16_on_a_gpu_alone(precision: str, device: str, expected: bool) -> None:
+    assert uses_bfloat16(precision, torch.device(device)) is expected
 
 
 def test_an_encoder_alone_has_no_redshifts() -> None:
