@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import hashlib
 import io
+import logging
 import os
 import re
 import secrets
@@ -36,6 +37,8 @@ __all__ = [
     "spelled",
     "temporary_errors",
 ]
+
+log = logging.getLogger(__name__)
 
 SAMPLES, SAMPLE = 64, 1 << 16
 """How many pieces `fingerprint_of` looks at, and bytes in each."""
@@ -139,6 +142,7 @@ def atomic_output(path: Path, *, overwrite: bool = False) -> Iterator[Path]:
             temporary.chmod(mode)
             _flush_to_disk(temporary)
             _put(temporary, path, overwrite=overwrite)
+            log.info("wrote %s", path)
     finally:
         with suppress(OSError):
             temporary.unlink(missing_ok=True)

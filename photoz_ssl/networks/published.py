@@ -7,6 +7,7 @@ names those of torchvision's ResNet behind ``module.``; or momentum contrast und
 
 from __future__ import annotations
 
+import logging
 import pickle
 import warnings
 import zipfile
@@ -28,6 +29,8 @@ from photoz_ssl.redshift.grid import RedshiftGrid
 from photoz_ssl.spec import ImageSpec
 
 __all__ = ["is_published", "read_model", "read_published"]
+
+log = logging.getLogger(__name__)
 
 SUFFIXES = (".pth.tar", ".pth", ".pt", ".tar")
 ARCHITECTURE = "resnet50"
@@ -56,7 +59,9 @@ def read_model(path: Path) -> Checkpoint:
     CheckpointError
         As `photoz_ssl.networks.checkpoint.load_checkpoint` and `read_published`.
     """
-    return read_published(path) if is_published(path) else load_checkpoint(path)
+    checkpoint = read_published(path) if is_published(path) else load_checkpoint(path)
+    log.info("read the model %s", path)
+    return checkpoint
 
 
 def read_published(path: Path) -> Checkpoint:

@@ -7,6 +7,7 @@ file at the dataset's offset: without HDF5's lock, and safely in forked workers.
 from __future__ import annotations
 
 import hashlib
+import logging
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -45,6 +46,8 @@ __all__ = [
     "is_archive",
     "open_archive",
 ]
+
+log = logging.getLogger(__name__)
 
 FORMAT_VERSION = 1
 HDF5_SUFFIXES = (".h5", ".hdf5")
@@ -202,12 +205,14 @@ def open_archive(path: Path) -> Archive:
         raise ArchiveError(f"there is no archive {path}", "make one with photoz-ssl prepare")
     try:
         with h5py.File(path, "r") as file:
-            return _read(path, file)
+            archive = _read(path, file)
     except (OSError, RuntimeError, KeyError, TypeError, ValueError) as error:
         raise ArchiveError(
             f"{path} is not a readable HDF5 archive of galaxies",
             "it may be truncated or of another kind; copy it, or make it, again",
         ) from error
+    log.info("read the archive %s, %d rows", path, len(archive))
+    return archive
 
 
 def _read(path: Path, file: h5py.File) -> Archive:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import fields
@@ -23,6 +24,8 @@ from photoz_ssl.survey.pasquet import open_pasquet
 from photoz_ssl.survey.stamps import lack_a_band
 
 __all__ = ["GalaxySource", "open_source"]
+
+log = logging.getLogger(__name__)
 
 
 @contextmanager
@@ -82,6 +85,7 @@ def open_source(
             strict=strict,
         ) as source,
     ):
+        log.info("read the catalogue %s, %d rows", path, source.n_rows)
         yield source
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -30,6 +31,8 @@ from photoz_ssl.redshift.grid import RedshiftGrid
 from photoz_ssl.spec import ImageSpec
 
 __all__ = ["Predictor"]
+
+log = logging.getLogger(__name__)
 
 BATCH_SIZES = {"cpu": 256, "cuda": 1024}
 """Galaxies a batch on a kind of device: enough to fill it, and the same wherever that kind is."""
@@ -114,6 +117,7 @@ class Predictor:
         sha256 = sha256_of(chosen)
         size = batch_size or BATCH_SIZES[choose_device(device).type]
         runtime = open_runtime(checkpoint, device, sha256, n_galaxies, precision, size)
+        log.info("%s runs the network on %s", runtime.name, runtime.device)
         return cls(chosen, checkpoint, runtime, sha256, size, precision, n_views)
 
     @property

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import re
 import shutil
 import subprocess
@@ -194,6 +195,28 @@ def test_an_archive_works_like_a_catalogue(tiny_archive: Path, tmp_path: Path, r
 
 def test_quiet_says_nothing(survey: Path, run: Run) -> None:
     assert run(survey, "-q") == Outcome(0, "")
+
+
+def test_verbose_says_what_is_read_chosen_and_written(
+    survey: Path, tiny_archive: Path, model: Path, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    logger = logging.getLogger("photoz_ssl")
+    monkeypatch.setattr(logger, "handlers", [])
+    before = logger.level
+    try:
+        of_catalog = run(survey, "-v")
+        of_archive = run(tiny_archive, "-v", "-o", survey.with_name("z.fits"))
+    finally:
+        logger.setLevel(before)
+    told = [line.partition(": ")[2] for line in of_catalog.sentences]
+    for line in (
+        f"read the catalogue {survey}, 12 rows",
+        f"read the model {model}",
+        "PyTorch runs the network on cpu",
+        f"wrote {survey.with_name('catalog.photoz.fits')}",
+    ):
+        assert line in told
+    assert f"read the archive {tiny_archive}, 24 rows" in of_archive.stderr
 
 
 def test_one_bad_cutout_is_flagged_and_said_and_the_rest_go_on(survey: Path, run: Run) -> None:
