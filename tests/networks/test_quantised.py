@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from xml.etree import ElementTree
 
 import numpy as np
 import pytest
@@ -17,6 +18,7 @@ from photoz_ssl.networks.encoder import PRESETS, build_encoder
 from photoz_ssl.networks.quantised import Quantised, QuantisedEngine, quantise
 from photoz_ssl.networks.redshift_head import RedshiftNetwork
 from photoz_ssl.networks.runtimes import open_runtime
+from photoz_ssl.redshift.calibration import Calibration
 from photoz_ssl.redshift.grid import RedshiftGrid
 from photoz_ssl.spec import ImageSpec
 
@@ -72,11 +74,40 @@ def test_a_model_file_brings_it_and_gives_the_same_bytes(
     np.testing.assert_array_equal(first, second)
 
 
-def test_an_encoder_has_features_alone(images: Tensor) -> None:
-    encoder = build_encoder(TINY, seed=1).eval()
+def quantised_layers(quantised: Quantised, kind: str) -> list[bool]:
+    """Whether what goes into each layer of a kind is in 8-bit integers, in the network's order."""
+    root = ElementTree.fromstring(quantised.description)
+    types = {layer.get("id"): layer.get("type") for layer in root.iter("layer")}
+    fed = [(edge.get("to-layer"), types[edge.get("from-layer")]) for edge in root.iter("edge")]
+    return [(name, "FakeQuantize") in fed for name, found in types.items() if found == kind]
+
+
+def test_all_but_the_first_convolution_is_in_integers(model: Checkpoint) -> None:
+    assert model.quantised is not None
+    first, *others = quantised_layers(model.quantised, "Convolution")
+    assert not first
+    assert len(others) > 10
+    assert all(others)
+    assert b'element_type="f16"' not in model.quantised.description
+
+
+def test_an_encoder_has_features_alone_and_its_photometry_stays_as_it_is(images: Tensor) -> None:
+    encoder = build_encoder(replace(TINY, apertures=(2.5, 8.0)), seed=1).eval()
     shapes = (IMAGE, encoder.feature_size)
-    engine = QuantisedEngine(quantise(encoder, images), "features", shapes)
+    quantised = quantise(encoder, images)
+    engine = QuantisedEngine(quantised, "features", shapes)
     assert engine([images])().shape == (32, encoder.feature_size)
+    assert quantised_layers(quantised, "MatMul") == [False] * 4
+
+
+def test_a_calibration_is_applied_to_8_bit_logits_too(model: Checkpoint, images: Tensor) -> None:
+    calibration = Calibration(temperature=0.3, blur=2.0, shift=-3.0)
+    plain, calibrated = (
+        open_runtime(replace(model, calibration=by), "cpu", precision="int8").pdf_later(images)()
+        for by in (None, calibration)
+    )
+    np.testing.assert_allclose(calibrated, calibration.apply(np.log(plain)), atol=1e-6)
+    assert np.abs(calibrated - plain).max() > 1e-3
 
 
 def test_without_one_there_is_a_sentence_that_says_how_to_make_it(model: Checkpoint) -> None:
