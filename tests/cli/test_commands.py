@@ -202,6 +202,17 @@ def test_what_can_be_taken_up_again_stops_when_asked_to(name: str, run: Run) -> 
     assert run(name, work, "-q") == (code, "")
 
 
+def test_a_table_from_stdin_does_not_go_to_a_terminal(
+    run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(WORDS, "predict", ["predict", "-"])
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
+    code, told = run("predict", lambda config, **_: Report())
+    assert code == 2
+    assert "a catalogue on stdin needs -o" in told
+    assert run("predict", lambda config, **_: Report(), "-o", "z.fits")[0] == 0
+
+
 def test_a_recorded_command_is_the_same_for_every_part_of_the_work() -> None:
     whole = "photoz-ssl predict cat.fits -o 'my z.fits'"
     for more in (

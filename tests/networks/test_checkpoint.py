@@ -54,6 +54,7 @@ def test_round_trip(model_file: Path) -> None:
     for name in ("kind", "spec", "encoder", "grid", "calibration", "provenance", "metrics"):
         assert getattr(first, name) == getattr(second, name)
     images = torch.randn(2, 5, 64, 64)
+    assert not second.network().training
     with torch.inference_mode():
         assert torch.equal(first.network()(images), second.network()(images))
 
@@ -112,10 +113,22 @@ def test_damaged_light_profiles_are_refused(wrong: Any, model_file: Path) -> Non
         load_checkpoint(model_file)
 
 
+def test_light_profiles_of_other_bands_are_refused(model_file: Path) -> None:
+    other = replace(with_profile(), spec=ImageSpec(bands=("g", "r", "i", "z", "y")))
+    save_checkpoint(model_file, other, overwrite=True)
+    with pytest.raises(CheckpointError, match="description inside"):
+        load_checkpoint(model_file)
+    save_checkpoint(model_file, replace(other, profile=None), overwrite=True)
+    assert load_checkpoint(model_file).spec == other.spec
+
+
 def test_half_precision_halves_the_file_and_little_else(model_file: Path) -> None:
     half = model_file.with_name("half.safetensors")
     save_checkpoint(half, tiny_model(), half=True)
     assert half.stat().st_size < 0.6 * model_file.stat().st_size
+    with safe_open(half, framework="pt") as file:
+        for name, kind in (("head.weight", torch.float16), ("head.bias", torch.float32)):
+            assert file.get_tensor(name).dtype == kind, name  # matrices alone
     images = torch.rand(2, 5, 64, 64)
     whole, halved = (open_runtime(load_checkpoint(path), "cpu") for path in (model_file, half))
     np.testing.assert_allclose(whole.pdf_later(images)(), halved.pdf_later(images)(), atol=1e-3)

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from torchvision.models import resnet18
 
 from photoz_ssl.errors import CheckpointError
+from photoz_ssl.files import sha256_of
 from photoz_ssl.networks.encoder import PRESETS, Encoder
 from photoz_ssl.networks.published import is_published, read_model, read_published
 from photoz_ssl.redshift.grid import RedshiftGrid
@@ -57,8 +58,12 @@ def test_an_encoder_has_the_representation_of_its_source(
     authors: nn.Module, state: State, image: Tensor, tmp_path: Path
 ) -> None:
     path = tmp_path / "moco.pth.tar"
-    torch.save(contrastive_file(state), path)
+    of_double_kernel = {**state, "conv1.weight": state["conv1.weight"].double()}
+    torch.save(contrastive_file(of_double_kernel), path)
     model = read_model(path)
+    assert model.state["conv1.weight"].dtype == torch.float32
+    (step,) = model.provenance["history"]
+    assert (step["file"], step["sha256"]) == ("moco.pth.tar", sha256_of(path))
     encoder = model.network()
     assert isinstance(encoder, Encoder)
     assert model.provenance["left_out"] == [

@@ -26,7 +26,7 @@ from photoz_ssl.errors import (
     TrainingError,
 )
 from photoz_ssl.later import Later
-from photoz_ssl.networks.checkpoint import load_checkpoint
+from photoz_ssl.networks.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from photoz_ssl.networks.encoder import PRESETS, build_encoder
 from photoz_ssl.networks.ranks import ALONE
 from photoz_ssl.networks.redshift_head import RedshiftNetwork
@@ -336,6 +336,20 @@ def test_a_resumed_finetuning_equals_an_uninterrupted_one(
 def test_bands_whose_dust_is_not_known_are_refused() -> None:
     with pytest.raises(SpecMismatchError, match="has the bands g,r,i,z,y"):
         load_encoder("tiny", ImageSpec(bands=("g", "r", "i", "z", "y")), "survey.h5", seed=0)
+
+
+def test_an_encoder_of_other_images_is_refused(tmp_path: Path) -> None:
+    path, encoder = tmp_path / "encoder.safetensors", build_encoder(PRESETS["tiny"])
+    spec = ImageSpec(pixel_scale=0.2)
+    checkpoint = Checkpoint(
+        kind="encoder", spec=spec, encoder=encoder.config, state=encoder.state_dict()
+    )
+    save_checkpoint(path, checkpoint)
+    with pytest.raises(SpecMismatchError, match=r"encoder\.safetensors"):
+        load_encoder(str(path), ImageSpec(), "survey.h5", seed=0)
+    loaded = load_encoder(str(path), spec, "survey.h5", seed=0)
+    assert loaded.training
+    assert torch.equal(loaded.conv1.weight, encoder.conv1.weight)
 
 
 @pytest.mark.parametrize("command", ["pretrain", "finetune"])

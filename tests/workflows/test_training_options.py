@@ -134,6 +134,13 @@ def test_all_that_momentum_contrast_is_told_arrives(
         projection_size=24,
         batchnorm_groups=1,
     )
+    measured: list[Any] = []
+
+    def mad_of(archive: object, rows: Any) -> Tensor:
+        measured.append(rows.tolist())
+        return torch.ones(5)
+
+    monkeypatch.setattr(pretraining, "measure_band_mad", mad_of)
     run = begun(config, monkeypatch)
     assert run.network.queue.shape == (48, 24)
     assert run.network.temperature == 0.35
@@ -142,7 +149,9 @@ def test_all_that_momentum_contrast_is_told_arrives(
     (group,) = run.optimizer.param_groups
     assert (group["peak"], group["momentum"], group["weight_decay"]) == (0.3, 0.7, 0.02)
     assert (run.plan.n_steps, run.plan.bfloat16) == (5 * 3, True)
-    assert not set(run.plan.rows) - set(open_archive(tiny_archive).rows(split="train"))
+    train = open_archive(tiny_archive).rows(split="train").tolist()
+    assert run.plan.rows.tolist() == train
+    assert measured == [train]
 
 
 @pytest.mark.parametrize("optimizer", ["sgd", "adamw"])

@@ -383,6 +383,13 @@ def test_a_galaxy_is_at_the_centre_of_the_central_pixel(
         )
 
 
+def test_the_sky_is_not_as_bright_in_every_field() -> None:
+    fields = [_observed([], SEEING, 32, np.random.default_rng(seed)) for seed in range(100)]
+    noise = np.std(fields, axis=(2, 3))
+    np.testing.assert_allclose(np.median(noise, axis=0), SKY_NOISE, rtol=0.05)
+    np.testing.assert_allclose(np.std(np.log(noise), axis=0), 0.10, rtol=0.25)
+
+
 def test_bright_pixels_are_as_noisy_as_their_electrons(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(f"{SIMULATION}.render._draw_band", lambda *_: np.full((64, 64), 10.0))
     images = [_observed([], SEEING, 64, np.random.default_rng(seed)) for seed in range(20)]
