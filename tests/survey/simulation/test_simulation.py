@@ -240,6 +240,19 @@ def test_half_of_the_light_is_within_the_radius_that_was_drawn(
     assert max(ratios) < 1.6
 
 
+def test_a_radius_is_seen_under_the_angle_that_its_distance_makes_of_it(
+    sources: SourceGalaxies, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(f"{POPULATION}.half_light_radius", lambda *_, **__: 5.0)
+    generator, found = np.random.default_rng(6), set()
+    for number in range(40):
+        galaxy = draw_galaxy(sources, number, generator)
+        angular_distance = float(luminosity_distance(galaxy.redshift)) / (1 + galaxy.redshift) ** 2
+        kiloparsec = galaxy.disc_radius * angular_distance / 206.265
+        found.add(round(kiloparsec / 5, 6))
+    assert found == {1.1, 1.3}  # discs of late types, and what early types have of one
+
+
 def test_drawn_galaxies_respect_the_selection(sources: SourceGalaxies) -> None:
     generator = np.random.default_rng(2)
     for number in range(100):
@@ -307,13 +320,13 @@ def test_the_catalogue_s_magnitudes_scatter_by_the_errors_that_it_states(
     sources: SourceGalaxies,
 ) -> None:
     galaxy = replace(
-        alone(sources, 1000.0), flux_error=np.full(5, 10.0), bulge_share=np.full(5, 0.5)
+        alone(sources, 1000.0), flux_error=np.full(5, 10.0), bulge_share=np.full(5, 0.25)
     )
     rows, generator = np.zeros(1000, TABLE_DTYPE), np.random.default_rng(0)
     for row in rows:
         _fill_row(row, galaxy, "valid", generator)
     assert set(rows["SPLIT"]) == {b"valid"}
-    for kind, flux, error in (("MODEL", 1000.0, 10.0), ("PETRO", 910.0, 20.0)):
+    for kind, flux, error in (("MODEL", 1000.0, 10.0), ("PETRO", 950.0, 20.0)):
         for band in BANDS:
             magnitude, stated = rows[f"{kind}_MAG_{band}"], rows[f"{kind}_MAGERR_{band}"]
             assert np.mean(magnitude) == pytest.approx(22.5 - 2.5 * np.log10(flux), abs=0.003)
