@@ -160,8 +160,8 @@ def test_luminosity_distance_at_small_redshift_is_hubbles_law() -> None:
 
 
 def test_luminosity_distance_is_that_of_the_stated_cosmology() -> None:
-    redshift = np.linspace(0, 1, 2001)
-    comoving = np.trapezoid(1 / np.sqrt(0.3 * (1 + redshift) ** 3 + 0.7), redshift)
+    redshift = (np.arange(2000) + 0.5) / 2000
+    comoving = np.mean(1 / np.sqrt(0.3 * (1 + redshift) ** 3 + 0.7))  # the integral from 0 to 1
     expected = 299792.458 / 70 * 2 * comoving
     np.testing.assert_allclose(luminosity_distance(1.0), expected, rtol=1e-4)
 
