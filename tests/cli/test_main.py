@@ -207,3 +207,13 @@ def test_signals_end_the_work_as_ctrl_c_does(number: signal.Signals, tmp_path: P
     assert working.returncode == 130
     assert told.strip() == b"Interrupted; nothing is left half-written."
     assert not list(tmp_path.iterdir())
+
+
+def test_a_copy_of_the_process_just_dies_of_a_signal() -> None:
+    works = (
+        "copy = os.fork()\n"
+        "    if not copy: os.kill(os.getpid(), 15); time.sleep(60)\n"
+        "    print(os.WTERMSIG(os.waitpid(copy, 0)[1]))"
+    )
+    done = subprocess.run(program_that(works), capture_output=True, text=True, timeout=50)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "15\n", "")
