@@ -88,7 +88,6 @@ def test_all_but_the_first_convolution_is_in_integers(model: Checkpoint) -> None
     assert not first
     assert len(others) > 10
     assert all(others)
-    assert b'element_type="f16"' not in model.quantised.description
 
 
 def test_an_encoder_has_features_alone_and_its_photometry_stays_as_it_is(

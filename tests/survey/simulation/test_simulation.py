@@ -177,7 +177,7 @@ def test_residuals_are_at_most_a_factor_of_two() -> None:
 def test_residuals_without_noise_are_kept_and_noisy_ones_shrunk() -> None:
     generator = np.random.default_rng(0)
     model = np.ones((500, 5))
-    flux = 1 + 2 * TEMPLATE_SCATTER * generator.standard_normal((500, 5))
+    flux = 1.2 + 2 * TEMPLATE_SCATTER * generator.standard_normal((500, 5))
     redshift = np.full(500, 0.1)
     exact = photometric_residual(flux, np.zeros((500, 5)), model, redshift)
     np.testing.assert_allclose(exact, flux)
