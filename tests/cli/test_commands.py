@@ -7,6 +7,7 @@ import shlex
 import signal
 import sys
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NoReturn
@@ -231,7 +232,7 @@ def test_a_recorded_command_is_the_same_for_every_part_of_the_work() -> None:
 @pytest.mark.usefixtures("heeded_signals")
 def test_a_second_signal_does_not_cut_the_tidying_short() -> None:
     tidied = False
-    with ended_by_signals():
+    with ended_by_signals(), suppress(KeyboardInterrupt):
         try:
             os.kill(os.getpid(), signal.SIGTERM)
         except KeyboardInterrupt:
@@ -246,6 +247,9 @@ def test_a_second_signal_does_not_cut_the_tidying_short() -> None:
 @pytest.mark.usefixtures("heeded_signals")
 def test_a_hang_up_that_somebody_ignores_stays_ignored() -> None:
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
-    with ended_by_signals():
+    ended = True
+    with ended_by_signals(), suppress(KeyboardInterrupt):
         os.kill(os.getpid(), signal.SIGHUP)
+        ended = False
+    assert not ended
     assert signal.getsignal(signal.SIGHUP) is signal.SIG_IGN
