@@ -31,7 +31,7 @@ from photoz_ssl.networks.encoder import PRESETS, build_encoder
 from photoz_ssl.networks.ranks import ALONE
 from photoz_ssl.networks.redshift_head import RedshiftNetwork
 from photoz_ssl.progress import Stopped
-from photoz_ssl.redshift.calibration import fit_calibration
+from photoz_ssl.redshift.calibration import Calibration, fit_calibration
 from photoz_ssl.redshift.grid import RedshiftGrid
 from photoz_ssl.redshift.metrics import bias, normalised_residual, outlier_fraction, sigma_mad
 from photoz_ssl.spec import ImageSpec
@@ -376,8 +376,12 @@ def test_pixels_that_are_no_numbers_end_a_training(tiny_archive: Path, tmp_path:
 
 
 def test_what_a_training_says_it_reached_is_what_its_model_reaches(
-    tiny_archive: Path, tmp_path: Path
+    tiny_archive: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    def fitted(*arguments: Any) -> Calibration:  # to which 6 galaxies alone do not lead
+        return replace(fit_calibration(*arguments), blur=10.0, shift=5.0)
+
+    monkeypatch.setattr("photoz_ssl.workflows.finetune.fit_calibration", fitted)
     losses: list[float] = []
 
     def progress(stage: str, done: int, total: int | None, /, **figures: float) -> None:
@@ -394,7 +398,7 @@ def test_what_a_training_says_it_reached_is_what_its_model_reaches(
     assert isinstance(network, RedshiftNetwork)
     valid = archive.rows(split="valid", labelled=True)
     found = evaluate_logits(network, archive, valid, 4)
-    calibration = fit_calibration(found.logits, found.redshift, RedshiftGrid())
+    calibration = fitted(found.logits, found.redshift, RedshiftGrid())
     assert model.calibration == calibration
     mean = calibration.apply(found.logits) @ RedshiftGrid().centres
     dz = normalised_residual(mean, found.redshift)
