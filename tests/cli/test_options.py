@@ -200,7 +200,10 @@ def test_a_number_or_auto_is_nothing_else(value: str) -> None:
         ("brush = ['a', 'b']", "brush in [paint] is ['a', 'b'], but takes a text"),
         ("ceiling = []", "ceiling in [paint] is [], but takes a text"),
         ("star = 1", "star in [paint] is 1, but takes RA and Dec"),
-        ("drying-time = 1\ndrying_time = 2", "sets drying_time in [paint] twice, with - and with _"),
+        (
+            "drying-time = 1\ndrying_time = 2",
+            "sets drying_time in [paint] twice, with - and with _",
+        ),
         ("style = 1", "style in [paint] is 1, but takes a text"),
         ("config = 'd.toml'", "'config', which paint does not have"),
     ],

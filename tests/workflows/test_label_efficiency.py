@@ -171,7 +171,8 @@ def test_each_method_learns_as_the_options_say(
         device="cpu",
     )
     archive = open_archive(survey)
-    experiment = module._Experiment(config, archive, archive.rows(split="test"), "tiny", "")
+    folder, test_rows = RunFolder(config.output, "{}"), archive.rows(split="test")
+    experiment = module._Experiment(config, archive, test_rows, "tiny", folder)
     for method in METHODS:
         with pytest.raises(AskedError):
             experiment._measure(method, 0.5, 1, silent, never)
@@ -197,7 +198,8 @@ def test_a_measurement_is_of_the_galaxies_that_have_a_redshift(
     found = truth + dz * (1 + truth)
     monkeypatch.setattr(module._Experiment, "_by_photometry", lambda *_: (7, found))
     config = LabelEfficiencyConfig(archive=survey, output=tmp_path, encoder="a.safetensors")
-    experiment = module._Experiment(config, archive, test, "tiny", "print")
+    folder = RunFolder(tmp_path, "print")
+    experiment = module._Experiment(config, archive, test, "tiny", folder)
     experiment._measure("photometry", 0.5, 1, silent, never)
     (written,) = [json.loads(path.read_text()) for path in tmp_path.glob("measured/*.json")]
     assert written == {
