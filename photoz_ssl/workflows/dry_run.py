@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ import numpy as np
 from torch import Tensor
 
 from photoz_ssl.config import FinetuneConfig, PretrainConfig, TrainingConfig
+from photoz_ssl.errors import PhotozError
 from photoz_ssl.networks.encoder import Encoder, EncoderConfig, encoder_config
 from photoz_ssl.networks.published import read_model
 from photoz_ssl.networks.runtimes import choose_device, multiplies_bfloat16, uses_bfloat16
@@ -190,13 +192,17 @@ def dry_run_finetune(
 
 
 def precision_notices(config: PretrainConfig | FinetuneConfig) -> tuple[str, ...]:
-    """What would make a long new training faster; a recipe, and a resumed run, stay as they are."""
-    free = config.precision == "auto" and config.recipe is None and not config.resume
-    if not free or choose_device(config.device).type != "cpu" or not multiplies_bfloat16():
+    """What would make a long new training faster; a recipe, and a resumed run, stay as they are.
+
+    Nothing is an error here: the training itself will say so, when all its processes have met.
+    """
+    if config.precision != "auto" or config.recipe is not None or config.resume:
         return ()
-    if config.epochs * len(open_archive(config.archive)) < MANY_IMAGES:
-        return ()
-    return ("--precision bf16 would make training faster on this CPU",)
+    with suppress(PhotozError):
+        on_cpu = choose_device(config.device).type == "cpu" and multiplies_bfloat16()
+        if on_cpu and config.epochs * len(open_archive(config.archive)) >= MANY_IMAGES:
+            return ("--precision bf16 would make training faster on this CPU",)
+    return ()
 
 
 def recipe_departures(config: PretrainConfig | FinetuneConfig, command: str) -> tuple[str, ...]:

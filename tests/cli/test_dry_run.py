@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from photoz_ssl.cli.main import main
+from photoz_ssl.config import PretrainConfig
 from photoz_ssl.networks.checkpoint import Checkpoint, save_checkpoint
 from photoz_ssl.networks.encoder import PRESETS, build_encoder
 from photoz_ssl.spec import ImageSpec
@@ -77,6 +78,12 @@ def test_where_bfloat16_would_be_faster_it_is_told(
     assert ("--precision bf16 would make training faster" in run(*options)[2]) is able
     for other in (("--precision", "fp32"), ("--recipe", "hayat2020"), ("--resume",)):
         assert "would make" not in run(*options, *other)[2]
+
+
+def test_what_would_be_faster_is_no_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(dry_run, "multiplies_bfloat16", lambda: True)
+    config = PretrainConfig(archive=tmp_path / "nothing.h5", output=tmp_path / "run", device="cpu")
+    assert dry_run.precision_notices(config) == ()
 
 
 def test_finetune_lists_the_supervised_baseline(

@@ -138,7 +138,7 @@ def test_percentiles_are_of_the_atlas_and_its_own_galaxies_are_usual(case: Case)
 
 def test_a_row_without_image_has_nulls_and_nonsense_is_flagged(case: Case) -> None:
     block = toy_block(4, seed=5)
-    block.images[0, 3] = 0
+    block.images[0, 3] = 1e-6  # no light, nor sky
     block.images[1] = 1e4 * np.random.default_rng(0).normal(size=block.images[1].shape)
     block.images[2] = np.nan
     block.flags[2] = int(RowFlag.NOT_FINITE)
