@@ -380,8 +380,9 @@ def lack_a_band(images: NDArray[np.floating]) -> NDArray[np.bool_]:
     So do cutouts of where no survey has looked in that band, and any sky has noise.
     """
     middle = images[..., images.shape[-2] // 2, :]
-    lacking = np.asarray(~middle.any(axis=-1).all(axis=-1))  # all pixels are looked at of few alone
-    lacking[lacking] = ~images[lacking].any(axis=(-2, -1)).all(axis=-1)
+    lacking = np.asarray(~middle.any(axis=-1).all(axis=-1))
+    if lacking.any():  # all pixels are looked at of few alone
+        lacking[lacking] = ~images[lacking].any(axis=(-2, -1)).all(axis=-1)
     return lacking
 
 
