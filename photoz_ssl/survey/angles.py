@@ -87,7 +87,8 @@ def position_of(text: str) -> tuple[float, float]:
     Parameters
     ----------
     text : str
-        ``RA,DEC``, each in degrees or sexagesimal, the right ascension then in hours.
+        ``RA,DEC``, each in degrees or sexagesimal, the right ascension then in hours. A blank
+        may stand for the comma, or the declination's sign alone.
 
     Raises
     ------
@@ -99,7 +100,7 @@ def position_of(text: str) -> tuple[float, float]:
     >>> position_of("-10.5,41.25"), position_of("349d30m,+41:15:00")
     ((349.5, 41.25), (349.5, 41.25))
     """
-    angles = [_degrees(word, not place, 1.0) for place, word in enumerate(text.split(","))]
+    angles = [_degrees(word, not place, 1.0) for place, word in enumerate(_halves(text))]
     if len(angles) != 2 or np.isnan(angles).any():
         raise ConfigError(
             f"{text!r} is not a position", "write RA,DEC, such as 150.1,2.2 or 10:00:24,+02:12:00"
@@ -111,3 +112,14 @@ def position_of(text: str) -> tuple[float, float]:
             "write RA in [0, 360] and Dec in [-90, 90], degrees",
         )
     return ra % 360, dec
+
+
+def _halves(text: str) -> list[str]:
+    """The two angles of a position; more or fewer where it is none."""
+    if re.search("[,;]", text):
+        return re.split("[,;]", text)
+    words = text.split()
+    if len(words) == 1:
+        return re.split(r"(?<=.)(?=[-+])", words[0])
+    middle = len(words) // 2
+    return [" ".join(words[:middle]), " ".join(words[middle:])] if len(words) % 2 == 0 else words

@@ -27,7 +27,17 @@ def test_a_position_is_read_in_degrees_or_sexagesimal(
     assert position_of(text) == pytest.approx(position, abs=1e-12)
 
 
-@pytest.mark.parametrize("text", ["", "1", "1,2,3", "a,b", "nan,0", "10:70:00,0", "25:00:00,0"])
+@pytest.mark.parametrize(
+    "text",
+    ["15:18:07.2 +42:44:51", "15 18 07.2 +42 44 51", "15h18m07.2s+42d44m51s", "229.53d 42.7475d"],
+)
+def test_the_comma_of_a_position_may_be_a_blank_or_a_sign(text: str) -> None:
+    assert position_of(text) == pytest.approx((229.53, 42.7475), abs=1e-9)
+
+
+@pytest.mark.parametrize(
+    "text", ["", "1", "1,2,3", "1 2 3", "a,b", "nan,0", "10:70:00,0", "25:00:00,0"]
+)
 def test_what_is_no_position_is_told_how_to_write_one(text: str) -> None:
     with pytest.raises(ConfigError, match=r"is not a position; write RA,DEC, such as"):
         position_of(text)

@@ -19,6 +19,7 @@ from photoz_ssl.neighbours.index import Index
 from photoz_ssl.neighbours.lookup import is_number, nearest_on_sky, row_of
 from photoz_ssl.neighbours.map import AtlasMap
 from photoz_ssl.neighbours.query import Neighbours, Restriction, find_neighbours, rocchio
+from photoz_ssl.survey.angles import position_of
 from photoz_ssl.survey.headers import TableColumn
 from photoz_ssl.survey.object_ids import NO_ID
 from photoz_ssl.survey.tables import write_tables
@@ -332,18 +333,10 @@ DESCRIBED = {
 
 
 def _position(text: str) -> tuple[float, float]:
-    """Right ascension and declination, degrees, in any of the usual spellings."""
-    from astropy.coordinates import SkyCoord
-
-    numbers = re.split(r"[\s,;]+", text)
     try:
-        if len(numbers) == 2 and all(re.fullmatch(r"[-+]?[\d.]+d?", part) for part in numbers):
-            place = SkyCoord(*(float(part.rstrip("d")) for part in numbers), unit="deg")
-        else:
-            place = SkyCoord(text.replace(",", " "), unit=("hourangle", "deg"))
-    except (ValueError, TypeError) as error:
+        return position_of(text)
+    except ConfigError as error:
         raise ConfigError(
             f"{text[:60]!r} is neither an id nor a position",
             "write an id, RA and Dec in degrees, or such as 15:18:07.2 +42:44:51",
         ) from error
-    return float(place.ra.deg), float(place.dec.deg)
