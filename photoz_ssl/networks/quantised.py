@@ -28,6 +28,7 @@ from photoz_ssl.networks.engines import Batches
 from photoz_ssl.networks.openvino_description import damaged, require_plain
 from photoz_ssl.networks.openvino_runner import OpenVinoRunner, import_openvino
 from photoz_ssl.networks.redshift_head import RedshiftNetwork
+from photoz_ssl.networks.rounding import keep_sums_of_kernels
 
 __all__ = [
     "IMAGES_TO_CALIBRATE_BY",
@@ -162,18 +163,14 @@ class _BothOutputs(nn.Module):
         return features, self.network.head(features)
 
 
-def _has_photometry(network: RedshiftNetwork | Encoder) -> bool:
-    encoder = network if isinstance(network, Encoder) else network.encoder
-    return encoder.config.apertures is not None
-
-
 def quantise(network: RedshiftNetwork | Encoder, images: Tensor) -> Quantised:
     """A network in 8-bit integers, its ranges measured on images (Jacob et al. 2018).
 
     The ranges are those from the smallest to the largest activation: a galaxy's flux is in its
-    brightest pixels, and ranges by means, NNCF's own choice, cut them off. The first convolution
-    stays in float32, as noise is added where it sees the faintest, and so does the photometry
-    of an encoder that has one. Biases are left as trained.
+    brightest pixels, and ranges by means, NNCF's own choice, cut them off. The weights of a kernel
+    are rounded together, see `photoz_ssl.networks.rounding`. The first convolution stays in float32
+    where it is given fluxes, of which a step would be more than the faintest have, and so does the
+    photometry of an encoder that has one. Biases are left as trained.
 
     Parameters
     ----------
@@ -194,27 +191,34 @@ def quantise(network: RedshiftNetwork | Encoder, images: Tensor) -> Quantised:
         model.reshape([-1, *images.shape[1:]])
         for output, name in zip(model.outputs, OUTPUTS, strict=False):
             output.get_tensor().set_names({name})
-        first = next(op for op in model.get_ordered_ops() if op.get_type_name() == "Convolution")
         made = nncf.quantize(
             model,
             nncf.Dataset([image[np.newaxis] for image in images.contiguous().numpy()]),
             subset_size=len(images),
             preset=nncf.QuantizationPreset.MIXED,
-            ignored_scope=nncf.IgnoredScope(
-                names=[first.get_friendly_name()],
-                patterns=[".*photometry.*"] if _has_photometry(network) else [],
-            ),
+            ignored_scope=nncf.IgnoredScope(**_left_in_float32(network, model)),
             advanced_parameters=nncf.AdvancedQuantizationParameters(
                 disable_bias_correction=True,
                 activations_range_estimator_params=_smallest_to_largest(),
             ),
         )
+    keep_sums_of_kernels(made, model)
     with tempfile.TemporaryDirectory(prefix="photoz-ssl-") as folder:
         path = Path(folder) / "int8.xml"
         openvino.save_model(made, path, compress_to_fp16=False)
         quantised = Quantised(path.read_bytes(), path.with_suffix(".bin").read_bytes())
     quantised.require_plain()
     return quantised
+
+
+def _left_in_float32(network: RedshiftNetwork | Encoder, model: Any) -> dict[str, list[str]]:
+    """Names of operations that stay as they are, and patterns of such names."""
+    encoder = network if isinstance(network, Encoder) else network.encoder
+    first = next(op for op in model.get_ordered_ops() if op.get_type_name() == "Convolution")
+    return {
+        "names": [first.get_friendly_name()] if encoder.config.softening is None else [],
+        "patterns": [".*photometry.*"] if encoder.config.apertures is not None else [],
+    }
 
 
 def require_quantiser() -> None:

@@ -21,6 +21,7 @@ from photoz_ssl.networks.runtimes import open_runtime
 from photoz_ssl.redshift.calibration import Calibration
 from photoz_ssl.redshift.grid import RedshiftGrid
 from photoz_ssl.spec import ImageSpec
+from photoz_ssl.survey.bands import SKY_NOISE
 
 pytest.importorskip("nncf", reason="NNCF (extra [cpu]) is not installed")
 if not openvino_engine.has_openvino():
@@ -82,10 +83,13 @@ def quantised_layers(quantised: Quantised, kind: str) -> list[bool]:
     return [(name, "FakeQuantize") in fed for name, found in types.items() if found == kind]
 
 
-def test_all_but_the_first_convolution_is_in_integers(model: Checkpoint) -> None:
-    assert model.quantised is not None
-    first, *others = quantised_layers(model.quantised, "Convolution")
-    assert not first
+@pytest.mark.parametrize("softening", [None, SKY_NOISE])
+def test_a_convolution_that_is_given_fluxes_stays_as_it_is(
+    images: Tensor, softening: tuple[float, ...] | None
+) -> None:
+    encoder = build_encoder(replace(TINY, softening=softening), seed=1).eval()
+    first, *others = quantised_layers(quantise(encoder, images), "Convolution")
+    assert first == (softening is not None)
     assert len(others) > 10
     assert all(others)
 
