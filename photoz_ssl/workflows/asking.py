@@ -12,7 +12,8 @@ from photoz_ssl.neighbours.lookup import is_number
 from photoz_ssl.spec import NETWORK_SIZE, ImageSpec
 from photoz_ssl.survey.angles import looks_like_position, position_of
 from photoz_ssl.survey.catalog import open_catalog
-from photoz_ssl.workflows.questions import FromId, FromIds, FromImages, FromSky, Moved, Question
+from photoz_ssl.workflows.moved import Moved
+from photoz_ssl.workflows.questions import FromId, FromIds, FromImages, FromSky, Question
 
 __all__ = ["open_question"]
 

@@ -30,6 +30,7 @@ __all__ = [
     "no_image",
     "represent_block",
     "represent_block_later",
+    "text_id",
     "text_id_notices",
 ]
 
@@ -157,11 +158,15 @@ def has_ids(source: GalaxySource) -> bool:
     return name is not None and np.dtype(source.table_dtype[name]).kind in "iu"
 
 
+def text_id(source: GalaxySource) -> str | None:
+    """The column of ids, where they are text."""
+    name = source.id_column
+    return name if name is not None and source.table_dtype[name].kind == "S" else None
+
+
 def name_column(source: GalaxySource) -> str | None:
     """The column of ids, where they are text that an atlas keeps."""
-    name = source.id_column
-    if name is None or source.table_dtype[name].kind != "S":
-        return None
+    name = text_id(source)
     return name if name in kept_columns(source.table_dtype) else None
 
 

@@ -14,7 +14,6 @@ from photoz_ssl.errors import ConfigError
 from photoz_ssl.extras import import_extra
 from photoz_ssl.files import atomic_output, claim_output
 from photoz_ssl.neighbours.atlas import Atlas
-from photoz_ssl.neighbours.exact import NOBODY
 from photoz_ssl.neighbours.query import Neighbours
 from photoz_ssl.survey.object_ids import NO_ID
 from photoz_ssl.workflows.gallery_page import MOST_PAGE_ROWS, Page
@@ -81,7 +80,7 @@ def _row(asked: Asked, query: int, found: Neighbours, atlas: Atlas) -> GalleryRo
     return GalleryRow(
         Shown(
             asked.pictures(np.array([query]))[0],
-            _name_of_query(asked, query, atlas),
+            _name_of_query(asked, query),
             float(queries.ra[query]),
             float(queries.dec[query]),
             float(asked.redshift[query]),
@@ -100,10 +99,10 @@ def _row(asked: Asked, query: int, found: Neighbours, atlas: Atlas) -> GalleryRo
     )
 
 
-def _name_of_query(asked: Asked, query: int, atlas: Atlas) -> str:
-    row, object_id = int(asked.queries.row[query]), int(asked.queries.object_id[query])
-    if row != NOBODY:
-        return atlas.name_of(row)
+def _name_of_query(asked: Asked, query: int) -> str:
+    if asked.names is not None:
+        return bytes(asked.names[query]).decode("utf-8", "replace").strip()
+    object_id = int(asked.queries.object_id[query])
     return str(object_id) if object_id != NO_ID else ""
 
 

@@ -82,22 +82,26 @@ UNUSUAL_COLUMNS: tuple[Column, ...] = (
 
 
 NAME = TableColumn("NAME", "", "meta.id", "Id of the galaxy in its catalogue")
+QUERY_NAME = TableColumn("QUERY_NAME", "", "meta.id", "Id of the query in its catalogue")
 NEIGHBOUR_NAME = TableColumn("NEIGHBOUR_NAME", "", "meta.id", "Id of it in its catalogue")
-"""Beside the columns of an atlas whose galaxies' own ids are text."""
+"""Beside the columns of galaxies whose own ids are text."""
+
+Names = NDArray[np.bytes_] | None
 
 
-def neighbour_columns(atlas: Atlas) -> tuple[Column, ...]:
-    """The columns of the table of neighbours in an atlas."""
-    return (*NEIGHBOUR_COLUMNS, *_columns_of_names(atlas, NEIGHBOUR_NAME))
+def neighbour_columns(asked: Asked, atlas: Atlas) -> tuple[Column, ...]:
+    """The columns of the table of the neighbours of some queries in an atlas."""
+    of_query, of_atlas = _named(asked.names, QUERY_NAME), _named(atlas.names, NEIGHBOUR_NAME)
+    return (*NEIGHBOUR_COLUMNS, *of_query, *of_atlas)
 
 
 def unusual_columns(atlas: Atlas) -> tuple[Column, ...]:
     """The columns of the table of unusual galaxies of an atlas."""
-    return (*UNUSUAL_COLUMNS, *_columns_of_names(atlas, NAME, NEIGHBOUR_NAME))
+    return (*UNUSUAL_COLUMNS, *_named(atlas.names, NAME, NEIGHBOUR_NAME))
 
 
-def _columns_of_names(atlas: Atlas, *columns: TableColumn) -> list[Column]:
-    names = atlas.names
+def _named(names: Names, *columns: TableColumn) -> list[Column]:
+    """Columns for such names, if there are any."""
     return [] if names is None else [(column, names.dtype.str) for column in columns]
 
 
@@ -203,7 +207,7 @@ def search_cards(atlas: Atlas, name: str, index: Index | None) -> list[Card]:
 
 def neighbour_rows(asked: Asked, found: Neighbours, atlas: Atlas) -> NDArray[np.void]:
     """Rows of the table of neighbours, one a pair."""
-    rows = np.empty(len(found), dtype=_dtype(neighbour_columns(atlas)))
+    rows = np.empty(len(found), dtype=_dtype(neighbour_columns(asked, atlas)))
     rows["QUERY_ROW"] = asked.start + found.query
     rows["QUERY_ID"] = asked.queries.object_id[found.query]
     rows["RANK"] = found.rank
@@ -211,6 +215,8 @@ def neighbour_rows(asked: Asked, found: Neighbours, atlas: Atlas) -> NDArray[np.
     rows["RA"], rows["DEC"] = atlas.ra[found.row], atlas.dec[found.row]
     rows["SIMILARITY"] = found.similarity
     rows["Z_SPEC"] = atlas.redshift[found.row]
+    if asked.names is not None:
+        rows["QUERY_NAME"] = asked.names[found.query]
     if atlas.names is not None:
         rows["NEIGHBOUR_NAME"] = atlas.names[found.row]
     return rows

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
@@ -21,12 +20,12 @@ from photoz_ssl.neighbours.lookup import (
     rows_of_ids,
     rows_of_names,
 )
-from photoz_ssl.neighbours.query import Queries, rocchio
+from photoz_ssl.neighbours.query import Queries
 from photoz_ssl.spec import ImageSpec
 from photoz_ssl.survey.blocks import GalaxyBlock, GalaxySource
 from photoz_ssl.survey.catalog import Catalog
 from photoz_ssl.survey.object_ids import NO_ID, UnfitIdError, integer_ids
-from photoz_ssl.workflows.atlas_encoder import AtlasEncoder, has_ids, notices_of_itself
+from photoz_ssl.workflows.atlas_encoder import AtlasEncoder, has_ids, notices_of_itself, text_id
 
 __all__ = [
     "Asked",
@@ -34,12 +33,14 @@ __all__ = [
     "FromIds",
     "FromImages",
     "FromSky",
-    "Moved",
     "Question",
     "asked_of_rows",
+    "require_image",
 ]
 
 ROWS_AT_ONCE = 256
+IDS_AT_ONCE = 1 << 13
+"""That are looked up in one go through all ids of the atlas, of which there may be millions."""
 
 FAR = 60 / 3600
 """Degrees from the galaxy that is nearest to a position beyond which it is told."""
@@ -66,6 +67,8 @@ class Asked:
         Why the first of them that has no vector has none.
     left_out : ndarray, shape (m,), int64
         Rows of the atlas that are no answer.
+    names : ndarray, shape (n,), bytes, optional
+        Their own ids, where these are text; of one type in all blocks of a question.
     """
 
     start: int
@@ -74,6 +77,7 @@ class Asked:
     pictures: Callable[[Rows], NDArray[np.uint8]]
     problem: str = ""
     left_out: Rows = field(default_factory=lambda: np.empty(0, np.int64))
+    names: NDArray[np.bytes_] | None = None
 
 
 class Question(Protocol):
@@ -135,7 +139,7 @@ class FromImages:
         self, atlas: Atlas, encoder: AtlasEncoder, columns: Sequence[str]
     ) -> Iterator[Asked]:
         """As `Question.blocks`."""
-        own_ids = has_ids(self._source)
+        own_ids, name = has_ids(self._source), text_id(self._source)
         self._untold = () if self._anonymous else notices_of_itself(atlas, self._source)
         for block, vectors in encoder.represented(self._source, self.name):
             queries = Queries(
@@ -153,6 +157,7 @@ class FromImages:
                 redshift=block.redshift,
                 pictures=self._pictures(block),
                 problem=next((problem.message for problem in block.problems), ""),
+                names=None if name is None or self._anonymous else block.table[name],
             )
 
     def _values(self, block: GalaxyBlock, column: str) -> NDArray[np.float64]:
@@ -199,20 +204,31 @@ class FromIds:
         self, atlas: Atlas, encoder: AtlasEncoder, columns: Sequence[str]
     ) -> Iterator[Asked]:
         """As `Question.blocks`."""
+        for start, ids, rows, problem in self._looked_up(atlas):
+            for first in range(0, len(rows), self._batch):
+                some = slice(first, first + self._batch)
+                yield asked_of_rows(
+                    atlas,
+                    rows[some],
+                    columns,
+                    start=start + first,
+                    object_id=ids[some],
+                    problem=problem,
+                )
+
+    def _looked_up(self, atlas: Atlas) -> Iterator[tuple[int, Rows, Rows, str]]:
+        """Number of a first query, ids, rows of the atlas, and what is wrong with the first id."""
         first = ""
-        for start in range(0, self.n_queries, self._batch):
-            table = self._catalog.read(start, min(start + self._batch, self.n_queries))
+        for start in range(0, self.n_queries, IDS_AT_ONCE):
+            table = self._catalog.read(start, min(start + IDS_AT_ONCE, self.n_queries))
             values = table[self._ids]
-            ids, rows = (
-                self._by_name(atlas, values)
-                if values.dtype.kind == "S"
-                else self._by_number(atlas, values)
-            )
+            find = self._by_name if values.dtype.kind == "S" else self._by_number
+            ids, rows = find(atlas, values)
             missing = np.flatnonzero(rows == NOBODY)
             if len(missing):
                 first = first or _spelled(values[missing[0]])
             problem = f"the id {first} is not in {atlas.path}" if len(missing) else ""
-            yield asked_of_rows(atlas, rows, columns, start=start, object_id=ids, problem=problem)
+            yield start, ids, rows, problem
 
     def _by_number(self, atlas: Atlas, values: Array) -> tuple[Rows, Rows]:
         """Ids, and rows of the atlas."""
@@ -260,7 +276,7 @@ class FromId:
         if row == NOBODY:
             raise self._not_there(atlas)
         asked = asked_of_rows(atlas, np.array([row]), columns)
-        _require_image(asked, self.name, atlas)
+        require_image(asked, self.name, atlas)
         yield asked
 
     def _not_there(self, atlas: Atlas) -> ArchiveError | CutoutError:
@@ -329,84 +345,26 @@ def asked_of_rows(
         row=rows,
         values={name: atlas.column(name)[rows].astype(np.float64) * unknown for name in columns},
     )
-    redshift = np.where(there, atlas.redshift[rows], np.nan).astype(np.float32)
-    return Asked(start, queries, redshift, lambda numbers: atlas.thumbnails(rows[numbers]), problem)
+    return Asked(
+        start=start,
+        queries=queries,
+        redshift=np.where(there, atlas.redshift[rows], np.nan).astype(np.float32),
+        pictures=lambda numbers: atlas.thumbnails(rows[numbers]),
+        problem=problem,
+        names=None if atlas.names is None else np.where(there, atlas.names[rows], b""),
+    )
 
 
-class Moved:
-    """A question moved towards what is liked and away from what is not; see `rocchio`.
-
-    Without a question of its own it is one query: what is liked.
-    """
-
-    def __init__(
-        self, base: Question | None, like: Sequence[Question], unlike: Sequence[Question]
-    ) -> None:
-        self._base, self._like, self._unlike = base, like, unlike
-        self.n_queries = base.n_queries if base else 1
-        self.spec = base.spec if base else None
-        self.name = (
-            base.name if base else f"like {' and '.join(question.name for question in like)}"
-        )
-
-    @property
-    def notices(self) -> tuple[str, ...]:
-        """What a user should know."""
-        questions = (*([self._base] if self._base else ()), *self._like, *self._unlike)
-        return tuple(notice for question in questions for notice in question.notices)
-
-    def blocks(
-        self, atlas: Atlas, encoder: AtlasEncoder, columns: Sequence[str]
-    ) -> Iterator[Asked]:
-        """As `Question.blocks`."""
-        like = [_only(question, atlas, encoder, columns) for question in self._like]
-        unlike = [_only(question, atlas, encoder, ()) for question in self._unlike]
-        towards, away = (_vectors(examples, atlas) for examples in (like, unlike))
-        rows = np.concatenate([example.queries.row for example in (*like, *unlike)])
-        base = self._base.blocks(atlas, encoder, columns) if self._base else [_mean(like)]
-        for asked in base:
-            own = asked.queries.vectors if self._base else None
-            queries = dataclasses.replace(asked.queries, vectors=rocchio(own, towards, away))
-            yield dataclasses.replace(asked, queries=queries, left_out=rows[rows != NOBODY])
-
-
-def _only(question: Question, atlas: Atlas, encoder: AtlasEncoder, columns: Sequence[str]) -> Asked:
-    """The one query of an example.
+def require_image(asked: Asked, name: str, atlas: Atlas) -> None:
+    """Refuse a question about one galaxy that has no image to be asked by.
 
     Raises
     ------
     CutoutError
-        If its image cannot be used.
+        If one of the vectors is not finite.
     """
-    (asked,) = question.blocks(atlas, encoder, columns)
-    _require_image(asked, question.name, atlas)
-    return asked
-
-
-def _require_image(asked: Asked, name: str, atlas: Atlas) -> None:
     if not np.isfinite(asked.queries.vectors).all():
         raise CutoutError(
             asked.problem or f"the galaxy {name} of {atlas.path} had no usable image",
             "ask about another one, or mend its image",
         )
-
-
-def _vectors(examples: Sequence[Asked], atlas: Atlas) -> NDArray[np.float32]:
-    empty = np.empty((0, atlas.representations.shape[1]), np.float32)
-    return np.concatenate([empty, *(example.queries.vectors for example in examples)])
-
-
-def _mean(examples: Sequence[Asked]) -> Asked:
-    """One query that stands for several examples: no galaxy, in no place, of their mean values."""
-    nowhere = np.full(1, np.nan)
-    values = [example.queries.values for example in examples]
-    queries = Queries(
-        vectors=examples[0].queries.vectors,
-        object_id=np.full(1, NO_ID),
-        has_ids=False,
-        ra=nowhere,
-        dec=nowhere,
-        row=np.full(1, NOBODY),
-        values={name: np.mean([known[name] for known in values], axis=0) for name in values[0]},
-    )
-    return Asked(0, queries, np.full(1, np.nan, np.float32), examples[0].pictures)

@@ -6,6 +6,7 @@ import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, replace
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -239,9 +240,13 @@ class _Search:
         tally = _Tally()
         columns = [limit.column for limit in self.limits.within]
         cards = [*self._cards(), ("QUERIES", question.name, "galaxies whose neighbours these are")]
-        table_file = self._table(EXTNAME, neighbour_columns(self.atlas), cards)
+        blocks = question.blocks(self.atlas, self.encoder, columns)
+        first = next(blocks, None)
+        if first is None:
+            raise no_image(question.name, "")
+        table_file = self._table(EXTNAME, neighbour_columns(first, self.atlas), cards)
         with open_galleries(self.config) as galleries, table_file as table:
-            for asked in question.blocks(self.atlas, self.encoder, columns):
+            for asked in chain([first], blocks):
                 self._require_positions(asked, question.name)
                 found = self._neighbours(asked)
                 table.append(neighbour_rows(asked, found, self.atlas))

@@ -24,7 +24,8 @@ from photoz_ssl.errors import (
     PhotozError,
     SpecMismatchError,
 )
-from photoz_ssl.neighbours.atlas import read_atlas
+from photoz_ssl.neighbours.atlas import Atlas, read_atlas
+from photoz_ssl.neighbours.lookup import rows_of_names
 from photoz_ssl.networks.checkpoint import Checkpoint, save_checkpoint
 from photoz_ssl.networks.encoder import PRESETS, build_encoder
 from photoz_ssl.networks.redshift_head import RedshiftNetwork
@@ -565,6 +566,50 @@ def test_galaxies_are_asked_for_by_name(named: Search) -> None:
         )
     assert report.n_without == 2
     assert "(first: the id '' is not in" in " ".join(report.notices)
+
+
+def test_queries_have_their_names(named: Search, tiny_archive: Path) -> None:
+    of_images = named.rows(n_neighbours=2)
+    np.testing.assert_array_equal(of_images["QUERY_NAME"], np.repeat(NAMES, 2).astype(str))
+    path, name = named.folder / "names.fits", NAMES[7].decode()
+    fitsio.write(path, NAMES[[9, 4]].astype([("NAME", "S12")]))
+    of_table = named.rows(queries=str(path), id_column="NAME", n_neighbours=2)
+    np.testing.assert_array_equal(of_table["QUERY_NAME"], NAMES[[9, 9, 4, 4]].astype(str))
+    of_one = named.rows(queries=None, like=(name,), n_neighbours=2)
+    assert of_one["QUERY_NAME"].tolist() == [name, name]
+    moved = named.rows(queries=str(path), id_column="NAME", like=(name,), n_neighbours=1)
+    assert moved["QUERY_NAME"].tolist() == [NAMES[9].decode(), NAMES[4].decode()]
+    several = named.rows(queries=None, like=(name, NAMES[9].decode()), n_neighbours=2)
+    assert "QUERY_NAME" not in several.dtype.names
+    image = write_image(named.folder / "my.fits", tiny_archive, 6, BUNIT="nanomaggy")
+    of_image = named.rows(queries=None, image=image, n_neighbours=2)
+    assert "QUERY_NAME" not in of_image.dtype.names
+    other = named.folder / "numbers.h5"
+    embed(EmbedConfig(catalog=str(tiny_archive), output=other, model=named.model))
+    among_numbers = named.rows(among=other, n_neighbours=1)
+    np.testing.assert_array_equal(among_numbers["QUERY_NAME"], NAMES.astype(str))
+    assert "NEIGHBOUR_NAME" not in among_numbers.dtype.names
+
+
+def test_ids_are_looked_up_in_one_go(named: Search, monkeypatch: pytest.MonkeyPatch) -> None:
+    path, n_asked = named.folder / "names.fits", []
+
+    def counted(atlas: Atlas, names: NDArray[np.bytes_]) -> NDArray[np.int64]:
+        n_asked.append(len(names))
+        return rows_of_names(atlas, names)
+
+    fitsio.write(path, NAMES[::-1].astype([("NAME", "S12")]))
+    monkeypatch.setattr("photoz_ssl.workflows.questions.rows_of_names", counted)
+    rows = named.rows(queries=str(path), id_column="NAME", n_neighbours=1, batch_size=5)
+    assert n_asked == [24]
+    np.testing.assert_array_equal(rows["QUERY_NAME"], NAMES[::-1].astype(str))
+    np.testing.assert_array_equal(rows["QUERY_ROW"], np.arange(24))
+
+
+def test_a_page_names_queries_with_images_too(named: Search) -> None:
+    page = named.folder / "page.html"
+    named.report(n_neighbours=1, html=page)
+    assert page.read_text().count("+$x_</td>") == 48
 
 
 def test_a_name_that_is_not_there_is_told(named: Search, search: Search) -> None:

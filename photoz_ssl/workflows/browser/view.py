@@ -193,8 +193,9 @@ class AtlasView:
         """Write them as the table that `similar` writes."""
         asked, found = self._find(ask)
         cards = search_cards(self.atlas, self.atlas.path.name, self._index)
+        columns = neighbour_columns(asked, self.atlas)
         with neighbour_table(
-            str(path), "fits", "NEIGHBOURS", neighbour_columns(self.atlas), cards, overwrite=True
+            str(path), "fits", "NEIGHBOURS", columns, cards, overwrite=True
         ) as table:
             table.append(neighbour_rows(asked, found, self.atlas))
 
