@@ -20,6 +20,7 @@ __all__ = [
     "SpecMismatchError",
     "TrainingError",
     "columns_hint",
+    "listed",
 ]
 
 
@@ -118,7 +119,17 @@ class MissingExtraError(PhotozError):
 
 
 MOST_NAMES = 40
-"""That a hint lists."""
+"""That are listed."""
+
+
+def listed(names: Sequence[str]) -> str:
+    """Some names as a sentence has them.
+
+    >>> listed(["RA", "DEC"])
+    'RA, DEC'
+    """
+    more = len(names) - MOST_NAMES
+    return ", ".join(names[:MOST_NAMES]) + (f" and {more} more" * (more > 0))
 
 
 def columns_hint(names: Sequence[str]) -> str:
@@ -127,5 +138,4 @@ def columns_hint(names: Sequence[str]) -> str:
     >>> columns_hint(["RA", "DEC"])
     'its columns are RA, DEC'
     """
-    more = len(names) - MOST_NAMES
-    return f"its columns are {', '.join(names[:MOST_NAMES])}" + (f" and {more} more" * (more > 0))
+    return f"its columns are {listed(names)}"

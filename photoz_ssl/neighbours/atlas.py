@@ -118,7 +118,8 @@ class Atlas:
     representations : ndarray, shape (n_galaxies, n_features), float16 or float32
         Unit vectors; NaN where there was no usable image.
     columns : mapping of str to ndarray, shape (n_galaxies,)
-        The catalogue's columns of numbers and short text; OBJID, RA, DEC and Z_SPEC among them.
+        The catalogue's columns of numbers and short text; OBJID, RA, DEC and Z_SPEC among them,
+        of which OBJID may be text.
     projection : Projection, optional
         What the encoder's representations were projected by, as queries have to be.
     has_thumbnails : bool
@@ -240,6 +241,8 @@ def read_atlas(path: Path) -> Atlas:
             name: _column(path, file, f"{COLUMNS_GROUP}/{name}", n_galaxies, "")
             for name in file.get(COLUMNS_GROUP, ())
         }
+        kept = {name.upper() for name in further}
+        numbers = {name: own[key] for name, key in CATALOG_NAMES.items() if name not in kept}
         pictures = file.get("thumbnails")
         return Atlas(
             path=path,
@@ -250,7 +253,7 @@ def read_atlas(path: Path) -> Atlas:
             dec=own["dec"],
             redshift=own["specz_redshift"],
             representations=representations,
-            columns={**{name: own[key] for name, key in CATALOG_NAMES.items()}, **further},
+            columns={**numbers, **further},
             projection=_projection(path, file, representations.shape[1]),
             has_thumbnails=getattr(pictures, "shape", ())[:1] == representations.shape[:1],
             looks=_looks(path, file, n_galaxies),

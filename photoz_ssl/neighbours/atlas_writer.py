@@ -25,25 +25,38 @@ from photoz_ssl.neighbours.atlas import (
 )
 from photoz_ssl.neighbours.projection import Projection
 
-__all__ = ["AtlasWriter", "create_atlas", "kept_columns"]
+__all__ = ["AtlasWriter", "create_atlas", "kept_columns", "left_out_columns"]
 
 LONGEST_TEXT = 64
 """Letters of a column of text that is worth keeping: names and classes, not paths."""
 
+OWN_ID = "OBJID"
+"""Of `CATALOG_NAMES`, the one whose column may be text, beside the numbers of the galaxies."""
+
 
 def kept_columns(table: np.dtype[Any]) -> tuple[str, ...]:
     """The columns of a catalogue that its atlas keeps: one number or short text a row."""
+    return tuple(name for name in table.names or () if _is_kept(name, table[name]))
+
+
+def left_out_columns(table: np.dtype[Any]) -> tuple[str, ...]:
+    """The columns of a catalogue of which its atlas has nothing."""
     return tuple(
         name
         for name in table.names or ()
-        if table[name].shape == ()
-        and (
-            table[name].kind in "iufb"
-            or (table[name].kind == "S" and 0 < table[name].itemsize <= LONGEST_TEXT)
-        )
-        and name.upper() not in CATALOG_NAMES
+        if not _is_kept(name, table[name]) and name.upper() not in CATALOG_NAMES
+    )
+
+
+def _is_kept(name: str, kind: np.dtype[Any]) -> bool:
+    is_short_text = kind.kind == "S" and 0 < kind.itemsize <= LONGEST_TEXT
+    is_id_of_text = is_short_text and name.upper() == OWN_ID
+    return (
+        kind.shape == ()
+        and (kind.kind in "iufb" or is_short_text)
+        and (name.upper() not in CATALOG_NAMES or is_id_of_text)
         and "/" not in name
-        and name.strip(".")
+        and bool(name.strip("."))
     )
 
 

@@ -11,11 +11,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from photoz_ssl.config import Inference
-from photoz_ssl.errors import CutoutError, SpecMismatchError
+from photoz_ssl.errors import CutoutError, SpecMismatchError, listed
 from photoz_ssl.files import sha256_of
 from photoz_ssl.later import Later, of_later
 from photoz_ssl.neighbours.atlas import Atlas
-from photoz_ssl.neighbours.atlas_writer import kept_columns
+from photoz_ssl.neighbours.atlas_writer import kept_columns, left_out_columns
 from photoz_ssl.survey.appearance import appearance
 from photoz_ssl.survey.blocks import GalaxyBlock, GalaxySource
 
@@ -26,6 +26,7 @@ __all__ = [
     "AtlasEncoder",
     "described",
     "has_ids",
+    "left_out_notices",
     "name_column",
     "no_image",
     "represent_block",
@@ -177,6 +178,13 @@ def text_id_notices(source: GalaxySource, output: str) -> tuple[str, ...]:
         return ()
     kind = "text" if np.dtype(source.table_dtype[name]).kind == "S" else "no whole numbers"
     return (f"the ids in {name} are {kind}: the {output}'s galaxies are numbered from 0 instead",)
+
+
+def left_out_notices(source: GalaxySource) -> tuple[str, ...]:
+    """Which columns of a catalogue its atlas does not keep."""
+    names = left_out_columns(source.table_dtype)
+    told = "left out are the columns that are not one number or short text, or have / in their name"
+    return (f"{told}: {listed(names)}",) if names else ()
 
 
 def notices_of_itself(atlas: Atlas, source: GalaxySource) -> tuple[str, ...]:

@@ -124,7 +124,11 @@ def _blocks(atlases: Sequence[Atlas]) -> Iterator[tuple[Atlas, slice]]:
 
 
 def _further(atlas: Atlas) -> dict[str, NDArray[Any]]:
-    return {name: values for name, values in atlas.columns.items() if name not in CATALOG_NAMES}
+    return {
+        name: values
+        for name, values in atlas.columns.items()
+        if name not in CATALOG_NAMES or values.dtype.kind == "S"
+    }
 
 
 def _shared_columns(atlases: Sequence[Atlas]) -> dict[str, np.dtype[Any]]:

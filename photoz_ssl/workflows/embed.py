@@ -21,7 +21,12 @@ from photoz_ssl.neighbours.map import build_map, map_path, require_mapper
 from photoz_ssl.neighbours.projection import require_components
 from photoz_ssl.progress import Progress, Stop, never, silent, stopping
 from photoz_ssl.survey.part_file import Part
-from photoz_ssl.workflows.atlas_encoder import name_column, no_image, text_id_notices
+from photoz_ssl.workflows.atlas_encoder import (
+    left_out_notices,
+    name_column,
+    no_image,
+    text_id_notices,
+)
 from photoz_ssl.workflows.atlases import named_atlases, rewrite_atlases
 from photoz_ssl.workflows.counting import counted
 from photoz_ssl.workflows.embedding_job import EmbeddingJob, open_embedding, write_atlas_of
@@ -311,6 +316,7 @@ def _report(
         notices=(
             *job.source.notices,
             *(() if name_column(job.source) else text_id_notices(job.source, "atlas")),
+            *left_out_notices(job.source),
             *_unrepresented(n_missing, tally.n_rows, tally.first_problem),
             *notices,
         ),

@@ -12,7 +12,7 @@ import pytest
 
 from photoz_ssl.errors import ArchiveError, OutputError, PhotozError, SpecMismatchError
 from photoz_ssl.neighbours.atlas import AtlasHeader, is_atlas, read_atlas
-from photoz_ssl.neighbours.atlas_writer import create_atlas, kept_columns
+from photoz_ssl.neighbours.atlas_writer import create_atlas, kept_columns, left_out_columns
 from photoz_ssl.spec import ImageSpec
 from tests.neighbours.conftest import toy_galaxies
 
@@ -88,6 +88,15 @@ def test_only_columns_of_one_number_or_short_text_are_kept() -> None:
         ]
     )
     assert kept_columns(table) == ("A", "C", "G")
+    assert left_out_columns(table) == ("B", "D", "E/F", ".")
+
+
+@pytest.mark.parametrize(("kind", "kept"), [("i8", False), ("S9", True), ("S65", False)])
+def test_ids_of_text_are_kept_whatever_they_are_called(kind: str, kept: bool) -> None:
+    for name in ("OBJID", "objID", "ID"):
+        table = np.dtype([(name, kind), ("DEC", "S9")])
+        assert (name in kept_columns(table)) == (kept or (name == "ID" and kind == "i8"))
+        assert "DEC" not in kept_columns(table)
 
 
 def test_vectors_of_float16_are_rounded_and_mapped(make_atlas: MakeAtlas) -> None:

@@ -95,6 +95,7 @@ def test_a_row_for_each_row_in_order(
     lengths = np.linalg.norm(atlas.representations.astype(np.float64), axis=1)
     np.testing.assert_allclose(lengths, 1, atol=2e-4)  # vectors of float16
     assert atlas.header.has_ids
+    assert not any("left out" in notice for notice in report.notices)
     assert "24 of 24 galaxies" in report.summary()
 
 

@@ -634,3 +634,40 @@ def test_names_are_asked_of_an_atlas_that_has_none_in_vain(search: Search) -> No
     fitsio.write(path, np.array([(b"J1",)], [("NAME", "S12")]))
     with pytest.raises(CatalogError, match=r"the ids in NAME of .* are text, and .* has none"):
         search.report(queries=str(path), id_column="NAME")
+
+
+def write_catalogue(path: Path, archive_path: Path, id_name: str) -> None:
+    """The galaxies with their images, ids of text, and columns that no atlas keeps."""
+    archive, names = open_archive(archive_path), NAMES[:6]
+    block = archive.block(slice(0, len(names)))
+    columns: dict[str, NDArray[Any]] = {id_name: names, "RA": block.ra, "DEC": block.dec}
+    columns |= {"EBV": block.ebv, "MAGS": np.zeros((6, 5), "f4"), "a/b": np.zeros(6, "f4")}
+    columns["IMAGE"] = block.images
+    fitsio.write(path, columns)
+
+
+@pytest.mark.parametrize("id_name", ["OBJID", "objID", "ID"])
+def test_ids_of_text_may_be_called_as_those_of_numbers_are(
+    tmp_path: Path, tiny_archive: Path, id_name: str
+) -> None:
+    catalogue, atlas_path, joined = (tmp_path / name for name in ("c.fits", "a.h5", "j.h5"))
+    model, output = save_model(tmp_path / "model.safetensors", 0), tmp_path / "n.fits"
+    write_catalogue(catalogue, tiny_archive, id_name)
+    report = embed(EmbedConfig(catalog=str(catalogue), output=atlas_path, model=model))
+    assert [notice for notice in report.notices if "left out" in notice] == [
+        "left out are the columns that are not one number or short text, or have / in their"
+        " name: MAGS, a/b"
+    ]
+    assert not any("numbered" in notice for notice in report.notices)
+    embed(EmbedConfig(catalog=str(atlas_path), output=joined, dim=2))
+    for among in (atlas_path, joined):
+        assert read_atlas(among).name_of(3) == "J0003+$x_"
+        np.testing.assert_array_equal(read_atlas(among).column(id_name.upper()), NAMES[:6])
+        where = (f"{id_name} != 'J0002+$x_'",)
+        like = ("J0004+$x_",)
+        similar(
+            SimilarConfig(like=like, where=where, among=among, output=str(output), overwrite=True)
+        )
+        found = fitsio.read(output, ext=EXTNAME)
+        assert set(found["NEIGHBOUR_NAME"].astype("S12")) == {*NAMES[[0, 1, 3, 5]]}
+        assert set(found["QUERY_NAME"]) == {"J0004+$x_"}

@@ -209,7 +209,7 @@ class AtlasView:
             "MAP_Y": self.map.positions[:, 1],
         }
         dtype = np.dtype([(name, values.dtype) for name, values in columns.items()])
-        described = [DESCRIBED.get(name, TableColumn(name)) for name in columns]
+        described = [_described(name, values.dtype) for name, values in columns.items()]
         cards = [*origin_cards(self.atlas), ("ATLAS", self.atlas.path.name, "what was browsed")]
         with write_tables(str(path), overwrite=True) as file:
             table = file.table("SELECTION", described, dtype, cards)
@@ -331,6 +331,12 @@ DESCRIBED = {
     "MAP_Y": TableColumn("MAP_Y", "", "", PLACE),
 }
 """Columns of a selection of which more is known than their name."""
+
+
+def _described(name: str, kind: np.dtype[Any]) -> TableColumn:
+    """What a column of a selection is; ids that are text have no numbers' form."""
+    known = DESCRIBED.get(name, TableColumn(name))
+    return dataclasses.replace(known, display="") if kind.kind == "S" else known
 
 
 def _position(text: str) -> tuple[float, float]:
