@@ -1,9 +1,9 @@
-"""Exact search for the vectors of largest inner product, in bounded memory.
+"""Exact search for the vectors of largest cosine, in bounded memory.
 
-Whoever multiplies the matrices, and in blocks of whatever size, rounds in a way of its own. So
-those products only choose candidates; the few candidates are multiplied again in double
-precision, always in the same order, and ranked by that, equals by id. The result depends on
-nothing else.
+Whoever multiplies the matrices, and in blocks of whatever size, rounds in a way of its own, and
+vectors of float16 are not quite of unit length. So those products only choose candidates; the
+few candidates are multiplied again in double precision, always in the same order, divided by
+the lengths, and ranked by that, equals by id. The result depends on nothing else.
 """
 
 from __future__ import annotations
@@ -14,10 +14,11 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from photoz_ssl.neighbours.products import Vectors, largest_error, open_engine
+from photoz_ssl.neighbours.products import Vectors, farthest_from_cosine, open_engine
+from photoz_ssl.neighbours.projection import normalised
 from photoz_ssl.neighbours.pruning import pruned
 
-__all__ = ["NOBODY", "Found", "Window", "inner_products", "nearest", "rank"]
+__all__ = ["NOBODY", "Found", "Window", "cosines", "lengths_of", "nearest", "rank"]
 
 NOBODY = -1
 """Row that stands for no neighbour, where there are fewer than were asked for."""
@@ -46,7 +47,7 @@ class Found:
     row : ndarray, shape (n_queries, n_neighbours), int64
         Rows of the vectors; `NOBODY` where there are no more.
     similarity : ndarray, shape (n_queries, n_neighbours), float64
-        Their inner products with the query; -inf where there are no more.
+        Their cosines with the query; -inf where there are no more.
     """
 
     row: Rows
@@ -64,14 +65,15 @@ def nearest(
     block_rows: int | None = None,
     engine: str = "auto",
 ) -> Found:
-    """Find the vectors that have the largest inner product with each query.
+    """Find the vectors that have the largest cosine with each query.
 
     Parameters
     ----------
     queries : ndarray, shape (n_queries, n_features)
-        Unit vectors; one with a NaN has no neighbours.
+        One with a NaN has no neighbours.
     vectors : ndarray, shape (n_vectors, n_features), float16 or float32
-        Unit vectors, for example a memory map; one with a NaN is nobody's neighbour.
+        Of unit length before they were rounded to their type, for example a memory map; one with
+        a NaN is nobody's neighbour.
     n_neighbours : int
         How many to find a query.
     vector_id : ndarray, shape (n_vectors,), int64, optional
@@ -87,10 +89,11 @@ def nearest(
     """
     asked = np.flatnonzero(np.isfinite(queries).all(axis=1))
     known = np.ascontiguousarray(queries[asked], np.float32)
+    error = farthest_from_cosine(vectors)
     best = _Best(known, n_neighbours)
     if len(asked) == 0:
         return best.found(asked, len(queries))
-    multiply = pruned(open_engine(known, n_neighbours, engine), vectors)
+    multiply = pruned(open_engine(normalised(known), n_neighbours, error, engine), vectors)
     for rows in _blocks(len(vectors), vectors.shape[1], block_rows, among):
         block = vectors[rows[0] : rows[-1] + 1] if among is None else vectors[rows]
 
@@ -99,9 +102,8 @@ def nearest(
                 return np.ones(len(query), bool)
             return window(asked[query], rows[row])
 
-        query, row = multiply.candidates(block, best.bound(), allowed)
-        similarity = inner_products(known, query, block, row)
-        best.take(query, rows[row], similarity, vector_id)
+        query, row = multiply.candidates(block, best.worst - error, allowed)
+        best.take(query, rows[row], best.cosines(query, block, row), vector_id)
     return best.found(asked, len(queries))
 
 
@@ -125,35 +127,49 @@ def rank(
     best = _Best(queries, n_neighbours)
     query, place = np.nonzero(candidates != NOBODY)
     row = candidates[query, place]
-    best.take(query, row, inner_products(queries, query, vectors, row), vector_id)
+    best.take(query, row, best.cosines(query, vectors, row), vector_id)
     return best.found(np.arange(len(queries)), len(queries))
 
 
-def inner_products(
-    queries: NDArray[np.float32], query: Rows, vectors: Vectors, row: Rows
+def cosines(
+    queries: NDArray[np.float32],
+    lengths: NDArray[np.float64],
+    query: Rows,
+    vectors: Vectors,
+    row: Rows,
 ) -> NDArray[np.float64]:
-    """Inner products of pairs in double precision; each depends on its two vectors alone.
+    """Cosines of pairs in double precision; each depends on its two vectors alone.
 
     Parameters
     ----------
     queries, vectors : ndarray, shape (n_queries, n_features) and (n_vectors, n_features)
         What the pairs are of.
+    lengths : ndarray, shape (n_queries,)
+        Those of the queries, by `lengths_of`.
     query, row : ndarray, shape (n_pairs,)
         The pairs.
 
     Returns
     -------
     ndarray, shape (n_pairs,)
-        NaN or infinite for a vector with such numbers.
+        NaN for a vector with a NaN or an infinite number, or of length 0.
     """
-    products = np.empty(len(query))
+    found = np.empty(len(query))
     for start in range(0, len(query), PAIRS_AT_ONCE):
         pairs = slice(start, start + PAIRS_AT_ONCE)
-        terms = queries[query[pairs]].astype(np.float64)
-        with np.errstate(invalid="ignore", over="ignore"):
-            terms *= vectors[row[pairs]]
-            products[pairs] = terms.sum(axis=1)
-    return products
+        known = vectors[row[pairs]].astype(np.float64)
+        with np.errstate(invalid="ignore", over="ignore", divide="ignore"):
+            length = lengths[query[pairs]] * lengths_of(known)
+            known *= queries[query[pairs]]
+            found[pairs] = known.sum(axis=1) / length
+    return found
+
+
+def lengths_of(vectors: NDArray[np.floating]) -> NDArray[np.float64]:
+    """Lengths of vectors, shape (n,), in double precision; each depends on its vector alone."""
+    known = vectors.astype(np.float64)
+    known *= known
+    return np.sqrt(known.sum(axis=1))
 
 
 def _blocks(
@@ -180,11 +196,16 @@ class _Best:
         self._row = np.full(shape, NOBODY, np.int64)
         self._id = np.zeros(shape, np.int64)
         self._similarity = np.full(shape, -np.inf)
-        self._error = largest_error(queries.shape[1])
+        self._queries, self._lengths = queries, lengths_of(queries)
 
-    def bound(self) -> NDArray[np.float64]:
-        """For each query the float32 product that a vector needs at least to get in."""
-        return self._similarity[:, -1] - self._error
+    @property
+    def worst(self) -> NDArray[np.float64]:
+        """For each query the cosine that a vector needs at least to get in."""
+        return self._similarity[:, -1]
+
+    def cosines(self, query: Rows, vectors: Vectors, row: Rows) -> NDArray[np.float64]:
+        """Of pairs of a query and a row of some vectors, shape (n_pairs,) each."""
+        return cosines(self._queries, self._lengths, query, vectors, row)
 
     def take(
         self,

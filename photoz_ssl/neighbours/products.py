@@ -1,10 +1,10 @@
-"""The pairs of a query and a vector whose inner product may be among a query's largest.
+"""The pairs of a query and a vector whose cosine may be among a query's largest.
 
 Two engines multiply. numpy's is a plain matrix product; FAISS's is faster where the vectors are
 float16, which it multiplies as they are for few queries and else makes float32 of. Products in
 float32 of unit vectors of n numbers are wrong by at most n times the unit roundoff, in whatever
-order they are summed (Higham 2002, section 3.1); by that margin an engine gives more pairs,
-never fewer.
+order they are summed (Higham 2002, section 3.1), and a vector that was stored is of unit length
+only to the roundoff of its own type; by that margin an engine gives more pairs, never fewer.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ __all__ = [
     "PairFilter",
     "Pairs",
     "Vectors",
+    "farthest_from_cosine",
     "in_groups",
     "joined",
     "largest_error",
@@ -55,7 +56,13 @@ def largest_error(n_features: int) -> float:
     return SAFETY * UNIT_ROUNDOFF * n_features
 
 
-def open_engine(queries: NDArray[np.float32], n_neighbours: int, name: str) -> Engine:
+def farthest_from_cosine(vectors: Vectors) -> float:
+    """Most by which a float32 product of a unit vector and a stored one may not be their cosine."""
+    roundoff = float(np.finfo(vectors.dtype).eps) / 2
+    return largest_error(vectors.shape[1]) + SAFETY * roundoff
+
+
+def open_engine(queries: NDArray[np.float32], n_neighbours: int, error: float, name: str) -> Engine:
     """An engine: FAISS or numpy by name, or with ``auto`` FAISS where it is installed.
 
     Parameters
@@ -63,7 +70,9 @@ def open_engine(queries: NDArray[np.float32], n_neighbours: int, name: str) -> E
     queries : ndarray, shape (n_queries, n_features)
         Vectors of unit length, all finite.
     n_neighbours : int
-        How many of the largest products of each query matter.
+        How many of the largest cosines of each query matter.
+    error : float
+        Most by which a product may not be a cosine.
     name : {'auto', 'faiss', 'numpy'}
         Which.
 
@@ -73,22 +82,22 @@ def open_engine(queries: NDArray[np.float32], n_neighbours: int, name: str) -> E
         If FAISS is asked for and not installed.
     """
     if name == "numpy":
-        return Engine(queries, n_neighbours)
+        return Engine(queries, n_neighbours, error)
     try:
         faiss = import_extra("faiss", extra="search", purpose="searching with FAISS")
     except MissingExtraError:
         if name == "faiss":
             raise
-        return Engine(queries, n_neighbours)
-    return FaissEngine(faiss, queries, n_neighbours)
+        return Engine(queries, n_neighbours, error)
+    return FaissEngine(faiss, queries, n_neighbours, error)
 
 
 class Engine:
     """Multiplies fixed queries with one block of vectors after the other, by numpy."""
 
-    def __init__(self, queries: NDArray[np.float32], n_neighbours: int) -> None:
+    def __init__(self, queries: NDArray[np.float32], n_neighbours: int, error: float) -> None:
         self.queries, self.n_neighbours = queries, n_neighbours
-        self._margin = 2 * largest_error(queries.shape[1])
+        self._margin = 2 * error
         self._many = 2 * n_neighbours + 32  # candidates above which a better bound is looked for
 
     def candidates(self, block: Vectors, bound: NDArray[np.float64], allowed: PairFilter) -> Pairs:
@@ -157,8 +166,10 @@ class Engine:
 class FaissEngine(Engine):
     """FAISS for vectors of float16, numpy for others; see `open_engine`."""
 
-    def __init__(self, faiss: ModuleType, queries: NDArray[np.float32], n_neighbours: int) -> None:
-        super().__init__(queries, n_neighbours)
+    def __init__(
+        self, faiss: ModuleType, queries: NDArray[np.float32], n_neighbours: int, error: float
+    ) -> None:
+        super().__init__(queries, n_neighbours, error)
         self._half = faiss.IndexScalarQuantizer(
             queries.shape[1], faiss.ScalarQuantizer.QT_fp16, faiss.METRIC_INNER_PRODUCT
         )

@@ -103,7 +103,8 @@ def test_a_galaxy_is_told_and_shown(caller: Caller, atlas: Any) -> None:
 
 def test_neighbours_are_those_of_similar(caller: Caller, atlas: Any, tmp_path: Path) -> None:
     found = caller.json("api/neighbours?galaxy=5&k=6")
-    similarity = atlas.representations.astype(np.float64) @ atlas.representations[5]
+    vectors = atlas.representations.astype(np.float64)
+    similarity = vectors @ vectors[5] / np.linalg.norm(vectors, axis=1)
     similarity[5] = -1
     assert [galaxy["row"] for galaxy in found] == np.argsort(-similarity)[:6].tolist()
     table = caller.table("api/neighbours.fits?galaxy=5&k=6", tmp_path, "NEIGHBOURS")

@@ -15,7 +15,8 @@ from numpy.typing import NDArray
 
 from photoz_ssl.errors import MissingExtraError
 from photoz_ssl.neighbours import pruning
-from photoz_ssl.neighbours.exact import NOBODY, Found, inner_products, nearest, rank
+from photoz_ssl.neighbours.exact import NOBODY, Found, cosines, lengths_of, nearest, rank
+from photoz_ssl.neighbours.projection import normalised
 
 Array = NDArray[Any]
 
@@ -34,12 +35,15 @@ def unit_vectors(n: int, n_features: int = 16, seed: int = 0) -> NDArray[np.floa
 
 
 def by_sorting(queries: Array, vectors: Array, n_neighbours: int, ids: Array) -> Found:
-    """All products in double precision, sorted by size, id and row."""
+    """All cosines in double precision, sorted by size, id and row."""
     products = (queries.astype(float)[:, np.newaxis] * vectors.astype(float)).sum(axis=2)
-    products[~np.isfinite(products)] = -np.inf
+    lengths = [np.sqrt((some.astype(float) ** 2).sum(axis=1)) for some in (queries, vectors)]
+    with np.errstate(invalid="ignore"):
+        cosine = products / np.outer(*lengths)
+    cosine[~np.isfinite(cosine)] = -np.inf
     rows = np.arange(len(vectors))
-    order = np.array([np.lexsort((rows, ids, -line))[:n_neighbours] for line in products])
-    similarity = np.take_along_axis(products, order, axis=1)
+    order = np.array([np.lexsort((rows, ids, -line))[:n_neighbours] for line in cosine])
+    similarity = np.take_along_axis(cosine, order, axis=1)
     return Found(np.where(np.isfinite(similarity), order, NOBODY), similarity)
 
 
@@ -64,8 +68,8 @@ def test_search_equals_sorting_everything(
 ) -> None:
     generator = np.random.default_rng(seed)
     vectors = unit_vectors(n_vectors, 6, seed)
-    if coarse:  # whole numbers: many exact ties
-        vectors = np.round(2 * vectors)
+    if coarse:  # of few directions: many exact ties, and a vector of length 0 here and there
+        vectors = normalised(np.round(2 * vectors))
     vectors = vectors.astype(kind)
     vectors[generator.random(n_vectors) < 0.1] = np.nan
     ids = generator.integers(0, 20, n_vectors)
@@ -224,12 +228,28 @@ def test_a_memory_map_is_searched_where_it_is(tmp_path: Path) -> None:
     )
 
 
-def test_a_pair_s_product_does_not_depend_on_the_pairs_beside_it() -> None:
+def test_a_pair_s_cosine_does_not_depend_on_the_pairs_beside_it() -> None:
     queries, vectors = unit_vectors(50, 37), unit_vectors(60, 37, 1).astype(np.float16)
     query, row = (grid.ravel() for grid in np.indices((50, 60)))
-    together = inner_products(queries, query, vectors, row)
-    alone = [inner_products(queries, query[[n]], vectors, row[[n]])[0] for n in range(0, 3000, 7)]
+    lengths = lengths_of(queries)
+    together = cosines(queries, lengths, query, vectors, row)
+    alone = [cosines(queries, lengths, query[[n]], vectors, row[[n]])[0] for n in range(0, 3000, 7)]
     np.testing.assert_array_equal(together[::7], alone)
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+@pytest.mark.parametrize("n_queries", [8, 400])
+def test_lengths_of_float16_neither_hide_nor_favour_a_vector(engine: str, n_queries: int) -> None:
+    middle, generator = unit_vectors(1, 64), np.random.default_rng(1)
+    crowd = normalised(middle + 1e-3 * generator.normal(size=(5000, 64)))  # cosines from 0.99995
+    crowd = crowd.astype(np.float16)
+    lengths = np.linalg.norm(crowd.astype(float), axis=1)
+    assert np.ptp(lengths) > 1e-4
+    queries = crowd[np.argsort(lengths)[:n_queries]].astype(np.float32)  # the shortest
+    found = nearest(queries, crowd, 3, block_rows=1000, engine=engine)
+    np.testing.assert_array_equal(found.row[:, 0], np.argsort(lengths)[:n_queries])
+    np.testing.assert_allclose(found.similarity[:, 0], 1, atol=1e-15)
+    assert_same(found, by_sorting(queries, crowd, 3, np.arange(5000)))
 
 
 def test_candidates_are_ranked_as_the_search_ranks_them() -> None:

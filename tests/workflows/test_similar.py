@@ -156,7 +156,7 @@ def test_the_same_image_by_another_name_is_found_first(search: Search) -> None:
     )
     rows = search.rows(queries=str(renamed), n_neighbours=1)
     np.testing.assert_array_equal(rows["NEIGHBOUR_ID"], 1000 + rows["QUERY_ID"])
-    np.testing.assert_allclose(rows["SIMILARITY"], 1, atol=2e-4)  # vectors of float16
+    np.testing.assert_allclose(rows["SIMILARITY"], 1, atol=1e-6)
 
 
 def test_a_neighbour_has_its_own_position_and_redshift(search: Search) -> None:
@@ -280,7 +280,7 @@ def test_an_image_is_asked(search: Search) -> None:
         rows = search.rows(queries=None, n_neighbours=1, **options)
         assert rows["NEIGHBOUR_ID"].tolist() == [1006]
         assert rows["QUERY_ID"].tolist() == [-1]
-        assert rows["SIMILARITY"][0] == pytest.approx(1, abs=2e-4)
+        assert rows["SIMILARITY"][0] == pytest.approx(1, abs=1e-6)
 
 
 def test_an_image_without_position_and_reddening_is_told(search: Search) -> None:
