@@ -241,8 +241,9 @@ def read_atlas(path: Path) -> Atlas:
             name: _column(path, file, f"{COLUMNS_GROUP}/{name}", n_galaxies, "")
             for name in file.get(COLUMNS_GROUP, ())
         }
-        kept = {name.upper() for name in further}
-        numbers = {name: own[key] for name, key in CATALOG_NAMES.items() if name not in kept}
+        texts = {name: further[name] for name in further if name.upper() in CATALOG_NAMES}
+        taken = {name.upper() for name in texts}
+        numbers = {name: own[key] for name, key in CATALOG_NAMES.items() if name not in taken}
         pictures = file.get("thumbnails")
         return Atlas(
             path=path,
@@ -253,7 +254,7 @@ def read_atlas(path: Path) -> Atlas:
             dec=own["dec"],
             redshift=own["specz_redshift"],
             representations=representations,
-            columns={**numbers, **further},
+            columns={**texts, **numbers, **further},
             projection=_projection(path, file, representations.shape[1]),
             has_thumbnails=getattr(pictures, "shape", ())[:1] == representations.shape[:1],
             looks=_looks(path, file, n_galaxies),

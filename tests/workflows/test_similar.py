@@ -662,6 +662,7 @@ def test_ids_of_text_may_be_called_as_those_of_numbers_are(
     embed(EmbedConfig(catalog=str(atlas_path), output=joined, dim=2))
     for among in (atlas_path, joined):
         assert read_atlas(among).name_of(3) == "J0003+$x_"
+        assert id_name == "ID" or next(iter(read_atlas(among).columns)) == id_name
         np.testing.assert_array_equal(read_atlas(among).column(id_name.upper()), NAMES[:6])
         where = (f"{id_name} != 'J0002+$x_'",)
         like = ("J0004+$x_",)
