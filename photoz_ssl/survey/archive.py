@@ -216,7 +216,7 @@ def open_archive(path: Path) -> Archive:
 
 
 def _read(path: Path, file: h5py.File) -> Archive:
-    images = _map_images(path, file.get("images"))
+    images = _map_images(path, file)
     n_galaxies, n_bands, size = images.shape[:3]
 
     def column(name: str, default: float, dtype: type) -> NDArray[Any]:
@@ -266,10 +266,12 @@ def _reddening(path: Path, file: h5py.File, n_galaxies: int) -> NDArray[np.float
     return ebv_from_extinction(possible_reddening(extinction, R_DR12)).astype(np.float32)
 
 
-def _map_images(path: Path, dataset: object) -> NDArray[np.float32]:
-    """Memory-map a contiguous float32 dataset where it lies in the file."""
+def _map_images(path: Path, file: h5py.File) -> NDArray[np.float32]:
+    """Memory-map the contiguous float32 dataset of images where it lies in the file."""
+    dataset, is_atlas = file.get("images"), "representations" in file
     if not isinstance(dataset, h5py.Dataset):
-        raise ArchiveError(f"{path} has no dataset 'images'", "name an archive made by prepare")
+        what = "is an atlas, and has no images" if is_atlas else "has no dataset 'images'"
+        raise ArchiveError(f"{path} {what}", "name an archive made by prepare")
     if dataset.ndim != 4 or dataset.shape[2] != dataset.shape[3]:
         raise ArchiveError(
             f"'images' in {path} has shape {dataset.shape}, not (galaxies, bands, size, size)"

@@ -107,6 +107,10 @@ def test_an_archive_without_images_is_refused(tmp_path: Path) -> None:
         file.create_group("images")
     with pytest.raises(ArchiveError, match="no dataset 'images'"):
         open_archive(path)
+    with h5py.File(path, "w") as file:
+        file["representations"] = np.ones((2, 8), np.float16)
+    with pytest.raises(ArchiveError, match="is an atlas, and has no images"):
+        open_archive(path)
 
 
 def test_images_in_other_bands_are_counted(tmp_path: Path) -> None:
