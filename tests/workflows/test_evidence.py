@@ -66,6 +66,7 @@ def case(tmp_path_factory: pytest.TempPathFactory, tiny_archive: Path) -> Case:
 def test_neighbours_are_those_of_a_plain_search_without_the_galaxy_itself(case: Case) -> None:
     rows, atlas = case.rows(), read_atlas(case.atlas)
     vectors = np.asarray(atlas.representations, np.float64)
+    vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
     cosine = vectors @ vectors.T
     np.fill_diagonal(cosine, -1)
     nearest = np.argsort(-cosine, axis=1)[:, :N_NEIGHBOURS]
