@@ -167,9 +167,7 @@ def cosines(
 
 def lengths_of(vectors: NDArray[np.floating]) -> NDArray[np.float64]:
     """Lengths of vectors, shape (n,), in double precision; each depends on its vector alone."""
-    known = vectors.astype(np.float64)
-    known *= known
-    return np.sqrt(known.sum(axis=1))
+    return np.asarray(np.sqrt(np.square(vectors, dtype=np.float64).sum(axis=1)))
 
 
 def _blocks(
