@@ -20,10 +20,10 @@ from numpy.typing import NDArray
 from torch import Generator, Tensor
 
 from photoz_ssl.datasets.augment import (
-    add_noise,
     band_mad,
     deredden,
     prediction_view,
+    standard_normal,
     transform_and_crop,
 )
 from photoz_ssl.neighbours.exact import nearest
@@ -83,8 +83,9 @@ def disturbed(
     angle = 2 * math.pi * torch.rand(n, generator=generator)
     flip = torch.rand(n, generator=generator) < 0.5
     shift = torch.randint(-max_shift, max_shift + 1, (n, 2), generator=generator)
-    view = transform_and_crop(images, angle, flip, shift.to(images.dtype))
-    return deredden(add_noise(view, sigma.expand(n, -1), generator), ebv)
+    view = transform_and_crop(images, angle, flip, shift)
+    noise = sigma[:, None, None] * standard_normal(view.shape, generator)
+    return deredden(view + noise, ebv)
 
 
 def main() -> None:

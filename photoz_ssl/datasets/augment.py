@@ -22,7 +22,6 @@ from photoz_ssl.spec import NETWORK_SIZE
 from photoz_ssl.survey.bands import R_SF11
 
 __all__ = [
-    "add_noise",
     "band_mad",
     "centre_crop",
     "deredden",
@@ -34,6 +33,9 @@ __all__ = [
     "standard_normal",
     "transform_and_crop",
 ]
+
+N_VIEWS = 2
+"""Of each galaxy in pretraining: a query and its key."""
 
 
 def _transmission(images: Tensor, ebv: Tensor) -> Tensor:
@@ -69,19 +71,17 @@ def redden(images: Tensor, ebv: Tensor) -> Tensor:
     return images * _transmission(images, ebv)
 
 
-def centre_crop(images: Tensor, size: int = NETWORK_SIZE) -> Tensor:
-    """Pixels S // 2 - size // 2 onwards of both axes, shape (n, bands, size, size)."""
-    first = images.shape[-1] // 2 - size // 2
-    return images[..., first : first + size, first : first + size]
+def centre_crop(images: Tensor) -> Tensor:
+    """Pixels S // 2 - 32 to S // 2 + 31 of both axes, shape (n, bands, 64, 64)."""
+    first = images.shape[-1] // 2 - NETWORK_SIZE // 2
+    return images[..., first : first + NETWORK_SIZE, first : first + NETWORK_SIZE]
 
 
-def transform_and_crop(
-    images: Tensor, angle: Tensor, flip: Tensor, shift: Tensor, size: int = NETWORK_SIZE
-) -> Tensor:
+def transform_and_crop(images: Tensor, angle: Tensor, flip: Tensor, shift: Tensor) -> Tensor:
     """Rotate, flip, shift and crop in one bilinear resampling with zeros outside.
 
-    The galaxy, which lies on pixel S // 2, lands on pixel ``size // 2 + shift``. With angle
-    0, no flip and shift 0 this is `centre_crop`.
+    The galaxy, which lies on pixel S // 2, lands on pixel ``32 + shift``. With angle 0, no
+    flip and shift 0 this is `centre_crop`.
 
     Parameters
     ----------
@@ -93,27 +93,21 @@ def transform_and_crop(
         Whether the x axis is mirrored.
     shift : Tensor, shape (n, 2)
         Shift along x and y, pixels.
-    size : int
-        Side of the result.
 
     Returns
     -------
-    Tensor, shape (n, bands, size, size)
+    Tensor, shape (n, bands, 64, 64)
     """
-    return _resample(
-        images, *_grid_axes(angle.to(images.dtype), flip, shift, images.shape[-1], size)
-    )
+    return _resample(images, *_grid_axes(angle, flip, shift, images.shape[-1]))
 
 
-def _grid_axes(
-    angle: Tensor, flip: Tensor, shift: Tensor, stored: int, size: int
-) -> tuple[Tensor, Tensor]:
-    """Terms, shape (n, size), whose sum is where a row's and a column's pixel lies in a stamp.
+def _grid_axes(angle: Tensor, flip: Tensor, shift: Tensor, stored: int) -> tuple[Tensor, Tensor]:
+    """Terms, shape (n, 64), whose sum is where a row's and a column's pixel lies in a stamp.
 
     Points are complex numbers x + iy: to rotate is to multiply by exp(i angle). Pixel p of a
     side of n pixels has the coordinate (2 p + 1) / n - 1, so that a pixel's step is 2 / n.
     """
-    pixel = torch.arange(size, device=angle.device) - size // 2
+    pixel = torch.arange(NETWORK_SIZE, device=angle.device) - NETWORK_SIZE // 2
     turn = torch.polar(torch.full_like(angle, 2 / stored), angle)[:, None]  # (n, 1)
     mirror = (1 - 2 * flip.to(angle.dtype))[:, None]
     centre = (2 * (stored // 2) + 1) / stored - 1
@@ -124,7 +118,7 @@ def _grid_axes(
 
 def _resample(images: Tensor, row: Tensor, column: Tensor) -> Tensor:
     """Bilinear values of stamps at the points that `_grid_axes` gives, zeros outside."""
-    grid = torch.view_as_real(row[:, :, None] + column[:, None, :])  # (n, size, size, 2)
+    grid = torch.view_as_real(row[:, :, None] + column[:, None, :])  # (n, 64, 64, 2)
     return F.grid_sample(images, grid, mode="bilinear", padding_mode="zeros", align_corners=False)
 
 
@@ -155,12 +149,6 @@ def _normal_quantiles() -> Tensor:
     return (quantiles / quantiles.std(correction=0)).to(torch.float32)
 
 
-def add_noise(images: Tensor, sigma: Tensor, generator: Generator) -> Tensor:
-    """Add Gaussian noise of standard deviation ``sigma``, shape (n, bands), nanomaggies."""
-    noise = standard_normal(images.shape, generator)
-    return torch.addcmul(images, noise, sigma[:, :, None, None])
-
-
 def band_mad(images: Tensor) -> Tensor:
     """Median absolute deviation of each band's pixels over a sample of images, shape (bands,)."""
     pixels = images.transpose(0, 1).flatten(1)
@@ -173,15 +161,15 @@ def _uniform(shape: int | tuple[int, ...], low: float, high: float, generator: G
     return low + (high - low) * draw
 
 
-def _random_axes(
-    stored: int, share: Share, max_shift: int, mirror: bool, generator: Generator
-) -> tuple[Tensor, Tensor]:
-    """A random rotation, flip, shift and crop of each image, as `_resample` takes them."""
+def _random_geometry(
+    share: Share, max_shift: int, mirror: bool, generator: Generator
+) -> tuple[Tensor, Tensor, Tensor]:
+    """A random angle, flip and shift for each image, as `transform_and_crop` takes them."""
     n, own, device = share.whole, share.own, generator.device
     angle = _uniform(n, 0, 2 * math.pi, generator)
     flip = torch.rand(n, generator=generator, device=device) < (0.5 if mirror else 0.0)
     shift = torch.randint(-max_shift, max_shift + 1, (n, 2), generator=generator, device=device)
-    return _grid_axes(angle[own], flip[own], shift[own], stored, NETWORK_SIZE)
+    return angle[own], flip[own], shift[own]
 
 
 def pretraining_views(
@@ -194,7 +182,6 @@ def pretraining_views(
     max_shift: int,
     noise_range: tuple[float, ...],
     mirror: bool = True,
-    n_views: int = 2,
     share: Share | None = None,
     compiled: bool = True,
 ) -> Tensor:
@@ -212,8 +199,6 @@ def pretraining_views(
         Source of every draw, on the images' device.
     max_reddening, max_shift, noise_range, mirror
         As in `photoz_ssl.config.PretrainConfig`.
-    n_views : int
-        Views of each image.
     share : Share, optional
         The batch of which the images are a part; draws are made for all of it.
     compiled : bool
@@ -221,19 +206,20 @@ def pretraining_views(
 
     Returns
     -------
-    Tensor, shape (n_views, n, 5, 64, 64)
+    Tensor, shape (2, n, 5, 64, 64)
     """
     share = share or whole_batch(images)
     n, own, stored = share.whole, share.own, images.shape[-1]
-    axes = [_random_axes(stored, share, max_shift, mirror, generator) for _ in range(n_views)]
-    reddening = _uniform((n_views, n), 0, max_reddening, generator)[:, own] - ebv
+    geometry = [_random_geometry(share, max_shift, mirror, generator) for _ in range(N_VIEWS)]
+    axes = [_grid_axes(*of_view, stored) for of_view in geometry]
+    reddening = _uniform((N_VIEWS, n), 0, max_reddening, generator)[:, own] - ebv
     drawn = _Drawn(
         rows=torch.stack([row for row, _ in axes]),
         columns=torch.stack([column for _, column in axes]),
         dust=torch.stack([_transmission(images, of_view) for of_view in reddening]),
-        sigma=_uniform((n_views, n, 1), noise_range[0], noise_range[1], generator)[:, own] * mad,
+        sigma=_uniform((N_VIEWS, n, 1), noise_range[0], noise_range[1], generator)[:, own] * mad,
     )
-    size = (n_views, len(images), images.shape[1], NETWORK_SIZE, NETWORK_SIZE)
+    size = (N_VIEWS, len(images), images.shape[1], NETWORK_SIZE, NETWORK_SIZE)
     views = empty_views(images, size)
     fill = drawn.fill
     if compiled and (images.device.type, images.dtype) == ("cpu", torch.float32) and has_numba():
@@ -248,11 +234,11 @@ class _Drawn:
 
     Parameters
     ----------
-    rows, columns : Tensor, shape (n_views, n, 64)
+    rows, columns : Tensor, shape (2, n, 64)
         Where their pixels lie; see `_grid_axes`.
-    dust : Tensor, shape (n_views, n, bands, 1, 1)
+    dust : Tensor, shape (2, n, bands, 1, 1)
         Share of the light that is let through.
-    sigma : Tensor, shape (n_views, n, bands)
+    sigma : Tensor, shape (2, n, bands)
         Standard deviation of the noise, nanomaggies.
     """
 
@@ -300,8 +286,8 @@ def finetuning_view(
 ) -> Tensor:
     """A random view for fine-tuning: deredden, rotate, flip, shift, crop; (n, 5, 64, 64)."""
     share = share or whole_batch(images)
-    row, column = _random_axes(images.shape[-1], share, max_shift, mirror, generator)
-    return deredden(_resample(images, row, column), ebv)
+    geometry = _random_geometry(share, max_shift, mirror, generator)
+    return deredden(transform_and_crop(images, *geometry), ebv)
 
 
 def prediction_view(images: Tensor, ebv: Tensor) -> Tensor:

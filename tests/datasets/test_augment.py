@@ -12,7 +12,6 @@ from torch import Generator, Tensor
 
 from photoz_ssl.datasets import augment
 from photoz_ssl.datasets.augment import (
-    add_noise,
     band_mad,
     centre_crop,
     deredden,
@@ -43,9 +42,9 @@ def transformed(
     n = len(stamps)
     return transform_and_crop(
         stamps,
-        torch.full((n,), angle),
+        torch.full((n,), float(angle)),
         torch.full((n,), flip),
-        torch.tensor([list(shift)] * n).float(),
+        torch.tensor([list(shift)] * n),
     )
 
 
@@ -159,13 +158,6 @@ def test_rotation_never_sees_a_corner_of_a_stored_stamp() -> None:
     torch.testing.assert_close(view, torch.ones_like(view))
 
 
-def test_noise_has_the_stated_deviation() -> None:
-    sigma = torch.tensor([[0.1, 1, 2, 3, 4], [0, 0, 0, 0, 0]])
-    noise = add_noise(torch.zeros(2, 5, 64, 64), sigma, Generator().manual_seed(2))
-    torch.testing.assert_close(noise[0].std(dim=(1, 2)), sigma[0], rtol=0.05, atol=0)
-    assert torch.all(noise[1] == 0)
-
-
 @pytest.mark.parametrize("count", [400_000, 400_003])
 def test_normal_deviates_are_normal(count: int) -> None:
     stats = pytest.importorskip("scipy.stats")
@@ -184,7 +176,11 @@ def test_mad_of_gaussian_pixels() -> None:
 
 
 def pretraining(
-    seed: int, stamps: Tensor, mad: Tensor | None = None, share: Share | None = None
+    seed: int,
+    stamps: Tensor,
+    mad: Tensor | None = None,
+    share: Share | None = None,
+    noise_range: tuple[float, float] = (1.0, 3.0),
 ) -> Tensor:
     return pretraining_views(
         stamps,
@@ -193,7 +189,7 @@ def pretraining(
         Generator().manual_seed(seed),
         max_reddening=0.5,
         max_shift=7,
-        noise_range=(1.0, 3.0),
+        noise_range=noise_range,
         share=share,
     )
 
@@ -213,6 +209,14 @@ def test_compiled_views_are_those_of_pytorch(size: int, monkeypatch: pytest.Monk
     compiled = pretraining(1, stamps, share=share)
     monkeypatch.setattr(augment, "has_numba", lambda: False)
     torch.testing.assert_close(compiled, pretraining(1, stamps, share=share), atol=2e-4, rtol=0)
+
+
+@pytest.mark.usefixtures("either_way")
+def test_noise_has_the_stated_deviation() -> None:
+    mad = torch.tensor([0.1, 1.0, 2.0, 3.0, 0.0])
+    views = pretraining(2, torch.zeros(2, 5, 107, 107), mad=mad, noise_range=(1.5, 1.5))
+    expected = (1.5 * mad).expand(2, 2, 5)
+    torch.testing.assert_close(views.std(dim=(3, 4)), expected, rtol=0.05, atol=0)
 
 
 @pytest.mark.usefixtures("either_way")
@@ -296,17 +300,10 @@ def test_views_are_mirrored_only_if_they_may_be(mirror: bool, found: set[int]) -
     assert set(handedness(views).tolist()) == found
 
 
-def test_views_are_turned_by_angles_all_around(monkeypatch: pytest.MonkeyPatch) -> None:
-    angles: list[Tensor] = []
-
-    def remembered(angle: Tensor, *_: object) -> tuple[Tensor, Tensor]:
-        angles.append(angle)
-        return angle, angle
-
-    monkeypatch.setattr(augment, "_grid_axes", remembered)
+def test_views_are_turned_by_angles_all_around() -> None:
     share = whole_batch(torch.zeros(4000, 1))
-    augment._random_axes(107, share, 7, True, Generator().manual_seed(1))
-    of_quadrants = torch.histc(torch.cat(angles), 4, 0, 2 * math.pi)
+    angle, _, _ = augment._random_geometry(share, 7, True, Generator().manual_seed(1))
+    of_quadrants = torch.histc(angle, 4, 0, 2 * math.pi)
     torch.testing.assert_close(of_quadrants, torch.full((4,), 1000.0), atol=150, rtol=0)
 
 
