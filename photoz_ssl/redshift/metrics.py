@@ -14,7 +14,7 @@ from itertools import pairwise
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from photoz_ssl.redshift.scores import PdfScores, ks_distance, pdf_scores
+from photoz_ssl.redshift.scores import PdfScores, ks_distance
 from photoz_ssl.robust import SIGMA_OF_MAD
 
 __all__ = [
@@ -31,7 +31,6 @@ __all__ = [
     "mean_error",
     "normalised_residual",
     "outlier_fraction",
-    "pdf_metrics",
     "point_metrics",
     "quantile_edges",
     "score_metrics",
@@ -245,7 +244,7 @@ def interval_metrics(
 
 @dataclass(frozen=True, kw_only=True)
 class PdfMetrics:
-    """What `pdf_metrics` measures.
+    """What `score_metrics` measures.
 
     Parameters
     ----------
@@ -273,7 +272,7 @@ class PdfMetrics:
 
 
 def score_metrics(scores: PdfScores) -> PdfMetrics:
-    """Summarise scores; galaxies with a NaN score are dropped and counted."""
+    """Summarise the scores of PDFs; galaxies with a NaN score are dropped and counted."""
     kept = np.isfinite(scores.pit) & np.isfinite(scores.crps) & np.isfinite(scores.cde_loss)
     chosen = scores[kept]
 
@@ -286,11 +285,6 @@ def score_metrics(scores: PdfScores) -> PdfMetrics:
         cde_loss=_mean(chosen.cde_loss),
         cde_loss_error=mean_error(chosen.cde_loss),
     )
-
-
-def pdf_metrics(pdf: ArrayLike, edges: ArrayLike, z_spec: ArrayLike) -> PdfMetrics:
-    """PIT, CRPS and CDE loss of redshift PDFs; `pdf_scores`, then `score_metrics`."""
-    return score_metrics(pdf_scores(pdf, edges, z_spec))
 
 
 @dataclass(frozen=True)

@@ -19,12 +19,13 @@ from photoz_ssl.redshift.metrics import (
     mean_error,
     normalised_residual,
     outlier_fraction,
-    pdf_metrics,
     point_metrics,
     quantile_edges,
+    score_metrics,
     sigma_mad,
     subsets,
 )
+from photoz_ssl.redshift.scores import pdf_scores
 
 RESIDUALS = st.lists(st.floats(-0.5, 0.5), min_size=1, max_size=40).map(np.array)
 
@@ -166,10 +167,10 @@ def test_galaxies_with_a_wide_interval_are_covered_at_the_nominal_rate() -> None
     assert metrics.coverage95 == pytest.approx(0.95, abs=4 * metrics.coverage95_error)
 
 
-def test_pdf_metrics_drop_what_has_no_pdf_or_no_truth() -> None:
+def test_score_metrics_drop_what_has_no_pdf_or_no_truth() -> None:
     edges = np.array([0.0, 0.1, 0.2])
     pdf = np.array([[0.5, 0.5], [np.nan, np.nan], [1.0, 0.0], [0.0, 0.0]])
-    metrics = pdf_metrics(pdf, edges, [0.1, 0.1, np.nan, 0.1])
+    metrics = score_metrics(pdf_scores(pdf, edges, [0.1, 0.1, np.nan, 0.1]))
     assert (metrics.n_galaxies, metrics.n_dropped) == (1, 3)
     assert metrics.pit_ks == pytest.approx(0.5)
     assert metrics.cde_loss == pytest.approx(-5)
