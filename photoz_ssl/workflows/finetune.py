@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import dataclasses
 import time
+from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -131,30 +133,11 @@ def finetune(
             run = training_in(config, "finetune", identity, writes=world.leads)
             folder = held.enter_context(run)
         network = _network(config, encoder, grid, world.device)
-        optimizer = finetuning_optimizer(network, config, pretrained=is_file(config.encoder))
-        compile_for_training(network.encoder, device=world.device, n_steps=plan.n_steps)
-        step = supervised_step(synchronised(network, world), grid, config, world)
-
-        def validate() -> Evaluation:
-            return evaluate_logits(network, archive, valid, config.batch_size, world)
-
-        def after_epoch(epoch: int) -> dict[str, float]:
-            due = epoch % _epochs_between_validations(plan) == 0 or epoch == plan.epochs
-            return _metrics(validate(), Calibration(), grid) if due else {}
-
-        train(
-            network,
-            optimizer,
-            step,
-            plan,
-            folder,
-            after_epoch=after_epoch,
-            progress=progress,
-            stop=stop,
-        )
+        validate = partial(evaluate_logits, network, archive, valid, config.batch_size, world)
+        _learn(network, config, plan, folder, grid, validate, progress, stop)
         evaluation = validate()
         with world.together():
-            path, metrics = _save(folder, network, archive, config, grid, evaluation, len(rows))
+            path, metrics = _save(folder, network, plan, config, grid, evaluation)
     return FinetuneReport(
         model=path,
         n_labels=len(rows),
@@ -253,9 +236,38 @@ def _plan(config: FinetuneConfig, archive: Archive, rows: Rows, world: World) ->
     )
 
 
-def _epochs_between_validations(plan: Plan) -> int:
-    """Epochs of few labels are over in no time, and validation would take most of it."""
-    return max(1, STEPS_BETWEEN_VALIDATIONS // plan.steps_an_epoch)
+def _learn(
+    network: RedshiftNetwork,
+    config: FinetuneConfig,
+    plan: Plan,
+    folder: RunFolder,
+    grid: RedshiftGrid,
+    validate: Callable[[], Evaluation],
+    progress: Progress,
+    stop: Stop,
+) -> None:
+    """Train a network in place, and log every now and then what it reaches."""
+    world = plan.world
+    optimizer = finetuning_optimizer(network, config, pretrained=is_file(config.encoder))
+    compile_for_training(network.encoder, device=world.device, n_steps=plan.n_steps)
+    step = supervised_step(synchronised(network, world), grid, config, world)
+    # epochs of few labels are over in no time, and validation would take most of it
+    pause = max(1, STEPS_BETWEEN_VALIDATIONS // plan.steps_an_epoch)
+
+    def after_epoch(epoch: int) -> dict[str, float]:
+        due = epoch % pause == 0 or epoch == plan.epochs
+        return _metrics(validate(), Calibration(), grid) if due else {}
+
+    train(
+        network,
+        optimizer,
+        step,
+        plan,
+        folder,
+        after_epoch=after_epoch,
+        progress=progress,
+        stop=stop,
+    )
 
 
 def _metrics(
@@ -274,11 +286,10 @@ def _metrics(
 def _save(
     folder: RunFolder,
     network: RedshiftNetwork,
-    archive: Archive,
+    plan: Plan,
     config: FinetuneConfig,
     grid: RedshiftGrid,
     evaluation: Evaluation,
-    n_labels: int,
 ) -> tuple[Path, dict[str, float]]:
     """Calibrate and save the model; return where it is, and what it reached."""
     calibration = fit_calibration(evaluation.logits, evaluation.redshift, grid)
@@ -291,13 +302,13 @@ def _save(
         history = list(read_model(Path(config.encoder)).provenance.get("history", []))
     provenance = {
         "program": f"photoz-ssl {__version__}",
-        "trained_on": f"{n_labels} labels of {archive.path.name}",
+        "trained_on": f"{len(plan.rows)} labels of {plan.archive.path.name}",
         "epochs": config.epochs,
         "history": [*history, {"command": "finetune", **folder.options()}],
     }
     checkpoint = Checkpoint(
         kind="photoz",
-        spec=archive.spec,
+        spec=plan.archive.spec,
         encoder=network.encoder.config,
         state=network.state_dict(),
         grid=grid,
@@ -307,5 +318,5 @@ def _save(
     )
     save_checkpoint(path, checkpoint, overwrite=True)
     if config.calibrate:  # may fail, and the model is there all the same
-        save_checkpoint(path, calibrated(checkpoint, archive)[0], overwrite=True)
+        save_checkpoint(path, calibrated(checkpoint, plan.archive)[0], overwrite=True)
     return path, metrics
