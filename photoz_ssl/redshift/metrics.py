@@ -143,9 +143,7 @@ class PointMetrics:
         return asdict(self)
 
 
-def point_metrics(
-    z_phot: ArrayLike, z_spec: ArrayLike, *, seed: int = 0, n_resamples: int = N_BOOTSTRAP
-) -> PointMetrics:
+def point_metrics(z_phot: ArrayLike, z_spec: ArrayLike, *, seed: int = 0) -> PointMetrics:
     """Bias, scatter and outliers of redshift estimates.
 
     Parameters
@@ -153,7 +151,7 @@ def point_metrics(
     z_phot, z_spec : array_like, shape (n_galaxies,)
         Estimated and spectroscopic redshifts; galaxies where either is not finite are
         dropped and counted.
-    seed, n_resamples : int
+    seed : int
         Of the bootstrap of `sigma_mad`; the other errors are those of means.
     """
     residual = normalised_residual(z_phot, z_spec)
@@ -166,7 +164,7 @@ def point_metrics(
         bias=bias(dz),
         bias_error=mean_error(dz),
         sigma_mad=sigma_mad(dz),
-        sigma_mad_error=bootstrap_error(dz, sigma_mad, seed=seed, n_resamples=n_resamples),
+        sigma_mad_error=bootstrap_error(dz, sigma_mad, seed=seed),
         outlier_fraction=outlier_fraction(dz),
         outlier_fraction_error=mean_error(outlying),
     )

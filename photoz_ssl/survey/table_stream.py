@@ -92,7 +92,7 @@ class InputStream:
 
     def _written(self, rows: bytes, n_rows: int) -> Path:
         """A scratch file that holds some rows and nothing else."""
-        header = _with_integer(self._header, "NAXIS2", n_rows)
+        header = _of_rows(self._header, n_rows)
         padding = b"\0" * (-len(rows) % BLOCK)
         with temporary_errors("for the table on standard input"):
             self._scratch.write_bytes(NO_IMAGE + header + rows + padding)
@@ -158,13 +158,12 @@ def _skip(file: IO[bytes], seen: bytearray, n_bytes: int) -> None:
         raise NotAStreamError
 
 
-def _with_integer(header: bytes, keyword: str, value: int) -> bytes:
-    """The header with another number in one of its cards."""
-    start = f"{keyword:<8}=".encode("ascii")
+def _of_rows(header: bytes, n_rows: int) -> bytes:
+    """The header with another number of rows."""
     cards = [header[place : place + CARD] for place in range(0, len(header), CARD)]
-    changed = f"{keyword:<8}= {value:>20d}".encode("ascii")
+    changed = f"NAXIS2  = {n_rows:>20d}".encode("ascii")
     return b"".join(
-        changed + card[len(changed) :] if card.startswith(start) else card for card in cards
+        changed + card[len(changed) :] if card.startswith(b"NAXIS2  =") else card for card in cards
     )
 
 
@@ -200,7 +199,7 @@ class TableStream:
         content = _without_sums(self._scratch.read_bytes())
         start = content.index(b"XTENSION")
         _put(b"" if self._begun else content[:start])
-        _put(_with_integer(content[start:], "NAXIS2", n_rows))
+        _put(_of_rows(content[start:], n_rows))
         self._begun = True
         return TableStreamWriter(self._scratch, (extname, columns, dtype), n_rows)
 

@@ -143,7 +143,7 @@ def _made(folder: Path) -> Iterator[None]:
                 folder.rmdir()
 
 
-def save_figure(figure: Any, path: Path, *, shown: Path, dpi: int = DOTS_PER_INCH) -> None:
+def save_figure(figure: Any, path: Path, *, shown: Path) -> None:
     """Write a figure, in the format of its suffix, without a date inside.
 
     Parameters
@@ -154,8 +154,6 @@ def save_figure(figure: Any, path: Path, *, shown: Path, dpi: int = DOTS_PER_INC
         File to write; its suffix is that of a format of figures.
     shown : Path
         Its name in an error, as ``path`` may be a passing one.
-    dpi : int
-        Pixels an inch.
 
     Raises
     ------
@@ -164,7 +162,7 @@ def save_figure(figure: Any, path: Path, *, shown: Path, dpi: int = DOTS_PER_INC
     """
     suffix = path.suffix.lower().lstrip(".")
     with output_errors(shown):
-        figure.savefig(path, dpi=dpi, metadata=NO_DATES.get(suffix))
+        figure.savefig(path, dpi=DOTS_PER_INCH, metadata=NO_DATES.get(suffix))
 
 
 def _new_figure(height: float, *, bar: bool) -> tuple[Any, Any]:

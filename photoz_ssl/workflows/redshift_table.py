@@ -68,7 +68,7 @@ class Layout:
 
     carried: tuple[CarriedColumn, ...]
     notices: tuple[str, ...]
-    style: str = "legacy"
+    style: str
     further: tuple[tuple[TableColumn, str], ...] = ()
 
     @property
@@ -126,7 +126,7 @@ def lay_out(
     id_column: str | None,
     ra_column: str | None,
     dec_column: str | None,
-    style: str = "legacy",
+    style: str,
     further: tuple[tuple[TableColumn, str], ...] = (),
 ) -> Layout:
     """Choose the table's columns; parameters as those of `carry_columns` and `Layout`."""
@@ -159,9 +159,7 @@ def model_cards(name: str, sha256: str, trained_on: str) -> list[Card]:
     ]
 
 
-def table_cards(
-    grid: RedshiftGrid, *, catalog: str, command_line: str, style: str = "legacy"
-) -> list[Card]:
+def table_cards(grid: RedshiftGrid, *, catalog: str, command_line: str, style: str) -> list[Card]:
     """Header cards that say how to read the table, and what it was made from."""
     names = NAMES[style]
     low68, high68, low95, high95 = (

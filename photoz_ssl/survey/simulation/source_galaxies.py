@@ -83,14 +83,10 @@ class SourceGalaxies:
         return TemplateFluxes(self.grid_redshift, self.grid_nanomaggies)
 
 
-def load_source_galaxies(*, cache: bool = True) -> SourceGalaxies:
+def load_source_galaxies() -> SourceGalaxies:
     """The source galaxies from kcorrect's table, or from the user's cache of them.
 
-    Parameters
-    ----------
-    cache : bool
-        Whether to read and write the cache, ``$XDG_CACHE_HOME/photoz-ssl``; a damaged or
-        unwritable cache is passed over.
+    The cache is in ``$XDG_CACHE_HOME/photoz-ssl``; a damaged or unwritable one is passed over.
 
     Raises
     ------
@@ -103,12 +99,11 @@ def load_source_galaxies(*, cache: bool = True) -> SourceGalaxies:
         import_extra("kcorrect", extra="sim", purpose="simulating galaxies")
         version = "unknown"
     path = cache_folder() / f"source-galaxies-{CACHE_VERSION}-kcorrect-{version}.npz"
-    cached = _read_cache(path) if cache else None
+    cached = _read_cache(path)
     if cached is not None:
         return cached
     sources = _derive_sources()
-    if cache:
-        _write_cache(path, sources)
+    _write_cache(path, sources)
     return sources
 
 
