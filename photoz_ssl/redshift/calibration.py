@@ -10,7 +10,7 @@ side: a shift brings them back.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
@@ -152,47 +152,46 @@ def fit_calibration(
 
 def _likeliest(logits: NDArray[np.float64], true_bin: NDArray[np.int64]) -> Calibration:
     """Nothing, a temperature, a blur, too, and a shift, too: as much as is worth it."""
-    from scipy.optimize import minimize  # not above: who predicts would wait for it in vain
-
-    limits = np.log([TEMPERATURE_RANGE, BLUR_RANGE])
 
     def surprise(calibration: Calibration) -> float:
         of_truth = calibration.apply(logits)[np.arange(len(logits)), true_bin]
         return float(-np.log(np.maximum(of_truth, np.finfo(float).tiny)).mean())
 
-    def described(point: NDArray[np.float64]) -> Calibration:
-        shift = np.clip(point[2:], -MOST_SHIFT, MOST_SHIFT)
-        return Calibration(*np.exp(np.clip(point[:2], *limits.T)).tolist(), *shift.tolist())
-
-    def likeliest(*starts: list[float]) -> list[float]:
-        found = [
-            minimize(
-                lambda point: surprise(described(point)),
-                x0=start,
-                method="Nelder-Mead",
-                options={"xatol": 1e-3, "fatol": 1e-6, "maxiter": 300},
-            )
-            for start in starts
-        ]
-        return list(min(found, key=lambda one: float(one.fun)).x)
-
     plain = Calibration(_best_temperature(logits, true_bin))
-    off = np.median(true_bin - Calibration().apply(logits) @ np.arange(logits.shape[1]))
+    off = float(np.median(true_bin - Calibration().apply(logits) @ np.arange(logits.shape[1])))
     simple = [0.0, float(np.log(FIRST_BLUR))]
-    blurred = likeliest(simple)
+    blurred = _least(surprise, simple)
     movable = [blurred[0], max(blurred[1], float(np.log(LEAST_BLUR_TO_SHIFT)))]
-    shifted = likeliest([*movable, float(off)], [*simple, float(off)])
-    candidates = [
-        Calibration(),
-        plain,
-        described(np.array(blurred)),
-        described(np.array(shifted)),
-    ]
+    shifted = _least(surprise, [*movable, off], [*simple, off])
+    candidates = [Calibration(), plain, _calibration_at(blurred), _calibration_at(shifted)]
     information = [
         len(logits) * surprise(each) + _worth(n_parameters, len(logits))
         for n_parameters, each in enumerate(candidates)
     ]
     return candidates[int(np.argmin(information))]
+
+
+def _least(surprise: Callable[[Calibration], float], *starts: list[float]) -> NDArray[np.float64]:
+    """Where calibrations surprise least, from the best of some starts; see `_calibration_at`."""
+    from scipy.optimize import minimize  # not above: who predicts would wait for it in vain
+
+    found = [
+        minimize(
+            lambda point: surprise(_calibration_at(point)),
+            x0=start,
+            method="Nelder-Mead",
+            options={"xatol": 1e-3, "fatol": 1e-6, "maxiter": 300},
+        )
+        for start in starts
+    ]
+    return np.asarray(min(found, key=lambda one: float(one.fun)).x)
+
+
+def _calibration_at(point: NDArray[np.float64]) -> Calibration:
+    """A calibration from the logarithms of temperature and blur, and the shift if there is one."""
+    limits = np.log([TEMPERATURE_RANGE, BLUR_RANGE])
+    shift = np.clip(point[2:], -MOST_SHIFT, MOST_SHIFT)
+    return Calibration(*np.exp(np.clip(point[:2], *limits.T)).tolist(), *shift.tolist())
 
 
 def _worth(n_parameters: int, n_galaxies: int) -> float:
