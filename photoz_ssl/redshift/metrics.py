@@ -8,7 +8,7 @@ A metric of no galaxy is NaN, and so is the bootstrap error of fewer than two.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from itertools import pairwise
 
 import numpy as np
@@ -138,10 +138,6 @@ class PointMetrics:
     outlier_fraction: float
     outlier_fraction_error: float
 
-    def to_dict(self) -> dict[str, float]:
-        """The fields by name."""
-        return asdict(self)
-
 
 def point_metrics(z_phot: ArrayLike, z_spec: ArrayLike, *, seed: int = 0) -> PointMetrics:
     """Bias, scatter and outliers of redshift estimates.
@@ -198,10 +194,6 @@ class IntervalMetrics:
     coverage95: float
     coverage95_error: float
     odds: float
-
-    def to_dict(self) -> dict[str, float]:
-        """The fields by name."""
-        return asdict(self)
 
 
 def interval_metrics(
@@ -263,10 +255,6 @@ class PdfMetrics:
     crps_error: float
     cde_loss: float
     cde_loss_error: float
-
-    def to_dict(self) -> dict[str, float]:
-        """The fields by name."""
-        return asdict(self)
 
 
 def score_metrics(scores: PdfScores) -> PdfMetrics:

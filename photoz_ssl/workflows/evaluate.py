@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 from contextlib import ExitStack
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -61,10 +61,10 @@ class Quality:
 
     def to_dict(self) -> dict[str, float | None]:
         """All metrics by name, those of a part that is missing left out; NaN is None."""
-        known = self.point.to_dict()
+        known = asdict(self.point)
         for part in (self.interval, self.pdf):
             if part is not None:
-                known |= {name: value for name, value in part.to_dict().items() if "n_" not in name}
+                known |= {name: value for name, value in asdict(part).items() if "n_" not in name}
         return {name: None if math.isnan(value) else value for name, value in known.items()}
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import asdict
 
 import numpy as np
 import pytest
@@ -105,7 +106,7 @@ def test_rows_with_a_nan_are_dropped_and_counted() -> None:
 def test_perfect_redshifts_have_no_error() -> None:
     z = np.linspace(0.01, 0.3, 50)
     metrics = point_metrics(z, z)
-    assert set(metrics.to_dict().values()) == {0, 50}
+    assert set(asdict(metrics).values()) == {0, 50}
 
 
 def test_no_galaxy_gives_nan_and_one_galaxy_has_no_errors() -> None:
