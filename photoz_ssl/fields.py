@@ -20,6 +20,7 @@ __all__ = [
     "arguments",
     "dask_option",
     "device_option",
+    "flag_of",
     "format_option",
     "number_or_auto",
     "numbers_of_shard",
@@ -178,6 +179,15 @@ def workers_option() -> Any:
     return option(0, "Processes that read images [default: one a core].", of_job=False)
 
 
+def flag_of(name: str) -> str:
+    """How a field is named on the command line.
+
+    >>> flag_of("batch_size")
+    '--batch-size'
+    """
+    return "--" + name.replace("_", "-")
+
+
 def options_of_job(config: Any) -> dict[str, str]:
     """The options on which the rows of a table or an atlas depend, by flag.
 
@@ -190,7 +200,7 @@ def options_of_job(config: Any) -> dict[str, str]:
         The configuration of a command whose work is kept in parts.
     """
     return {
-        f"--{each.name.replace('_', '-')}": str(getattr(config, each.name))
+        flag_of(each.name): str(getattr(config, each.name))
         for each in fields(config)
         if each.metadata.get("of_job", True)
     }

@@ -15,6 +15,7 @@ import click
 from photoz_ssl.cli.defaults import apply_recipe, config_option
 from photoz_ssl.cli.types import NumberList, NumberOrAuto, SkyPosition, Spelled
 from photoz_ssl.errors import ConfigError
+from photoz_ssl.fields import flag_of
 
 __all__ = ["command", "config_from"]
 
@@ -116,7 +117,7 @@ def _parameter(field: dataclasses.Field[Any], annotation: Any) -> click.Paramete
             required=field.default is dataclasses.MISSING,
             nargs=-1 if field.metadata.get("several") else 1,
         )
-    flag = "--" + field.name.replace("_", "-")
+    flag = flag_of(field.name)
     flags = [*(field.metadata["flags"] or (flag,))]
     if annotation is bool:
         flags[-1] = f"{flag}/--no-{flag[2:]}" if field.default else flag

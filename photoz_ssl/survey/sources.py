@@ -12,6 +12,7 @@ import numpy as np
 
 from photoz_ssl.config import CatalogImages
 from photoz_ssl.errors import CatalogError
+from photoz_ssl.fields import flag_of
 from photoz_ssl.spec import NETWORK_SIZE, ImageSpec
 from photoz_ssl.survey.archive import Archive, is_archive, open_archive
 from photoz_ssl.survey.blocks import GalaxyBlock, GalaxySource
@@ -117,7 +118,7 @@ class ArchiveSource:
         self.dec_column: str | None = "DEC"
         self.dust: tuple[str, ...] = (f"E(B-V) from the archive {archive.path.name}",)
         idle = [
-            f"--{field.name.replace('_', '-')}"
+            flag_of(field.name)
             for field in fields(CatalogImages)
             if getattr(images, field.name) is not None
         ]

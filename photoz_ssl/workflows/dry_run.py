@@ -14,6 +14,7 @@ from torch import Tensor
 
 from photoz_ssl.config import FinetuneConfig, PretrainConfig, TrainingConfig
 from photoz_ssl.errors import PhotozError
+from photoz_ssl.fields import flag_of
 from photoz_ssl.networks.encoder import Encoder, EncoderConfig, encoder_config
 from photoz_ssl.networks.published import read_model
 from photoz_ssl.networks.runtimes import choose_device, multiplies_bfloat16, uses_bfloat16
@@ -223,7 +224,7 @@ def recipe_departures(config: PretrainConfig | FinetuneConfig, command: str) -> 
     ):
         del changed["encoder"]
     return tuple(
-        f"{_flag(name)} is {_text(getattr(config, name))}, not {_text(wanted.value)} as in"
+        f"{flag_of(name)} is {_text(getattr(config, name))}, not {_text(wanted.value)} as in"
         f" {config.recipe} {wanted.source}"
         for name, wanted in changed.items()
     )
@@ -325,10 +326,6 @@ def _views(spec: ImageSpec) -> list[RunConstant]:
 def _noise(mad: Tensor, archive: str) -> RunConstant:
     values = ", ".join(f"{value:.4g}" for value in mad.tolist())
     return RunConstant("band_mad", values, f"measured on {archive}, nanomaggies")
-
-
-def _flag(name: str) -> str:
-    return "--" + name.replace("_", "-")
 
 
 def _text(value: Any) -> str:
