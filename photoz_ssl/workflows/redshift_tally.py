@@ -10,10 +10,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from photoz_ssl.errors import CatalogError, CutoutError
+from photoz_ssl.errors import CatalogError
 from photoz_ssl.survey.blocks import GalaxyBlock
 from photoz_ssl.survey.dust import spell_sources
 from photoz_ssl.survey.flags import FLAG_MEANINGS, UNUSABLE, RowFlag
+from photoz_ssl.workflows.atlas_encoder import no_image
 
 __all__ = ["Tally", "counts_of", "facts_of"]
 
@@ -140,7 +141,4 @@ class Tally:
                 f"of no row of {catalog} an E(B-V) is known", "add EBV, or positions in degrees"
             )
         reason = self.first_problem or "; ".join(self.notices())
-        raise CutoutError(
-            f"no row of {catalog} has a usable image; the first problem: {reason}",
-            "say where the images are with --cutouts or --frames, or mend them",
-        )
+        raise no_image(catalog, reason)
