@@ -54,9 +54,10 @@ def config(archive: Path, output: Path, **options: Any) -> PredictConfig:
 
 
 def test_workers_start_beside_those_of_another_job() -> None:
-    with socket.socket() as taken, suppress(OSError), ExitStack() as stack:
-        taken.bind(("127.0.0.1", USUAL_PORT))
-        taken.listen()
+    with socket.socket() as taken, ExitStack() as stack:
+        with suppress(OSError):  # another job has it already
+            taken.bind(("127.0.0.1", USUAL_PORT))
+            taken.listen()
         dask_blocks.dask_client("local:1", stack)  # a warning of Dask's would be an error
 
 
