@@ -28,7 +28,7 @@ from photoz_ssl.survey.flags import RowFlag
 from photoz_ssl.survey.frames import Frames
 from photoz_ssl.survey.object_ids import NO_ID, integer_ids
 from photoz_ssl.survey.placeholders import without_placeholders
-from photoz_ssl.survey.stamps import Stamp, StampProblem
+from photoz_ssl.survey.stamp_pixels import Stamp, StampProblem
 
 __all__ = ["catalog_source", "says_where_images_are"]
 

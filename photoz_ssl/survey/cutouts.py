@@ -17,16 +17,15 @@ from photoz_ssl.errors import CutoutError, columns_hint
 from photoz_ssl.spec import ImageSpec
 from photoz_ssl.survey.catalog import Catalog
 from photoz_ssl.survey.flags import RowFlag
-from photoz_ssl.survey.stamps import (
-    Assumptions,
+from photoz_ssl.survey.stamp_pixels import (
     Stamp,
     StampProblem,
     crop,
     finite,
     flux_factor,
-    read_stamp,
     require_bands,
 )
+from photoz_ssl.survey.stamps import Assumptions, read_stamp
 
 __all__ = [
     "Degrees",

@@ -23,8 +23,8 @@ from photoz_ssl.survey.cutouts import Degrees
 from photoz_ssl.survey.flags import RowFlag
 from photoz_ssl.survey.raw_headers import BLOCK
 from photoz_ssl.survey.resampling import corners_in, resampled
+from photoz_ssl.survey.stamp_pixels import Stamp, StampProblem
 from photoz_ssl.survey.stamp_wcs import celestial_wcs, frame_of, to_pixels
-from photoz_ssl.survey.stamps import Stamp, StampProblem
 from photoz_ssl.survey.units import nanomaggies_in
 from photoz_ssl.survey.unpacking import UNPACKING_ERRORS, open_unpacked, unpack
 

@@ -22,7 +22,7 @@ from photoz_ssl.survey.flags import RowFlag
 from photoz_ssl.survey.headers import null_cards
 from photoz_ssl.survey.npz import is_npz
 from photoz_ssl.survey.pasquet import open_pasquet
-from photoz_ssl.survey.stamps import lack_a_band
+from photoz_ssl.survey.stamp_pixels import lack_a_band
 
 __all__ = ["GalaxySource", "open_source"]
 

@@ -10,54 +10,30 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from photoz_ssl.spec import NETWORK_SIZE, ImageSpec
+from photoz_ssl.spec import ImageSpec
 from photoz_ssl.survey.band_names import band_of, bands_of_planes, is_named, science_images
 from photoz_ssl.survey.flags import RowFlag
 from photoz_ssl.survey.image_files import IMAGE_ERRORS, Header, Image, open_images
+from photoz_ssl.survey.stamp_pixels import (
+    StampProblem,
+    finite,
+    flux_factor,
+    require_bands,
+    window,
+)
 from photoz_ssl.survey.stamp_wcs import SkyGrid, sky_grid
-from photoz_ssl.survey.units import NANOMAGGY_ZERO_POINT, ZERO_POINTS, nanomaggies_in
+from photoz_ssl.survey.units import NANOMAGGY_ZERO_POINT, ZERO_POINTS
 
 __all__ = [
     "Assumptions",
     "ImageFacts",
-    "Stamp",
-    "StampProblem",
-    "crop",
-    "finite",
-    "flux_factor",
     "image_facts",
-    "lack_a_band",
     "read_stamp",
-    "require_bands",
 ]
 
 SUFFIXES = ("", ".gz", ".bz2", ".fz")
 
-SLACK = 2
-"""Pixels by which a stamp may be off its object, for its own convention of the centre."""
-
 INTEGER_CARDS = ("BITPIX", "ZBITPIX", "BLANK", "BSCALE", "BZERO")
-
-
-class StampProblem(Exception):  # noqa: N818 - it is a finding about a row, often not raised
-    """Why a row has no usable image.
-
-    Parameters
-    ----------
-    flag : RowFlag
-        The kind of problem.
-    message : str
-        One sentence that names the file.
-    """
-
-    def __init__(self, flag: RowFlag, message: str) -> None:
-        super().__init__(flag, message)
-        self.flag = flag
-        self.message = message
-
-
-Stamp = NDArray[np.float32] | StampProblem
-"""An image, shape (n_bands, size, size), nanomaggies, or why there is none."""
 
 
 @dataclass
@@ -262,7 +238,7 @@ def _read_image(
     factor = flux_factor(_unit_of(header), name)
     _refuse_zero_point(header, name)
     centre = _pixel_of(header, spec, ra, dec, name)
-    rows, columns = _window(image.shape, spec.size, name, centre)
+    rows, columns = window(image.shape, spec.size, name, centre)
     part = image.part(rows, columns)
     pixels = np.array(part, np.float32).reshape(-1, spec.size, spec.size)
     if "BLANK" in header:
@@ -299,45 +275,6 @@ def _blank(pixels: NDArray[Any], header: Header) -> NDArray[np.bool_]:
     return np.asarray(np.abs(pixels.astype(np.float64) - value) < abs(step) / 2)
 
 
-def crop(image: NDArray[Any], size: int, name: str) -> NDArray[Any]:
-    """Cut a square about the centre, shape (..., size, size); see `read_stamp`.
-
-    Raises
-    ------
-    StampProblem
-        If the image is too small.
-    """
-    rows, columns = _window(image.shape, size, name, None)
-    return image[..., rows, columns]
-
-
-def _window(
-    shape: Sequence[int], size: int, name: str, centre: tuple[float, float] | None
-) -> tuple[slice, slice]:
-    """Rows and columns of a square about a pixel, which comes to lie at ``size // 2``.
-
-    ``centre`` is the column and row of the object, from 0: the image's own if None. A square
-    that reaches beyond the image by no more than `SLACK` is moved into it.
-    """
-    height, width = shape[-2:]
-    if min(height, width) < size:
-        advice = f"; --size {NETWORK_SIZE} would do" if min(height, width) >= NETWORK_SIZE else ""
-        raise StampProblem(
-            RowFlag.WRONG_SHAPE,
-            f"{name} has {width}x{height} pixels, fewer than {size}x{size}{advice}",
-        )
-    corner = []
-    for position, length in zip(centre or (width // 2, height // 2), (width, height), strict=True):
-        start = int(np.floor(position + 0.5)) - size // 2
-        if not -SLACK <= start <= length - size + SLACK:
-            raise StampProblem(
-                RowFlag.OUTSIDE_FRAME, f"a stamp of {size} pixels reaches beyond the edge of {name}"
-            )
-        corner.append(min(max(start, 0), length - size))
-    x, y = corner
-    return slice(y, y + size), slice(x, x + size)
-
-
 def _pixel_of(
     header: Header, spec: ImageSpec, ra: float, dec: float, name: str
 ) -> tuple[float, float] | None:
@@ -361,45 +298,6 @@ def _pixel_of(
             f"the pixels of {name} are {grid.pixel_scale:.3g} arcsec, not {spec.pixel_scale:g}",
         )
     return None if grid is None or not known else grid.pixel_of(ra, dec)
-
-
-def finite(image: NDArray[Any], name: str) -> NDArray[np.float32]:
-    """The image as float32, or a `StampProblem` where pixels are not finite or a band is empty."""
-    stamp = np.ascontiguousarray(image, dtype=np.float32)
-    bad = int(stamp.size - np.count_nonzero(np.isfinite(stamp)))
-    if bad:
-        raise StampProblem(RowFlag.NOT_FINITE, f"{name} has {bad} pixels that are not finite")
-    if lack_a_band(stamp[np.newaxis])[0]:
-        raise StampProblem(RowFlag.WRONG_SHAPE, f"{name} has a band in which all pixels are 0")
-    return stamp
-
-
-def lack_a_band(images: NDArray[np.floating]) -> NDArray[np.bool_]:
-    """Which images, shape (n, n_bands, height, width), have a band in which all pixels are 0.
-
-    So do cutouts of where no survey has looked in that band, and any sky has noise.
-    """
-    middle = images[..., images.shape[-2] // 2, :]
-    lacking = np.asarray(~middle.any(axis=-1).all(axis=-1))
-    if lacking.any():  # all pixels are looked at of few alone
-        lacking[lacking] = ~images[lacking].any(axis=(-2, -1)).all(axis=-1)
-    return lacking
-
-
-def require_bands(found: int, wanted: int, name: str) -> None:
-    """Refuse an image with another number of bands."""
-    if found != wanted:
-        raise StampProblem(RowFlag.WRONG_SHAPE, f"{name} has {found} bands, not {wanted}")
-
-
-def flux_factor(unit: str, name: str) -> float:
-    """How many nanomaggies the unit of an image is, or a `StampProblem`."""
-    factor = nanomaggies_in(unit)
-    if factor is None:
-        raise StampProblem(
-            RowFlag.WRONG_UNIT, f"{name} is in {unit!r}, which is not convertible to nanomaggies"
-        )
-    return factor
 
 
 def _existing(path: Path) -> Path:

@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 from photoz_ssl.spec import ImageSpec
 from photoz_ssl.survey.band_names import band_in
 from photoz_ssl.survey.flags import RowFlag
-from photoz_ssl.survey.stamps import Assumptions, StampProblem, read_stamp
+from photoz_ssl.survey.stamp_pixels import StampProblem
+from photoz_ssl.survey.stamps import Assumptions, read_stamp
 
 BANDS = ("u", "g", "r", "i", "z")
 SHUFFLED = ("z", "i", "u", "r", "g")

@@ -23,7 +23,7 @@ from photoz_ssl.survey.cutouts import (
     image_column,
 )
 from photoz_ssl.survey.flags import RowFlag
-from photoz_ssl.survey.stamps import StampProblem
+from photoz_ssl.survey.stamp_pixels import StampProblem
 
 Image = NDArray[np.float32]
 

@@ -19,7 +19,7 @@ from photoz_ssl.errors import CutoutError
 from photoz_ssl.survey import resampling
 from photoz_ssl.survey.flags import RowFlag
 from photoz_ssl.survey.frames import Frames
-from photoz_ssl.survey.stamps import Stamp, StampProblem
+from photoz_ssl.survey.stamp_pixels import Stamp, StampProblem
 
 BANDS = ("u", "g", "r", "i", "z")
 SIZE = 64

@@ -15,7 +15,8 @@ from numpy.typing import NDArray
 
 from photoz_ssl.spec import ImageSpec
 from photoz_ssl.survey.flags import RowFlag
-from photoz_ssl.survey.stamps import StampProblem, image_facts, read_stamp
+from photoz_ssl.survey.stamp_pixels import StampProblem
+from photoz_ssl.survey.stamps import image_facts, read_stamp
 
 RA, DEC = 150.0, 20.0
 SIDE, SIZE = 100, 64

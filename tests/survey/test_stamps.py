@@ -18,7 +18,8 @@ from numpy.typing import NDArray
 from photoz_ssl.errors import OutputError
 from photoz_ssl.spec import ImageSpec
 from photoz_ssl.survey.flags import RowFlag
-from photoz_ssl.survey.stamps import Assumptions, StampProblem, crop, read_stamp
+from photoz_ssl.survey.stamp_pixels import StampProblem, crop
+from photoz_ssl.survey.stamps import Assumptions, read_stamp
 
 Image = NDArray[np.float32]
 
