@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import logging
-import tempfile
 import warnings
 from dataclasses import dataclass
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -21,7 +19,12 @@ from photoz_ssl.extras import is_installed
 from photoz_ssl.files import atomic_output, cache_folder
 from photoz_ssl.later import Later
 from photoz_ssl.networks.engines import Batches
-from photoz_ssl.networks.openvino_runner import OpenVinoRunner, import_openvino
+from photoz_ssl.networks.openvino_runner import (
+    OpenVinoRunner,
+    import_openvino,
+    network_as_bytes,
+    network_of_bytes,
+)
 
 __all__ = ["OpenVinoEngine", "has_openvino"]
 
@@ -69,14 +72,14 @@ class OpenVinoEngine:
         return self._runner(batches)
 
     def _opened(self) -> OpenVinoRunner:
-        openvino = import_openvino()
-        version = "".join(c if c.isalnum() or c in ".-" else "_" for c in openvino.__version__)
+        version = import_openvino().__version__
+        version = "".join(c if c.isalnum() or c in ".-" else "_" for c in version)
         path = cache_folder() / "openvino" / f"{self._key}-{version}.network"
-        model = _read(openvino, path) or _converted(openvino, self._network, path)
+        model = _read(path) or _converted(self._network, path)
         return OpenVinoRunner(model, bfloat16=self._bfloat16, images_a_batch=self._images_a_batch)
 
 
-def _converted(openvino: ModuleType, network: nn.Module, path: Path) -> Any:
+def _converted(network: nn.Module, path: Path) -> Any:
     """Convert a network, and put it into the cache if the disk lets us.
 
     It is read back wherever there is a disk: what comes from a file may differ from what was
@@ -84,10 +87,10 @@ def _converted(openvino: ModuleType, network: nn.Module, path: Path) -> Any:
     """
     with warnings.catch_warnings(), torch.inference_mode():
         warnings.simplefilter("ignore")  # of PyTorch's tracing, about itself
-        made = openvino.convert_model(network, example_input=torch.zeros(EXAMPLE_SHAPE))
+        made = import_openvino().convert_model(network, example_input=torch.zeros(EXAMPLE_SHAPE))
     made.reshape([-1, *EXAMPLE_SHAPE[1:]])
     try:
-        kept = _Kept.of(openvino, made)
+        kept = _Kept(*network_as_bytes(made))
     except (OSError, RuntimeError) as error:  # OpenVINO tells of a full disk by the latter
         log.info("no temporary file for a network: %s", error)
         return made
@@ -98,16 +101,16 @@ def _converted(openvino: ModuleType, network: nn.Module, path: Path) -> Any:
     except (OSError, OutputError) as error:
         log.info("%s is not kept: %s", path, error)
     try:
-        return kept.model(openvino)
+        return kept.model()
     except RuntimeError as error:  # some versions do not tell of a full disk at all
         log.info("a network was not written as a whole: %s", error)
         return made
 
 
-def _read(openvino: ModuleType, path: Path) -> Any:
+def _read(path: Path) -> Any:
     """A model of the cache; None where there is none, or it is not what was written."""
     try:
-        return _Kept.from_bytes(path.read_bytes()).model(openvino)
+        return _Kept.from_bytes(path.read_bytes()).model()
     except FileNotFoundError:
         return None
     except (OSError, RuntimeError, ValueError) as error:
@@ -117,21 +120,14 @@ def _read(openvino: ModuleType, path: Path) -> Any:
 
 @dataclass(frozen=True)
 class _Kept:
-    """A network as OpenVINO writes it to files: its XML, and the weights that this refers to.
+    """A network as `network_as_bytes` gives it.
 
-    In the cache both are one file, so that of two processes that write at a time, one's weights
-    never stand beside the other's XML.
+    In the cache both parts are one file, so that of two processes that write at a time, one's
+    weights never stand beside the other's XML.
     """
 
     description: bytes
     weights: bytes
-
-    @classmethod
-    def of(cls, openvino: ModuleType, model: Any) -> _Kept:
-        with tempfile.TemporaryDirectory(prefix="photoz-ssl-") as folder:
-            path = Path(folder) / "network.xml"
-            openvino.save_model(model, path, compress_to_fp16=False)
-            return cls(path.read_bytes(), path.with_suffix(".bin").read_bytes())
 
     @classmethod
     def from_bytes(cls, content: bytes) -> _Kept:
@@ -147,6 +143,5 @@ class _Kept:
         rest = length + self.description + self.weights
         return hashlib.sha256(rest).digest() + rest
 
-    def model(self, openvino: ModuleType) -> Any:
-        weights = openvino.Tensor(np.frombuffer(self.weights, np.uint8))
-        return openvino.Core().read_model(self.description, weights)
+    def model(self) -> Any:
+        return network_of_bytes(self.description, self.weights)

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import atexit
 import sys
+import tempfile
 from contextlib import suppress
 from dataclasses import dataclass
+from pathlib import Path
 from types import ModuleType
 from typing import Any
 
@@ -19,7 +21,13 @@ from photoz_ssl.later import Later
 from photoz_ssl.networks.engines import Batches, filled_up
 from photoz_ssl.networks.softening import softened, without_softening
 
-__all__ = ["OpenVinoRunner", "computes_in_bfloat16", "import_openvino"]
+__all__ = [
+    "OpenVinoRunner",
+    "computes_in_bfloat16",
+    "import_openvino",
+    "network_as_bytes",
+    "network_of_bytes",
+]
 
 MOST_STREAMS = 4
 """Few enough for the batches of a block of rows; with more cores each stream has several."""
@@ -35,6 +43,21 @@ def computes_in_bfloat16() -> bool:
     """Whether this CPU has instructions for it, by which OpenVINO is 2 to 7 times faster."""
     capable = import_openvino().Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
     return "BF16" in capable
+
+
+def network_as_bytes(model: Any) -> tuple[bytes, bytes]:
+    """A network as OpenVINO writes it to files: its XML, and the weights that this refers to."""
+    with tempfile.TemporaryDirectory(prefix="photoz-ssl-") as folder:
+        path = Path(folder) / "network.xml"
+        import_openvino().save_model(model, path, compress_to_fp16=False)
+        return path.read_bytes(), path.with_suffix(".bin").read_bytes()
+
+
+def network_of_bytes(description: bytes, weights: bytes) -> Any:
+    """The network that `network_as_bytes` was given, an ``openvino.Model``."""
+    openvino = import_openvino()
+    content = openvino.Tensor(np.frombuffer(weights, np.uint8))
+    return openvino.Core().read_model(description, content)
 
 
 class OpenVinoRunner:

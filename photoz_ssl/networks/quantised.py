@@ -8,12 +8,10 @@ from __future__ import annotations
 
 import logging
 import sys
-import tempfile
 import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, redirect_stdout
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
@@ -26,7 +24,12 @@ from photoz_ssl.later import Later
 from photoz_ssl.networks.encoder import Encoder
 from photoz_ssl.networks.engines import Batches
 from photoz_ssl.networks.openvino_description import damaged, require_plain
-from photoz_ssl.networks.openvino_runner import OpenVinoRunner, import_openvino
+from photoz_ssl.networks.openvino_runner import (
+    OpenVinoRunner,
+    import_openvino,
+    network_as_bytes,
+    network_of_bytes,
+)
 from photoz_ssl.networks.redshift_head import RedshiftNetwork
 from photoz_ssl.networks.rounding import keep_sums_of_kernels
 
@@ -130,11 +133,8 @@ class QuantisedEngine:
         return self._runner(batches)
 
     def _opened(self) -> OpenVinoRunner:
-        openvino = import_openvino()
-        core = openvino.Core()
-        weights = np.frombuffer(self._quantised.weights, np.uint8)
         try:
-            model = core.read_model(self._quantised.description, openvino.Tensor(weights))
+            model = network_of_bytes(self._quantised.description, self._quantised.weights)
             self._require_shapes(model)
             return OpenVinoRunner(model, self._output)
         except RuntimeError as error:
@@ -203,10 +203,7 @@ def quantise(network: RedshiftNetwork | Encoder, images: Tensor) -> Quantised:
             ),
         )
     keep_sums_of_kernels(made, model)
-    with tempfile.TemporaryDirectory(prefix="photoz-ssl-") as folder:
-        path = Path(folder) / "int8.xml"
-        openvino.save_model(made, path, compress_to_fp16=False)
-        quantised = Quantised(path.read_bytes(), path.with_suffix(".bin").read_bytes())
+    quantised = Quantised(*network_as_bytes(made))
     quantised.require_plain()
     return quantised
 
