@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-__all__ = ["NETWORK_SIZE", "STAMP_SIZE", "ImageSpec"]
+__all__ = ["NETWORK_SIZE", "STAMP_SIZE", "ImageSpec", "network_pixels"]
 
 NETWORK_SIZE = 64
 """Side of the network's input, pixels (method section 1)."""
@@ -23,6 +23,18 @@ PIXEL_SCALE_TOLERANCE = 0.02
 
 STAMP_SIZE = 107
 """Side of a stored stamp, pixels: 64 times the square root of 2, jitter, and a margin."""
+
+
+def network_pixels(stored: int) -> slice:
+    """The central pixels of a stamp that a network sees, along an axis of so many.
+
+    The galaxy lies on pixel ``stored // 2``, and on ``NETWORK_SIZE // 2`` of what is cut out.
+
+    >>> network_pixels(107)
+    slice(21, 85, None)
+    """
+    first = stored // 2 - NETWORK_SIZE // 2
+    return slice(first, first + NETWORK_SIZE)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -18,7 +18,7 @@ from torch import Generator, Tensor
 
 from photoz_ssl.datasets.compiled_views import compiled_fill, has_numba
 from photoz_ssl.datasets.parts import Part, Share, empty_views, fetched, in_parts, whole_batch
-from photoz_ssl.spec import NETWORK_SIZE
+from photoz_ssl.spec import NETWORK_SIZE, network_pixels
 from photoz_ssl.survey.bands import R_SF11
 
 __all__ = [
@@ -73,8 +73,8 @@ def redden(images: Tensor, ebv: Tensor) -> Tensor:
 
 def centre_crop(images: Tensor) -> Tensor:
     """Pixels S // 2 - 32 to S // 2 + 31 of both axes, shape (n, bands, 64, 64)."""
-    first = images.shape[-1] // 2 - NETWORK_SIZE // 2
-    return images[..., first : first + NETWORK_SIZE, first : first + NETWORK_SIZE]
+    middle = network_pixels(images.shape[-1])
+    return images[..., middle, middle]
 
 
 def transform_and_crop(images: Tensor, angle: Tensor, flip: Tensor, shift: Tensor) -> Tensor:

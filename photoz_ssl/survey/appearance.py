@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from photoz_ssl.robust import SIGMA_OF_MAD
-from photoz_ssl.spec import NETWORK_SIZE
+from photoz_ssl.spec import NETWORK_SIZE, network_pixels
 
 __all__ = ["N_NUMBERS", "N_SPREAD", "appearance"]
 
@@ -54,8 +54,7 @@ def appearance(images: NDArray[np.float32]) -> NDArray[np.float32]:
         core in g, r and i, and how the object's light grows with radius. NaN where a pixel is not
         finite.
     """
-    first = images.shape[-1] // 2 - NETWORK_SIZE // 2
-    centre = slice(first, first + NETWORK_SIZE)
+    centre = network_pixels(images.shape[-1])
     stamps = np.asarray(images[:, :, centre, centre], np.float32)
     if not len(stamps):
         return np.empty((0, N_NUMBERS), np.float32)

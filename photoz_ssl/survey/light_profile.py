@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from photoz_ssl.spec import NETWORK_SIZE
+from photoz_ssl.spec import NETWORK_SIZE, network_pixels
 from photoz_ssl.survey.bands import R_SF11, SKY_NOISE, extinction_from_ebv
 
 __all__ = ["N_MEASURED", "ProfileSpace", "fit_profile_space", "light_profile"]
@@ -145,8 +145,7 @@ def light_profile(images: NDArray[np.float32], ebv: NDArray[np.floating]) -> Flo
         For each band arcsinh of the flux within each of `RADII` over `SOFTENING`; then for each of
         `MOMENT_WIDTHS` the logarithm of the weighted second moment and the ellipticity.
     """
-    first = images.shape[-1] // 2 - NETWORK_SIZE // 2
-    middle = slice(first, first + NETWORK_SIZE)
+    middle = network_pixels(images.shape[-1])
     brightening = 10 ** (0.4 * extinction_from_ebv(ebv, R_SF11))
     stamps = images[:, :, middle, middle] * brightening[:, :, np.newaxis, np.newaxis].astype("f4")
     light = stamps[:, CENTRE_BANDS].sum(axis=1)

@@ -6,7 +6,7 @@ import numpy as np
 from astropy.visualization import make_lupton_rgb
 from numpy.typing import NDArray
 
-from photoz_ssl.spec import NETWORK_SIZE
+from photoz_ssl.spec import NETWORK_SIZE, network_pixels
 from photoz_ssl.survey.bands import BANDS, R_SF11
 
 __all__ = ["PICTURE_SHAPE", "thumbnails"]
@@ -40,8 +40,7 @@ def thumbnails(images: NDArray[np.float32], ebv: NDArray[np.floating]) -> NDArra
     ndarray, shape (n, 64, 64, 3), uint8
         Red, green, blue of the central pixels; black for a stamp without light.
     """
-    first = images.shape[-1] // 2 - NETWORK_SIZE // 2
-    centre = slice(first, first + NETWORK_SIZE)
+    centre = network_pixels(images.shape[-1])
     bands = [BANDS.index(band) for band in RED_GREEN_BLUE]
     reddening = np.clip(np.nan_to_num(np.asarray(ebv, np.float64)), 0, MOST_REDDENING)
     extinction = reddening[:, np.newaxis] * R_SF11[bands]

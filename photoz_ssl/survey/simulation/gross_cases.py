@@ -11,12 +11,13 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import NDArray
 
+from photoz_ssl.spec import network_pixels
+
 __all__ = ["GROSS_CASES"]
 
 Stamps = NDArray[np.float32]
 Case = Callable[[Stamps, np.random.Generator], Stamps]
 
-NETWORK_SIZE = 64
 SEEING_PIXELS = 1.5
 """Half of the width to which the seeing smears the middle of a galaxy."""
 
@@ -117,11 +118,11 @@ def saturated_star(stamps: Stamps, generator: np.random.Generator) -> Stamps:
 def cosmic_rays(stamps: Stamps, generator: np.random.Generator) -> Stamps:
     """Ten short tracks in one band, none of which an instrument's PSF could draw."""
     made = stamps.copy()
-    first = stamps.shape[-1] // 2 - NETWORK_SIZE // 2
+    seen = network_pixels(stamps.shape[-1])
     for image, noise in zip(made, noise_of(stamps), strict=True):
         band = generator.integers(5)
         for _ in range(10):
-            y, x = generator.integers(first + 2, first + NETWORK_SIZE - 8, 2)
+            y, x = generator.integers(seen.start + 2, seen.stop - 8, 2)
             down, right = generator.integers(0, 2, 2)
             for step in range(generator.integers(2, 7)):
                 height = noise[band] * generator.uniform(30, 200)
