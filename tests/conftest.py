@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -76,6 +77,14 @@ def tiny_archive(tmp_path_factory: pytest.TempPathFactory) -> Path:
     with create_archive(path, ImageSpec(), len(block)) as archive:
         archive.write(block)
     return path
+
+
+@pytest.fixture
+def tiny_preset(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A preset that trains in seconds, by the name of ``tiny``."""
+    from photoz_ssl.networks.encoder import PRESETS
+
+    monkeypatch.setitem(PRESETS, "tiny", replace(PRESETS["resnet18-compact"], width=0.125))
 
 
 @pytest.fixture

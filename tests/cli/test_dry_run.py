@@ -111,10 +111,10 @@ def test_labels_are_blurred_by_their_number(tiny_archive: Path, tmp_path: Path, 
     assert constants(out)["label_blur"][0] == "0"
 
 
+@pytest.mark.usefixtures("tiny_preset")
 def test_a_run_that_blurs_by_the_number_of_labels_can_be_resumed(
-    tiny_archive: Path, tmp_path: Path, run: Run, monkeypatch: pytest.MonkeyPatch
+    tiny_archive: Path, tmp_path: Path, run: Run
 ) -> None:
-    monkeypatch.setitem(PRESETS, "tiny", replace(PRESETS["resnet18-compact"], width=0.125))
     settings = ("--encoder", "tiny", "--epochs", 1, "--batch-size", 4)
     command = ("finetune", tiny_archive, "-o", tmp_path / "run", *settings)
     assert run(*command)[0] == 0
@@ -215,10 +215,10 @@ def test_a_dry_run_fails_where_the_run_would(
     assert [path.name for path in tmp_path.iterdir()] == ["occupied"]
 
 
+@pytest.mark.usefixtures("tiny_preset")
 def test_a_run_says_where_it_is_no_longer_the_recipes(
-    tiny_archive: Path, tmp_path: Path, run: Run, monkeypatch: pytest.MonkeyPatch
+    tiny_archive: Path, tmp_path: Path, run: Run
 ) -> None:
-    monkeypatch.setitem(PRESETS, "tiny", replace(PRESETS["resnet18-compact"], width=0.125))
     code, out, err = run(
         "finetune", tiny_archive, "-o", tmp_path / "run", "--recipe", "hayat2020",
         *("--encoder", "tiny", "--epochs", 1),

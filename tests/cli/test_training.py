@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import signal
 from collections.abc import Iterator
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,12 +13,8 @@ import pytest
 from photoz_ssl.cli import console
 from photoz_ssl.cli.main import main
 from photoz_ssl.cli.signals import stop_on_signals
-from photoz_ssl.networks.encoder import PRESETS
 
-
-@pytest.fixture(autouse=True)
-def tiny_preset(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(PRESETS, "tiny", replace(PRESETS["resnet18-compact"], width=0.125))
+pytestmark = pytest.mark.usefixtures("tiny_preset")
 
 
 def run(*arguments: object) -> int:

@@ -15,7 +15,6 @@ import torch
 
 from photoz_ssl.config import PretrainConfig
 from photoz_ssl.files import is_leftover
-from photoz_ssl.networks.encoder import PRESETS
 from photoz_ssl.workflows.pretrain import pretrain
 
 PROGRAM = """
@@ -56,10 +55,8 @@ def leftovers(config: PretrainConfig) -> list[Path]:
     return [path for path in config.output.iterdir() if is_leftover(path)]
 
 
-def test_a_killed_training_resumes_to_the_same_bytes(
-    tiny_archive: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setitem(PRESETS, "tiny", replace(PRESETS["resnet18-compact"], width=0.125))
+@pytest.mark.usefixtures("tiny_preset")
+def test_a_killed_training_resumes_to_the_same_bytes(tiny_archive: Path, tmp_path: Path) -> None:
     config = PretrainConfig(
         archive=tiny_archive,
         output=tmp_path / "whole",

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import resource
 import shutil
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -24,10 +24,9 @@ from photoz_ssl.survey.archive import open_archive
 from photoz_ssl.workflows import finetune as workflow
 from photoz_ssl.workflows.finetune import finetune
 
+pytestmark = pytest.mark.usefixtures("tiny_preset")
 
-@pytest.fixture(autouse=True)
-def tiny_preset(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(PRESETS, "tiny", replace(PRESETS["resnet18-compact"], width=0.125))
+Disk = Callable[[int], AbstractContextManager[None]]
 
 
 def finetuning(archive: Path, output: Path, **change: Any) -> FinetuneConfig:
@@ -35,20 +34,9 @@ def finetuning(archive: Path, output: Path, **change: Any) -> FinetuneConfig:
     return FinetuneConfig(archive=archive, output=output, **settings)
 
 
-@contextmanager
-def files_no_larger_than(size: int) -> Iterator[None]:
-    """The disk is full for whatever grows beyond this."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
-
-
 @pytest.mark.parametrize(("size", "written"), [(150, "metrics.jsonl"), (100_000, "state.pt")])
 def test_a_full_disk_is_told_and_nothing_is_lost(
-    size: int, written: str, tiny_archive: Path, tmp_path: Path
+    size: int, written: str, tiny_archive: Path, tmp_path: Path, full_disk: Disk
 ) -> None:
     whole = finetune(finetuning(tiny_archive, tmp_path / "whole")).model
     config = finetuning(tiny_archive, tmp_path / "cut")
@@ -57,7 +45,7 @@ def test_a_full_disk_is_told_and_nothing_is_lost(
         if done == 24:  # the last step: an epoch's state and metrics are there
             resource.setrlimit(resource.RLIMIT_FSIZE, (size, resource.RLIM_INFINITY))
 
-    with files_no_larger_than(resource.RLIM_INFINITY), pytest.raises(OutputError) as full:
+    with full_disk(resource.RLIM_INFINITY), pytest.raises(OutputError) as full:
         finetune(config, progress=fill_the_disk)
     assert f"no space left on the disk while writing {config.output / written}" in str(full.value)
     resumed = finetune(replace(config, resume=True)).model
@@ -66,11 +54,13 @@ def test_a_full_disk_is_told_and_nothing_is_lost(
     assert lines[0] == lines[1]
 
 
-def test_a_full_disk_is_told_when_the_model_is_written(tiny_archive: Path, tmp_path: Path) -> None:
+def test_a_full_disk_is_told_when_the_model_is_written(
+    tiny_archive: Path, tmp_path: Path, full_disk: Disk
+) -> None:
     config = finetuning(tiny_archive, tmp_path / "run")
     model = finetune(config).model
     before = model.read_bytes()
-    with files_no_larger_than(100_000), pytest.raises(OutputError, match=r"photoz\.safetensors"):
+    with full_disk(100_000), pytest.raises(OutputError, match=r"photoz\.safetensors"):
         finetune(replace(config, resume=True))
     assert model.read_bytes() == before
 

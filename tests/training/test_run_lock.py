@@ -16,7 +16,6 @@ import pytest
 
 from photoz_ssl.config import FinetuneConfig, LabelEfficiencyConfig
 from photoz_ssl.errors import OutputError
-from photoz_ssl.networks.encoder import PRESETS
 from photoz_ssl.training.run_folder import training_in
 from photoz_ssl.training.run_lock import LOCK, sole_training
 from photoz_ssl.workflows.finetune import finetune
@@ -56,9 +55,11 @@ def held_elsewhere(folder: Path) -> Iterator[subprocess.Popen[str]]:
         holder.communicate()
 
 
+pytestmark = pytest.mark.usefixtures("tiny_preset")
+
+
 @pytest.fixture
-def config(tiny_archive: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> FinetuneConfig:
-    monkeypatch.setitem(PRESETS, "tiny", replace(PRESETS["resnet18-compact"], width=0.125))
+def config(tiny_archive: Path, tmp_path: Path) -> FinetuneConfig:
     return FinetuneConfig(
         archive=tiny_archive, output=tmp_path / "run", encoder="tiny", epochs=2, batch_size=4
     )

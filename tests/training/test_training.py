@@ -53,10 +53,7 @@ from photoz_ssl.workflows.finetune import finetune, labelled_rows
 from photoz_ssl.workflows.inference import Predictor
 from photoz_ssl.workflows.pretrain import load_encoder, pretrain
 
-
-@pytest.fixture(autouse=True)
-def tiny_preset(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(PRESETS, "tiny", replace(PRESETS["resnet18-compact"], width=0.125))
+pytestmark = pytest.mark.usefixtures("tiny_preset")
 
 
 def pretraining(archive: Path, output: Path, **change: Any) -> PretrainConfig:

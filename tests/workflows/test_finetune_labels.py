@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shutil
-from dataclasses import replace
 from pathlib import Path
 
 import h5py
@@ -13,7 +12,6 @@ from numpy.typing import ArrayLike
 
 from photoz_ssl.config import SPLITS, FinetuneConfig
 from photoz_ssl.errors import ArchiveError
-from photoz_ssl.networks.encoder import PRESETS
 from photoz_ssl.redshift.grid import RedshiftGrid
 from photoz_ssl.survey.archive import open_archive
 from photoz_ssl.workflows.dry_run import dry_run_finetune
@@ -79,10 +77,10 @@ def test_labels_beyond_the_grid_are_counted() -> None:
     assert told == "labels beyond the model's redshifts, 0 to 0.4, count as its last bin: 2 of 3"
 
 
+@pytest.mark.usefixtures("tiny_preset")
 def test_labels_beyond_the_grid_are_told_and_placeholders_left_out(
-    tiny_archive: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tiny_archive: Path, tmp_path: Path
 ) -> None:
-    monkeypatch.setitem(PRESETS, "tiny", replace(PRESETS["resnet18-compact"], width=0.125))
     redshift = np.linspace(0.02, 0.38, 24)
     redshift[[0, 2]] = 7.0, -1.0  # train, valid
     path = changed(tiny_archive, tmp_path / "a.h5", specz_redshift=redshift)

@@ -32,10 +32,7 @@ from photoz_ssl.workflows.label_efficiency import (
 from photoz_ssl.workflows.photometry import photometric_features
 from photoz_ssl.workflows.pretrain import pretrain
 
-
-@pytest.fixture(autouse=True)
-def tiny_preset(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(PRESETS, "tiny", replace(PRESETS["resnet18-compact"], width=0.125))
+pytestmark = pytest.mark.usefixtures("tiny_preset")
 
 
 @pytest.fixture

@@ -23,10 +23,7 @@ from photoz_ssl.training.schedule import cosine_factor, steps_factor
 from photoz_ssl.workflows import finetune as finetuning
 from photoz_ssl.workflows import pretrain as pretraining
 
-
-@pytest.fixture(autouse=True)
-def tiny_preset(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(PRESETS, "tiny", replace(PRESETS["resnet18-compact"], width=0.125))
+pytestmark = pytest.mark.usefixtures("tiny_preset")
 
 
 class BegunError(Exception):
