@@ -51,6 +51,9 @@ STRANGE = 12.0
 SHRINKAGE = 1e-3
 """Of the scatter, added to its diagonal."""
 
+PIXELS = np.arange(NETWORK_SIZE) - NETWORK_SIZE // 2
+"""Columns, or rows, of the central pixels, from the middle one."""
+
 HALF = max(RADII) + 1
 MARGIN = HALF + int(FARTHEST_CENTRE) + 1 - NETWORK_SIZE // 2
 """Pixels by which an aperture may reach beyond a stamp."""
@@ -159,14 +162,13 @@ def light_profile(images: NDArray[np.float32], ebv: NDArray[np.floating]) -> Flo
 def _centres(light: NDArray[np.float32]) -> tuple[Floats, Floats]:
     """Column and row of the galaxies' centres, from the middle pixel: weighted centroids."""
     x, y = _brightest(light)
-    pixels = np.arange(NETWORK_SIZE) - NETWORK_SIZE // 2
     for _ in range(CENTROID_STEPS):
-        along_x, along_y = (_gaussian(pixels, at, CENTROID_WIDTH) for at in (x, y))
+        along_x, along_y = (_gaussian(at, CENTROID_WIDTH) for at in (x, y))
         rows = np.einsum("nyx,nx->ny", light, along_x, optimize=True)
         total = np.einsum("ny,ny->n", rows, along_y)
-        new_y = np.einsum("ny,ny->n", rows, along_y * pixels)
+        new_y = np.einsum("ny,ny->n", rows, along_y * PIXELS)
         columns = np.einsum("nyx,ny->nx", light, along_y, optimize=True)
-        new_x = np.einsum("nx,nx->n", columns, along_x * pixels)
+        new_x = np.einsum("nx,nx->n", columns, along_x * PIXELS)
         safe = np.where(total > 0, total, 1)
         new_x, new_y = new_x / safe, new_y / safe
         moved = (total > 0) & (np.maximum(np.abs(new_x), np.abs(new_y)) < FARTHEST_CENTRE)
@@ -178,8 +180,7 @@ def _brightest(light: NDArray[np.float32]) -> tuple[Floats, Floats]:
     """Column and row, from the middle pixel, of the brightest point near the middle."""
     reach = int(SEARCHED)
     near = np.arange(-reach, reach + 1)
-    pixels = np.arange(NETWORK_SIZE) - NETWORK_SIZE // 2
-    kernel = _gaussian(pixels, near, SMOOTHING).astype("f4")  # (n_near, 64)
+    kernel = _gaussian(near, SMOOTHING).astype("f4")  # (n_near, 64)
     smooth = kernel @ light @ kernel.T
     outside = np.hypot(near, near[:, np.newaxis]) > SEARCHED
     place = np.where(outside, -np.inf, smooth).reshape(-1, len(near) ** 2).argmax(axis=1)
@@ -187,9 +188,9 @@ def _brightest(light: NDArray[np.float32]) -> tuple[Floats, Floats]:
     return near[column].astype(float), near[row].astype(float)
 
 
-def _gaussian(pixels: NDArray[np.int64], centres: NDArray[Any], width: float) -> Floats:
-    """Gaussian weights, shape (n_centres, n_pixels), with a maximum of 1."""
-    return np.asarray(np.exp(-((pixels - centres[:, np.newaxis]) ** 2) / (2 * width**2)))
+def _gaussian(centres: NDArray[Any], width: float) -> Floats:
+    """Gaussian weights of `PIXELS`, shape (n_centres, 64), with a maximum of 1."""
+    return np.asarray(np.exp(-((PIXELS - centres[:, np.newaxis]) ** 2) / (2 * width**2)))
 
 
 def _aperture_fluxes(stamps: NDArray[np.float32], x: Floats, y: Floats) -> Floats:
@@ -226,9 +227,8 @@ def _apertures(row_phase: int, column_phase: int) -> NDArray[np.float32]:
 
 def _shape(light: NDArray[np.float32], x: Floats, y: Floats, width: float) -> tuple[Floats, Floats]:
     """Logarithm of the weighted second moment, and ellipticity, shape (n,) each."""
-    pixels = np.arange(NETWORK_SIZE) - NETWORK_SIZE // 2
-    dx, dy = pixels - x[:, np.newaxis], pixels - y[:, np.newaxis]
-    along_x, along_y = _gaussian(pixels, x, width), _gaussian(pixels, y, width)
+    dx, dy = PIXELS - x[:, np.newaxis], PIXELS - y[:, np.newaxis]
+    along_x, along_y = _gaussian(x, width), _gaussian(y, width)
 
     def moment(power_x: int, power_y: int) -> Floats:
         columns = np.einsum("nyx,ny->nx", light, along_y * dy**power_y, optimize=True)
