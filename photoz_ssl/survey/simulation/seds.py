@@ -196,12 +196,13 @@ def fit_coefficients(
     -------
     ndarray, shape (n_galaxies, n_templates)
     """
-    optimize = import_extra("scipy.optimize", extra="sim", purpose="simulating galaxies")
+    from scipy.optimize import nnls
+
     weight = 1 / np.hypot(error, TEMPLATE_SCATTER * np.abs(flux))
     matrices = templates.at(redshift) * weight[..., np.newaxis]
     scale = np.linalg.norm(matrices, axis=1)  # (n_galaxies, n_templates)
     fits = [
-        optimize.nnls(matrix / unit, values, maxiter=1000)[0] / unit
+        nnls(matrix / unit, values, maxiter=1000)[0] / unit
         for matrix, values, unit in zip(matrices, flux * weight, scale, strict=True)
     ]
     return np.array(fits).reshape(len(flux), matrices.shape[-1])
