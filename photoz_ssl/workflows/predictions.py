@@ -49,7 +49,8 @@ class Predictions:
     scores : PdfScores or None
         None where the table has no PDFs.
     binned_by : dict of str to ndarray, shape (n,)
-        Quantities in whose bins to look, by column name: true redshift, r magnitude, E(B-V).
+        Quantities in whose bins to look, by column name: true redshift, which is always there
+        and the first, r magnitude, E(B-V).
     notices : tuple of str
         What is missing, one sentence each.
     """
