@@ -21,6 +21,7 @@ __all__ = [
     "TrainingError",
     "columns_hint",
     "listed",
+    "no_image",
 ]
 
 
@@ -139,3 +140,12 @@ def columns_hint(names: Sequence[str]) -> str:
     'its columns are RA, DEC'
     """
     return f"its columns are {listed(names)}"
+
+
+def no_image(catalog: str, first_problem: str) -> CutoutError:
+    """The error about an input without a single usable image."""
+    reason = f"; the first problem: {first_problem}" if first_problem else ""
+    return CutoutError(
+        f"no row of {catalog} has a usable image{reason}",
+        "say where the images are with --cutouts or --frames, or mend them",
+    )

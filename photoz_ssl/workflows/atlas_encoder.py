@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from photoz_ssl.config import Inference
-from photoz_ssl.errors import CutoutError, SpecMismatchError, listed
+from photoz_ssl.errors import SpecMismatchError, listed
 from photoz_ssl.files import sha256_of
 from photoz_ssl.later import Later, of_later
 from photoz_ssl.neighbours.atlas import Atlas
@@ -28,7 +28,6 @@ __all__ = [
     "has_ids",
     "left_out_notices",
     "name_column",
-    "no_image",
     "represent_block",
     "represent_block_later",
     "text_id",
@@ -196,13 +195,4 @@ def notices_of_itself(atlas: Atlas, source: GalaxySource) -> tuple[str, ...]:
     return (
         "the catalogue and the atlas have neither integer ids nor positions in common, so that a"
         " galaxy that is in both is its own neighbour",
-    )
-
-
-def no_image(catalog: str, first_problem: str) -> CutoutError:
-    """The error about an input without a single usable image."""
-    reason = f"; the first problem: {first_problem}" if first_problem else ""
-    return CutoutError(
-        f"no row of {catalog} has a usable image{reason}",
-        "say where the images are with --cutouts or --frames, or mend them",
     )

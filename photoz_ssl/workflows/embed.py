@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from photoz_ssl.config import EmbedConfig
-from photoz_ssl.errors import CatalogError, ConfigError
+from photoz_ssl.errors import CatalogError, ConfigError, no_image
 from photoz_ssl.files import claim_output, output_errors, require_other
 from photoz_ssl.neighbours.atlas import Atlas, read_atlas
 from photoz_ssl.neighbours.index import KINDS, index_path, read_index, require_indexer
@@ -24,7 +24,6 @@ from photoz_ssl.survey.part_file import Part
 from photoz_ssl.workflows.atlas_encoder import (
     left_out_notices,
     name_column,
-    no_image,
     text_id_notices,
 )
 from photoz_ssl.workflows.atlases import named_atlases, rewrite_atlases

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from photoz_ssl.config import PrepareConfig
-from photoz_ssl.errors import CatalogError, OutputError
+from photoz_ssl.errors import CatalogError, OutputError, no_image
 from photoz_ssl.files import claim_output, require_other
 from photoz_ssl.progress import Progress, silent
 from photoz_ssl.spec import STAMP_SIZE
@@ -21,7 +21,7 @@ from photoz_ssl.survey.flags import UNUSABLE, RowFlag
 from photoz_ssl.survey.headers import null_in, null_of
 from photoz_ssl.survey.named_columns import REDSHIFT_WARNINGS
 from photoz_ssl.survey.sources import GalaxySource, open_source
-from photoz_ssl.workflows.atlas_encoder import has_ids, no_image, text_id_notices
+from photoz_ssl.workflows.atlas_encoder import has_ids, text_id_notices
 from photoz_ssl.workflows.counting import counted
 from photoz_ssl.workflows.splits import StrangeSplits, draw_split, object_keys
 

@@ -10,11 +10,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from photoz_ssl.errors import CatalogError
+from photoz_ssl.errors import CatalogError, no_image
 from photoz_ssl.survey.blocks import GalaxyBlock
 from photoz_ssl.survey.dust import spell_sources
 from photoz_ssl.survey.flags import FLAG_MEANINGS, UNUSABLE, RowFlag
-from photoz_ssl.workflows.atlas_encoder import no_image
 
 __all__ = ["Tally", "counts_of", "facts_of"]
 

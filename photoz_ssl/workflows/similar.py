@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from photoz_ssl.config import EmbedConfig, SimilarConfig
-from photoz_ssl.errors import ArchiveError, CatalogError, ConfigError, OutputError
+from photoz_ssl.errors import ArchiveError, CatalogError, ConfigError, OutputError, no_image
 from photoz_ssl.files import require_other
 from photoz_ssl.neighbours.atlas import Atlas, is_atlas, read_atlas
 from photoz_ssl.neighbours.expressions import parse_condition
@@ -25,7 +25,7 @@ from photoz_ssl.progress import Progress, silent
 from photoz_ssl.survey.headers import Card
 from photoz_ssl.survey.tables import STDOUT, Rows
 from photoz_ssl.workflows.asking import open_question
-from photoz_ssl.workflows.atlas_encoder import AtlasEncoder, no_image
+from photoz_ssl.workflows.atlas_encoder import AtlasEncoder
 from photoz_ssl.workflows.counting import counted
 from photoz_ssl.workflows.gallery import (
     claim_galleries,

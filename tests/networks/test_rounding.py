@@ -23,12 +23,12 @@ BATCHNORM_EPSILON = 1e-5
 def kernels(*shape: int, seed: int = 0) -> NDArray[np.float32]:
     """Weights of which a channel's largest is a whole number of steps, as scales make them."""
     weights = np.random.default_rng(seed).normal(0, 1, shape).astype("f4")
-    return weights * (STEPS / np.abs(weights).max(axis=(1, 2, 3), keepdims=True))
+    return np.asarray(weights * (STEPS / np.abs(weights).max(axis=(1, 2, 3), keepdims=True)))
 
 
 def off(weights: NDArray[np.float32], integers: NDArray[Any]) -> NDArray[np.float64]:
     """How far the sums of kernels are from those of the weights, in steps."""
-    return np.abs((integers - weights.astype(np.float64)).sum(axis=(2, 3)))
+    return np.asarray(np.abs((integers - weights.astype(np.float64)).sum(axis=(2, 3))))
 
 
 @pytest.mark.parametrize("size", [1, 3, 7])
