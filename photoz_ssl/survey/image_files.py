@@ -113,7 +113,8 @@ class Image(Protocol):
 def open_images(path: Path) -> Iterator[Sequence[Image]]:
     """All images of two or three axes in a file, in their order.
 
-    Where a primary HDU without an image says BUNIT, this is the unit of those that do not.
+    Axes of one pixel before the rows, such as NAXIS4 = 1, count as none. Where a primary HDU
+    without an image says BUNIT, this is the unit of those that do not.
 
     Parameters
     ----------
@@ -153,7 +154,16 @@ def _header(hdu: Any) -> Header:
 
 
 def _is_image(hdu: Any) -> bool:
-    return hdu.get_exttype() == "IMAGE_HDU" and len(hdu.get_dims()) in (2, 3)
+    return hdu.get_exttype() == "IMAGE_HDU" and len(_telling(hdu.get_dims())) in (2, 3)
+
+
+def _telling(lengths: Sequence[int]) -> tuple[int, ...]:
+    """Lengths of an image's axes without those of one pixel that come before its rows.
+
+    >>> _telling((1, 5, 64, 48)), _telling((1, 64, 1))
+    ((5, 64, 48), (64, 1))
+    """
+    return (*(int(length) for length in lengths[:-2] if length != 1), *map(int, lengths[-2:]))
 
 
 class _CfitsioImage:
@@ -162,18 +172,20 @@ class _CfitsioImage:
     def __init__(self, hdu: Any) -> None:
         self._hdu = hdu
         self.header = _header(hdu)
-        self.shape: tuple[int, ...] = tuple(int(length) for length in hdu.get_dims())
+        self._lengths = [int(length) for length in hdu.get_dims()]
+        self.shape = _telling(self._lengths)
 
     def part(self, rows: slice, columns: slice) -> NDArray[Any]:
         """Some rows and columns; of a small image by way of all, which is faster."""
-        names = [f"ZTILE{axis}" for axis in (1, 2, 3)]
+        names = [f"ZTILE{number + 1}" for number in range(len(self._lengths))]
         tile = [int(self.header[name]["value"]) for name in names if name in self.header]
         if np.prod(np.array(tile, dtype=float)) > MOST_TILE_PIXELS:
             raise ValueError("a compressed image has tiles of an absurd size")
         if np.prod(np.array(self.shape, dtype=float)) <= SMALL_PIXELS:
-            return np.asarray(self._hdu.read()[..., rows, columns])
-        planes = (slice(0, self.shape[0]),) if len(self.shape) == 3 else ()
-        return np.asarray(self._hdu[(*planes, rows, columns)])
+            return np.asarray(self._hdu.read().reshape(self.shape)[..., rows, columns])
+        planes = (slice(0, length) for length in self._lengths[:-2])
+        part = np.asarray(self._hdu[(*planes, rows, columns)])
+        return part.reshape(*self.shape[:-2], *part.shape[-2:])
 
 
 @dataclass(frozen=True)
@@ -224,8 +236,9 @@ def _plain_images(content: bytes) -> list[_PlainImage] | None:
             return None
         if place == 0 and not shape:
             primary = header
-        if dtype is not None and len(shape) in (2, 3):
-            images.append(_PlainImage(header, shape, content, start, dtype))
+        axes = _telling(shape)
+        if dtype is not None and len(axes) in (2, 3):
+            images.append(_PlainImage(header, axes, content, start, dtype))
         place = start + -(-size // BLOCK) * BLOCK
     _hand_down(primary, images)
     return images if place == len(content) and content else None

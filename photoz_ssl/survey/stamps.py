@@ -180,7 +180,12 @@ def _choose_images(
     assumed: Assumptions,
 ) -> list[tuple[Image, list[int]]]:
     """The images that hold the bands, and for each the order of its planes."""
-    if len(bands) == 1 and images:
+    if not images:
+        raise StampProblem(
+            RowFlag.WRONG_SHAPE,
+            f"{path} has no image of rows and columns, nor one of bands of these",
+        )
+    if len(bands) == 1:
         image = _image_of(bands[0], images, spec, path)
         require_bands(image.shape[0] if len(image.shape) == 3 else 1, 1, str(path))
         return [(image, [0])]

@@ -208,6 +208,35 @@ def test_too_few_pixels_or_other_axes_are_a_wrong_shape(
     assert flag_of(path) == RowFlag.WRONG_SHAPE
 
 
+@pytest.mark.parametrize("shape", [(1, 5, 64, 64), (5, 1, 64, 64), (1, 1, 5, 64, 64)])
+@pytest.mark.parametrize("kind", [np.float32, np.int32])  # CFITSIO reads the latter
+def test_axes_of_one_pixel_are_none(
+    tmp_path: Path, shape: tuple[int, ...], kind: type[np.generic]
+) -> None:
+    image = (100 * noise()).astype(kind)
+    path = write(tmp_path / "cube.fits", image.reshape(shape))
+    np.testing.assert_array_equal(read(path), image)
+
+
+def test_a_large_cube_with_an_axis_of_one_pixel_is_read_by_its_part(tmp_path: Path) -> None:
+    image = np.arange(5 * 400 * 400, dtype=np.float32).reshape(1, 5, 400, 400)
+    path = write(tmp_path / "cube.fits", image)
+    np.testing.assert_array_equal(read(path), middle(image[0]))
+
+
+def test_hdus_of_one_plane_each_are_an_hdu_a_band(tmp_path: Path) -> None:
+    image = noise()
+    hdus = [fits.ImageHDU(plane[np.newaxis], fits.Header(UNIT)) for plane in image]
+    fits.HDUList([fits.PrimaryHDU(), *hdus]).writeto(tmp_path / "hdus.fits")
+    np.testing.assert_array_equal(read(tmp_path / "hdus.fits"), image)
+
+
+def test_an_image_of_too_many_axes_is_told(tmp_path: Path) -> None:
+    path = write(tmp_path / "cube.fits", np.ones((2, 5, 64, 64), np.float32))
+    with pytest.raises(StampProblem, match="no image of rows and columns, nor one of bands"):
+        read(path)
+
+
 # where it is cut
 
 
