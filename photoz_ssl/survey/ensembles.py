@@ -16,7 +16,6 @@ from typing import IO, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from photoz_ssl.files import output_errors
 from photoz_ssl.survey.headers import TableColumn
 from photoz_ssl.survey.manifest import PdfRows
 from photoz_ssl.survey.pdf_form import MODE, PdfForm
@@ -83,6 +82,8 @@ class PdfSpool:
 def spool_pdfs(form: PdfForm, folder: Path | None) -> Iterator[PdfSpool]:
     """A `PdfSpool` in a nameless file that vanishes with the block.
 
+    A full disk is an OSError, of which who writes the output tells.
+
     Parameters
     ----------
     form : PdfForm
@@ -90,8 +91,7 @@ def spool_pdfs(form: PdfForm, folder: Path | None) -> Iterator[PdfSpool]:
     folder : Path, optional
         Folder on whose disk it lies; by default the system's for temporary files.
     """
-    where = folder if folder is not None else Path(tempfile.gettempdir())
-    with output_errors(where), tempfile.TemporaryFile(dir=where) as file:
+    with tempfile.TemporaryFile(dir=folder) as file:
         yield PdfSpool(form, file)
 
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 import fitsio
@@ -10,6 +12,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from photoz_ssl.errors import OutputError
 from photoz_ssl.survey import ensembles
 from photoz_ssl.survey.ensembles import spool_pdfs
 from photoz_ssl.survey.manifest import PdfRows, pdf_rows
@@ -46,6 +49,17 @@ def test_densities_integrate_to_1_and_keep_their_order(
     np.testing.assert_array_equal(ancil["ROW"], np.arange(50))
     np.testing.assert_array_equal(ancil["FLAGS"], np.arange(50))
     assert [path.name for path in tmp_path.iterdir()] == ["q.fits"]
+
+
+@pytest.mark.parametrize("name", ["q.fits", "q.fits.gz"])
+def test_a_disk_that_is_full_of_pdfs_is_told_of_the_output(
+    tmp_path: Path, full_disk: Callable[[int], AbstractContextManager[None]], name: str
+) -> None:
+    pdf = np.random.default_rng(0).dirichlet(np.ones(20), size=1000)
+    with full_disk(40_000), pytest.raises(OutputError) as caught:
+        write(tmp_path / name, pdf, block=1000)
+    assert caught.value.message == f"no space left on the disk while writing {tmp_path / name}"
+    assert not list(tmp_path.iterdir())
 
 
 @pytest.mark.filterwarnings("ignore::ResourceWarning", "ignore::DeprecationWarning")
