@@ -25,11 +25,22 @@ from photoz_ssl.spec import ImageSpec
 from photoz_ssl.survey.bands import BANDS
 from photoz_ssl.survey.light_profile import ProfileSpace
 
-__all__ = ["Checkpoint", "load_checkpoint", "save_checkpoint", "shipped_model_path"]
+__all__ = [
+    "ACCEPTED",
+    "Checkpoint",
+    "load_checkpoint",
+    "require_model_file",
+    "save_checkpoint",
+    "shipped_model_path",
+]
 
 FORMAT_VERSION = 1
 METADATA_KEY = "photoz_ssl"
 KINDS = ("encoder", "photoz")
+SUFFIX = ".safetensors"
+
+ACCEPTED = f"name a model of photoz-ssl (*{SUFFIX}), or a published checkpoint (*.pth.tar)"
+"""What to do about a file that is no model."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -184,15 +195,15 @@ def load_checkpoint(path: Path) -> Checkpoint:
     CheckpointError
         If the file is missing, damaged or not one of ours.
     """
-    if not path.is_file():
-        raise CheckpointError(f"there is no model file {path}", "check the path")
+    require_model_file(path)
     try:
         with safe_open(path, framework="pt", device="cpu") as file:
             metadata = file.metadata() or {}
             state = {name: _full(file.get_tensor(name)) for name in file.keys()}  # noqa: SIM118
     except (SafetensorError, OSError) as error:
         raise CheckpointError(
-            f"{path} is not a readable safetensors file", "it may be truncated; copy it again"
+            f"{path} is not a readable safetensors file",
+            "it may be truncated; copy it again" if path.suffix.lower() == SUFFIX else ACCEPTED,
         ) from error
     try:
         quantised = Quantised.from_tensors(state)
@@ -202,6 +213,22 @@ def load_checkpoint(path: Path) -> Checkpoint:
     except CheckpointError as error:
         raise CheckpointError(f"{path}: {error.message}", error.hint) from error
     return checkpoint
+
+
+def require_model_file(path: Path) -> None:
+    """Refuse what is no file; of a folder, such as that of a run, a model in it is named.
+
+    Raises
+    ------
+    CheckpointError
+        That names the path.
+    """
+    if path.is_dir():
+        model = min(path.glob(f"*{SUFFIX}"), default=None)
+        hint = ACCEPTED if model is None else f"name the model in it, such as {model}"
+        raise CheckpointError(f"{path} is a folder, and no model file", hint)
+    if not path.is_file():
+        raise CheckpointError(f"there is no model file {path}", "check the path")
 
 
 def _profile(fields: Mapping[str, Any] | None, spec: ImageSpec) -> ProfileSpace | None:

@@ -22,7 +22,12 @@ from torchvision.models.resnet import Bottleneck
 
 from photoz_ssl.errors import CheckpointError
 from photoz_ssl.files import sha256_of
-from photoz_ssl.networks.checkpoint import Checkpoint, load_checkpoint
+from photoz_ssl.networks.checkpoint import (
+    ACCEPTED,
+    Checkpoint,
+    load_checkpoint,
+    require_model_file,
+)
 from photoz_ssl.networks.encoder import ARCHITECTURES, PRESETS, EncoderConfig
 from photoz_ssl.redshift.calibration import Calibration
 from photoz_ssl.redshift.grid import RedshiftGrid
@@ -108,8 +113,7 @@ def read_published(path: Path) -> Checkpoint:
 
 def _load_tensors(path: Path) -> Mapping[Any, Any]:
     """Read a pickle with torch's loader that makes tensors and plain containers only."""
-    if not path.is_file():
-        raise CheckpointError(f"there is no model file {path}", "check the path")
+    require_model_file(path)
     try:
         _refuse_packed(path)
         with warnings.catch_warnings():
@@ -138,8 +142,8 @@ def _refuse_packed(path: Path) -> None:
     with zipfile.ZipFile(path) as members:
         if any(member.compress_type != zipfile.ZIP_STORED for member in members.infolist()):
             raise CheckpointError(
-                f"{path} is a compressed zip, as PyTorch writes none",
-                "save it again with torch.save",
+                f"{path} is a compressed zip, as torch.save writes none",
+                "save its weights with torch.save; programs (TorchScript) are not run",
             )
 
 
@@ -149,7 +153,7 @@ def _layout(path: Path, content: Mapping[Any, Any]) -> str:
         raise CheckpointError(
             f"{path} does not hold its weights under {PHOTOZ_LAYOUT} or {CONTRASTIVE_LAYOUT}, one"
             " of them, as published checkpoints do",
-            "name a published checkpoint, or a model of photoz-ssl (*.safetensors)",
+            ACCEPTED,
         )
     return found[0]
 

@@ -15,7 +15,7 @@ from safetensors import safe_open
 from safetensors.torch import save_file
 
 from photoz_ssl.errors import CheckpointError, ConfigError
-from photoz_ssl.networks.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
+from photoz_ssl.networks.checkpoint import ACCEPTED, Checkpoint, load_checkpoint, save_checkpoint
 from photoz_ssl.networks.encoder import PRESETS, build_encoder
 from photoz_ssl.networks.redshift_head import RedshiftNetwork
 from photoz_ssl.networks.runtimes import choose_device, open_runtime, uses_bfloat16
@@ -142,6 +142,23 @@ def test_truncated_and_alien_files_are_refused(model_file: Path) -> None:
             load_checkpoint(model_file)
     with pytest.raises(CheckpointError, match="there is no model file"):
         load_checkpoint(model_file.with_name("missing"))
+
+
+def test_what_is_no_model_is_told_what_is_accepted(model_file: Path) -> None:
+    folder = model_file.parent
+    for name in ("model.ckpt", "model.pkl", "model.onnx", "model"):
+        alien = folder / name
+        alien.write_bytes(b"PK\x03\x04 or anything")
+        with pytest.raises(CheckpointError) as caught:
+            load_checkpoint(alien)
+        assert caught.value.hint == ACCEPTED
+        alien.unlink()
+    with pytest.raises(CheckpointError, match=f"is a folder.*such as {model_file}"):
+        load_checkpoint(folder)
+    model_file.unlink()
+    with pytest.raises(CheckpointError) as caught:
+        load_checkpoint(folder)
+    assert caught.value.hint == ACCEPTED
 
 
 class Malicious:
