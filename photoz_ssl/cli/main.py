@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import importlib
+import re
 import sys
 from collections.abc import Sequence
 from typing import Any, NoReturn
@@ -31,6 +32,18 @@ COMMANDS = (
     "evaluate",
     "convert",
     "experiment",
+)
+
+OUT_OF_MEMORY = re.compile(
+    r"out of memory|can't allocate memory|cannot allocate memory|bad_?alloc|failed to map segment"
+    r"|can't start new thread",
+    re.IGNORECASE,
+)
+"""What libraries say in errors of many kinds where the system gives them no more memory."""
+
+MORE_MEMORY = (
+    "choose a smaller --batch-size or fewer --workers, or allow more: under ulimit -v PyTorch alone"
+    " takes 4 GB"
 )
 
 
@@ -82,8 +95,15 @@ class PhotozGroup(click.Group):
         except (KeyboardInterrupt, click.Abort):
             _tell("Interrupted; nothing is left half-written.")
             return EXIT_INTERRUPTED
-        except OSError as error:
-            return _exit_code_of(error)
+        except Exception as error:
+            if _is_of_memory(error):
+                reason = " ".join(str(error).split()).rstrip(".")
+                _tell(f"Error: there is not enough memory{': ' * bool(reason)}{reason}.")
+                _tell(f"Hint: {MORE_MEMORY}.")
+                return EXIT_ERROR
+            if isinstance(error, OSError):
+                return _exit_code_of(error)
+            raise
 
     def invoke(self, ctx: click.Context) -> Any:
         """Run a command; a closed pipe is caught here, as click would exit with code 1."""
@@ -91,6 +111,12 @@ class PhotozGroup(click.Group):
             return super().invoke(ctx)
         except BrokenPipeError as error:
             return _exit_code_of(error)
+
+
+def _is_of_memory(error: Exception) -> bool:
+    """Whether the system, or a limit such as ulimit's or a batch system's, gave no more memory."""
+    told = isinstance(error, ImportError | OSError | RuntimeError)
+    return isinstance(error, MemoryError) or (told and bool(OUT_OF_MEMORY.search(str(error))))
 
 
 def _exit_code_of(error: OSError) -> int:

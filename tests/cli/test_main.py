@@ -185,6 +185,30 @@ def test_a_full_disk_behind_standard_output_is_told() -> None:
     assert b"Traceback" not in done.stderr
 
 
+@pytest.mark.parametrize(
+    "error",
+    [
+        "MemoryError",
+        "MemoryError('Unable to allocate 469. MiB')",
+        "RuntimeError('DefaultCPUAllocator: can\\'t allocate memory: you tried')",
+        "RuntimeError('CUDA out of memory.\\nTried to allocate 2.00 GiB.')",
+        "ImportError('libtorch_cpu.so: failed to map segment from shared object')",
+        "OSError(12, 'Cannot allocate memory')",
+    ],
+)
+def test_too_little_memory_is_one_sentence(error: str) -> None:
+    done = subprocess.run(program_that(f"raise {error}"), capture_output=True, text=True)
+    assert done.returncode == 1
+    sentence, hint = done.stderr.splitlines()
+    assert sentence.startswith("Error: there is not enough memory")
+    assert "--batch-size" in hint
+
+
+def test_a_fault_of_the_program_is_no_lack_of_memory() -> None:
+    done = subprocess.run(program_that("raise RuntimeError('nonsense')"), capture_output=True)
+    assert b"Traceback" in done.stderr
+
+
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
 def test_signals_end_the_work_as_ctrl_c_does(number: signal.Signals, tmp_path: Path) -> None:
     works = (
