@@ -38,6 +38,9 @@ CONDITION = re.compile(r"(\[[^\[\]]*\])?\[([^\[\]]+)\]")
 
 STDIN = "-"
 
+MOST_TABLES = 10
+"""That a hint lists."""
+
 
 @dataclass(frozen=True)
 class Catalog(NamedColumns):
@@ -71,6 +74,18 @@ class Catalog(NamedColumns):
     hdu: Any
     file: str = ""
     selection: str = ""
+
+    def or_another_table(self, hint: str) -> str:
+        """A hint, and what else may help: other tables of the file, where none was named."""
+        if not self.file or self.selection:
+            return hint
+        with fitsio.FITS(self.file) as file:
+            tables = [hdu for hdu in file if hdu.get_exttype() != "IMAGE_HDU"]
+            names = [f"[{hdu.get_extname() or hdu.get_extnum()}]" for hdu in tables[1:]]
+        if not names:
+            return hint
+        others = " or ".join(names[:MOST_TABLES])
+        return f"{hint}; or name another table than the first, as {others} behind the file"
 
     def read(self, start: int, stop: int) -> NDArray[np.void]:
         """Rows ``start`` to ``stop``, without the latter.

@@ -61,7 +61,7 @@ def catalog_source(
     if columns.ra is None and not reddening.has_column:
         raise CatalogError(
             f"{catalog.path} has no columns RA and DEC, and none with the reddening",
-            "add the positions in degrees, or a column EBV",
+            catalog.or_another_table("add the positions in degrees, or a column EBV"),
         )
     with ThreadPoolExecutor(workers) as pool:
         yield CatalogSource(catalog, columns, stamps, reddening, spec, pool, strict)
@@ -288,5 +288,7 @@ def _find_stamps(
         return StampFiles.from_column(column, catalog, spec)
     raise CatalogError(
         f"{catalog.path} does not say where its images are",
-        "name them with --cutouts 'stamps/{OBJID}.fits' or --frames, or add a column CUTOUT",
+        catalog.or_another_table(
+            "name them with --cutouts 'stamps/{OBJID}.fits' or --frames, or add a column CUTOUT"
+        ),
     )

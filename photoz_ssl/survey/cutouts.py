@@ -109,7 +109,16 @@ class StampFiles:
                 f"the template {template!r} does not fit the columns: {error}",
                 "a whole number takes a format such as {OBJID:06d}",
             ) from error
-        return cls(paths, spec)
+        named = {name for name in fields.values() if name and not catalog.dtype[name].shape}
+        nulls = {name: catalog.null(name) for name in named}
+
+        def known_paths(row: np.void) -> list[Path]:
+            for column, null in nulls.items():
+                if _text(row[column]) in ("", null):
+                    raise StampProblem(RowFlag.IMAGE_MISSING, f"the column {column} is empty")
+            return paths(row)
+
+        return cls(known_paths, spec)
 
     @classmethod
     def from_column(cls, column: str, catalog: Catalog, spec: ImageSpec) -> StampFiles:

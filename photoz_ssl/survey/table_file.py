@@ -273,8 +273,18 @@ def _refuse_scaled(shown: str, row: np.dtype[Any], values: dict[str, Any]) -> No
             raise CatalogError(
                 f"the column {name} of {shown} holds scaled integers (TSCAL, TZERO), which are not"
                 " read",
-                "store plain numbers, for example with: stilts tpipe in=NAME.fits out=plain.fits",
+                f"store plain numbers, for example with: {_plain_by_stilts(file_name(shown))}",
             )
+
+
+def _plain_by_stilts(shown: str) -> str:
+    """The line that makes a table of plain numbers beside a file, or of standard input."""
+    name = Path(shown)
+    made = name.with_name(f"{name.stem}-plain.fits")
+    source, target = (shown, str(made)) if name.exists() else ("-", "-")
+    return (
+        f"stilts tpipe in={shlex.quote(source)} ifmt=fits ofmt=fits-basic out={shlex.quote(target)}"
+    )
 
 
 def cards_of(hdu: Any, dtype: np.dtype[Any]) -> dict[str, dict[str, str]]:

@@ -242,7 +242,8 @@ def test_scaled_integers_are_refused_rather_than_misread(
     path = scaled_table(tmp_path / "scaled.fits", **cards)
     with pytest.raises(CatalogError, match=r"column S .* scaled integers") as caught:
         read_all(path)
-    assert "stilts" in caught.value.hint
+    assert f"in={path} ifmt=fits" in caught.value.hint
+    assert f"out={tmp_path / 'scaled-plain.fits'}" in caught.value.hint
 
 
 @pytest.mark.parametrize("cards", [{"TZERO2": 32768}, {"TSCAL2": 1.0, "TZERO2": 0.0}])
@@ -540,3 +541,13 @@ def test_bits_beside_lists_are_what_they_are(tmp_path: Path) -> None:
     with open_catalog(str(tmp_path / "bits.fits")) as catalog:
         np.testing.assert_array_equal(catalog.read(1, 4)["FLAG"], bits[1:])
         assert catalog.dtype["FLAG"].base == np.bool_
+
+
+def test_other_tables_of_a_file_are_told_where_none_was_named(path: Path, tmp_path: Path) -> None:
+    with open_catalog(str(path)) as catalog:
+        told = catalog.or_another_table("add it")
+        assert told == "add it; or name another table than the first, as [EVEN] behind the file"
+    with open_catalog(f"{path}[1]") as catalog:
+        assert catalog.or_another_table("add it") == "add it"
+    with open_catalog(str(write(tmp_path / "one.fits", galaxies()))) as catalog:
+        assert catalog.or_another_table("add it") == "add it"

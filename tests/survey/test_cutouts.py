@@ -109,6 +109,21 @@ def test_templates_are_made_of_columns(
         assert stamps.notices == ()
 
 
+def test_a_row_without_what_a_template_is_made_of_has_no_image(
+    tmp_path: Path, pool: Executor
+) -> None:
+    rows = rows_with(ID=[0, 1, 2, -99], NAME=["a", "", "c", "d"])
+    with fitsio.FITS(str(tmp_path / "cat.fits"), "rw") as file:
+        file.write(rows)
+        file[1].write_key("TNULL1", -99)
+    with open_catalog(str(tmp_path / "cat.fits")) as catalog:
+        found = read(StampFiles.from_template("{ID}-{NAME}.fits", catalog, SPEC), catalog, pool)
+    messages = [stamp.message for stamp in found if isinstance(stamp, StampProblem)]
+    assert messages[1] == "the column NAME is empty"
+    assert messages[3] == "the column ID is empty"
+    assert all(message.startswith("there is no file") for message in messages[::2])
+
+
 def test_a_template_with_the_band_is_a_file_a_band(tmp_path: Path, pool: Executor) -> None:
     for number in range(N):
         for band, plane in zip(BANDS, picture(number), strict=True):
