@@ -17,6 +17,7 @@ from photoz_ssl.files import file_and_selection
 from photoz_ssl.survey.raw_headers import refuse_absurd_tiles, repeated_structure
 
 __all__ = [
+    "by_stilts",
     "cards_of",
     "dtype_of",
     "file_name",
@@ -113,14 +114,17 @@ def _what_else(shown: str, start: bytes) -> str:
         return "name a table: FITS, VOTable, Parquet, ECSV or qp"
     usual = "csv" if b"," in start.partition(b"\n")[0] else "ascii"
     kind = OTHER_SUFFIXES.get(name.suffix.lower(), usual)
+    return f"convert it, for example with: {by_stilts(shown, kind)}"
+
+
+def by_stilts(shown: str, kind: str) -> str:
+    """The line that makes a FITS table beside a file, or of standard input where it is no file."""
+    name = Path(shown)
     made = name.with_suffix(".fits")
     if made == name:
         made = name.with_name(f"{name.stem}-table.fits")
     source, target = (shown, str(made)) if name.exists() else ("-", "-")
-    return (
-        "convert it, for example with:"
-        f" stilts tpipe in={shlex.quote(source)} ifmt={kind} ofmt=fits out={shlex.quote(target)}"
-    )
+    return f"stilts tpipe in={shlex.quote(source)} ifmt={kind} ofmt=fits out={shlex.quote(target)}"
 
 
 def _refuse_truncated(shown: str, name: Path) -> None:
@@ -273,18 +277,8 @@ def _refuse_scaled(shown: str, row: np.dtype[Any], values: dict[str, Any]) -> No
             raise CatalogError(
                 f"the column {name} of {shown} holds scaled integers (TSCAL, TZERO), which are not"
                 " read",
-                f"store plain numbers, for example with: {_plain_by_stilts(file_name(shown))}",
+                f"store plain numbers, for example with: {by_stilts(file_name(shown), 'fits')}",
             )
-
-
-def _plain_by_stilts(shown: str) -> str:
-    """The line that makes a table of plain numbers beside a file, or of standard input."""
-    name = Path(shown)
-    made = name.with_name(f"{name.stem}-plain.fits")
-    source, target = (shown, str(made)) if name.exists() else ("-", "-")
-    return (
-        f"stilts tpipe in={shlex.quote(source)} ifmt=fits ofmt=fits-basic out={shlex.quote(target)}"
-    )
 
 
 def cards_of(hdu: Any, dtype: np.dtype[Any]) -> dict[str, dict[str, str]]:

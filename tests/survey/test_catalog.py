@@ -243,7 +243,7 @@ def test_scaled_integers_are_refused_rather_than_misread(
     with pytest.raises(CatalogError, match=r"column S .* scaled integers") as caught:
         read_all(path)
     assert f"in={path} ifmt=fits" in caught.value.hint
-    assert f"out={tmp_path / 'scaled-plain.fits'}" in caught.value.hint
+    assert f"out={tmp_path / 'scaled-table.fits'}" in caught.value.hint
 
 
 @pytest.mark.parametrize("cards", [{"TZERO2": 32768}, {"TSCAL2": 1.0, "TZERO2": 0.0}])

@@ -14,6 +14,7 @@ from photoz_ssl.survey.exchange.incoming import IncomingTable
 from photoz_ssl.survey.exchange.parquet_reader import read_parquet
 from photoz_ssl.survey.exchange.qp_reader import is_other_hdf5, read_qp
 from photoz_ssl.survey.exchange.text_reader import read_ecsv, read_votable
+from photoz_ssl.survey.table_file import by_stilts
 from photoz_ssl.survey.tables import scratch_tables
 
 __all__ = ["format_of_file", "rewrite_as_fits"]
@@ -113,12 +114,9 @@ def _damage_told(shown: str, kind: str) -> Iterator[None]:
             ) from error
         first_line = WHERE_IT_WAS.sub("", str(error).strip().partition("\n")[0])
         reason = first_line.rstrip(".: ") or type(error).__name__
+        converted = "" if kind == "qp" else f", or convert it: {by_stilts(shown, kind)}"
         raise CatalogError(
-            f"{shown} cannot be read as {kind}: {reason}",
-            "copy or make it again"
-            if kind == "qp"
-            else "copy or make it again, or convert it, for example with:"
-            f" stilts tpipe in=NAME ifmt={kind} ofmt=fits out=NAME.fits",
+            f"{shown} cannot be read as {kind}: {reason}", f"copy or make it again{converted}"
         ) from error
 
 
