@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import subprocess
+import warnings
 from pathlib import Path
 
 import astropy.units as u
@@ -114,6 +115,20 @@ def test_a_name_that_is_no_identifier_is_written_in_silence(tmp_path: Path) -> N
         writer.append(np.ones(2, kinds), None)
     (field,) = parse(tmp_path / "z.vot").get_first_table().fields
     assert field.name == "mag/g [AB]"
+
+
+@pytest.mark.parametrize("unit", ["[solMass]", '"h:m:s"', "erg/s/cm2/AA", "---", "%", "log(1/yr)"])
+@pytest.mark.parametrize("kind", ["votable", "ecsv"])
+def test_units_as_of_vizier_are_written_in_silence(tmp_path: Path, kind: str, unit: str) -> None:
+    kinds, column = np.dtype([("M", "f4")]), TableColumn("M", unit)
+    layout = TableLayout(name="T", n_rows=2, columns=[column], dtype=kinds, cards=[], pdf_form=None)
+    with exchange_file(tmp_path / "z", kind, layout) as writer:
+        writer.append(np.ones(2, kinds), None)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        found = Table.read(tmp_path / "z", format="votable" if kind == "votable" else "ascii.ecsv")
+        kept = u.Unit(str(found["M"].unit), parse_strict="silent")
+        assert kept == u.Unit(unit, parse_strict="silent")
 
 
 def test_votable_is_read_by_stilts(tmp_path: Path) -> None:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Container, Iterator, Mapping
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from astropy.table import Column, Table
+from astropy.units import UnitsWarning
 from numpy.typing import NDArray
 
 if TYPE_CHECKING:
@@ -37,12 +39,14 @@ def described_table(
         kind = np.dtype(held_by.get(kind.str[1:], kind))
         kind = np.dtype(f"U{kind.itemsize}") if kind.kind == "S" else kind
         meta = {"ucd": column.ucd} if column.ucd else {}
-        table[column.name] = Column(
-            np.zeros(n_rows, kind),
-            unit=column.unit or None,
-            description=column.description or None,
-            meta=meta,
-        )
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", UnitsWarning)  # units of others are kept as such
+            table[column.name] = Column(
+                np.zeros(n_rows, kind),
+                unit=column.unit or None,
+                description=column.description or None,
+                meta=meta,
+            )
     table.meta = {keyword: value for keyword, value, _ in layout.cards}
     return table
 

@@ -10,8 +10,9 @@ from xml.sax.saxutils import escape
 
 import numpy as np
 from astropy.io.votable import from_table
-from astropy.io.votable.exceptions import W03
+from astropy.io.votable.exceptions import W03, W50
 from astropy.io.votable.tree import Info, VOTableFile
+from astropy.units import UnitsWarning
 from numpy.typing import NDArray
 
 from photoz_ssl.survey.exchange.text import described_table, text_rows
@@ -32,6 +33,9 @@ AS_TEXT = {kind for kind, held in HELD_BY.items() if held.startswith("U")}
 """Of which no value is empty text; of others it is the number that the field's VALUES tell."""
 
 INTEGERS = ("unsignedByte", "short", "int", "long")
+
+OF_NO_HARM = (W03, W50, UnitsWarning)
+"""What astropy warns of: IDs that it makes of names, and units of others, which are kept."""
 
 CONTROLS = str.maketrans(dict.fromkeys((*range(9), 11, 12, *range(14, 32)), "?"))
 """Characters that XML cannot hold, not even escaped."""
@@ -60,11 +64,19 @@ class VotableWriter:
 
 def votable_frame(layout: TableLayout) -> tuple[str, str]:
     """What stands before the first row of a VOTable, and behind the last."""
+    with warnings.catch_warnings():
+        for kind in OF_NO_HARM:
+            warnings.simplefilter("ignore", kind)
+        text = _document(layout)
+    text = text.replace('datatype="bit"', 'datatype="boolean"')  # astropy's choice for truth values
+    return text[: text.index(FIRST_ROW)], text[text.rindex(LAST_ROW) + len(LAST_ROW) :]
+
+
+def _document(layout: TableLayout) -> str:
+    """A VOTable of one row."""
     table = described_table(layout, n_rows=1, held_by=HELD_BY)
     table.meta = {}
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", W03)  # of IDs made of names that cannot be one
-        document: VOTableFile = from_table(table, table_id=layout.name)
+    document: VOTableFile = from_table(table, table_id=layout.name)
     (resource,) = document.resources
     resource.infos.extend(
         Info(name=keyword, value=str(value)) for keyword, value, _ in layout.cards
@@ -77,6 +89,4 @@ def votable_frame(layout: TableLayout) -> tuple[str, str]:
             field.values.null = null
     stream = io.BytesIO()
     document.to_xml(stream, tabledata_format="tabledata")
-    text = stream.getvalue().decode("utf-8")
-    text = text.replace('datatype="bit"', 'datatype="boolean"')  # astropy's choice for truth values
-    return text[: text.index(FIRST_ROW)], text[text.rindex(LAST_ROW) + len(LAST_ROW) :]
+    return stream.getvalue().decode("utf-8")
