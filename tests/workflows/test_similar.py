@@ -442,6 +442,9 @@ def test_the_most_unusual_are_ranked(search: Search) -> None:
     third = pairs[pairs["RANK"] == 3]
     farthest = third["QUERY_ID"][np.argsort(third["SIMILARITY"])[:5]]
     np.testing.assert_array_equal(np.sort(rows["OBJID"]), np.sort(farthest))
+    archive = open_archive(search.archive)
+    own = np.searchsorted(archive.object_id, rows["OBJID"])
+    np.testing.assert_array_equal(rows["Z_SPEC"], archive.redshift[own])
     assert "the 5 most unusual galaxies among 24" in report.summary()
     assert not report.notices
     more = search.report(queries=None, most_unusual=99, model=None, overwrite=True)
