@@ -27,10 +27,12 @@ from pathlib import Path
 import numpy as np
 
 from photoz_ssl.errors import PartError
+from photoz_ssl.survey.archive import open_archive
 from photoz_ssl.survey.part_file import read_part
 
 KINDS = ("SIGINT", "SIGTERM", "SIGKILL", "full disk")
-COMMAND = ("predict", "--pdf", "--batch-size", "64", "--device", "cpu")
+BATCH_SIZE = 64
+COMMAND = ("predict", "--pdf", "--batch-size", str(BATCH_SIZE), "--device", "cpu")
 CRASHES = (signal.SIGABRT, signal.SIGSEGV, signal.SIGBUS)
 """What the interpreter may never end by."""
 
@@ -173,6 +175,8 @@ def main() -> int:
     parser.add_argument("--runs", type=int, default=30)
     parser.add_argument("--seed", type=int, default=0)
     given = parser.parse_args()
+    if len(open_archive(Path(given.archive))) <= (N_SHARDS - 1) * BATCH_SIZE:
+        parser.error(f"name an archive of more than {(N_SHARDS - 1) * BATCH_SIZE} rows to shard")
     with tempfile.TemporaryDirectory() as folder:
         single = single_runs(Path(folder), given.archive, given.runs, given.seed)
         sharded = sharded_runs(Path(folder), given.archive, given.runs, given.seed + 1)
