@@ -58,11 +58,12 @@ def _apply_config_file(ctx: click.Context, param: click.Parameter, path: Path | 
         return
     tables, command = _tables_of(path), ctx.info_name or ""
     _require_known_tables(path, tables, ctx)
-    spelled = tables.get(command, {})
-    values = {name.replace("-", "_"): value for name, value in spelled.items()}
-    for name in values:
-        if {name, name.replace("_", "-")} <= spelled.keys() and "_" in name:
-            raise click.BadParameter(f"{path} sets {name} in [{command}] twice, with - and with _")
+    fields, values = _fields_by_name(ctx), dict[str, Any]()
+    for word, value in tables.get(command, {}).items():
+        name = fields.get(word.replace("-", "_"), word)
+        if name in values:
+            raise click.BadParameter(f"{path} sets {name} in [{command}] twice, under two names")
+        values[name] = value
     parameters = {parameter.name: parameter for parameter in ctx.command.params if parameter.name}
     for name, value in values.items():
         if name not in parameters or name == param.name:
@@ -74,6 +75,18 @@ def _apply_config_file(ctx: click.Context, param: click.Parameter, path: Path | 
             )
     ctx.default_map = {**(ctx.default_map or {}), **values}
     ctx.meta[CONFIG_FILE] = dict.fromkeys(values, str(path))
+
+
+def _fields_by_name(ctx: click.Context) -> dict[str, str]:
+    """What a file may call each field of a command: as it is called itself, or as its flag."""
+    named = [(parameter.name, parameter.opts) for parameter in ctx.command.params]
+    flags = {
+        flag[2:].replace("-", "_"): name
+        for name, words in named
+        for flag in words
+        if name and flag.startswith("--")
+    }
+    return {**flags, **{name: name for name, _ in named if name}}
 
 
 def _tables_of(path: Path) -> dict[str, dict[str, Any]]:

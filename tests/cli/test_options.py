@@ -151,6 +151,8 @@ def test_every_type_of_toml_that_fits_is_taken(tmp_path: Path) -> None:
     assert painted("north", "-c", "red", "--config", str(path)) == repr(wanted)
     path.write_text(path.read_text().replace("drying-time", "drying_time"))
     assert painted("north", "-c", "red", "--config", str(path)) == repr(wanted)
+    path.write_text(path.read_text().replace("helpers", "helper"))
+    assert painted("north", "-c", "red", "--config", str(path)) == repr(wanted)
 
 
 @pytest.mark.parametrize(("flags", "told"), [([], ""), (["-v"], "photoz_ssl.walls: it is wet\n")])
@@ -202,8 +204,9 @@ def test_a_number_or_auto_is_nothing_else(value: str) -> None:
         ("star = 1", "star in [paint] is 1, but takes RA and Dec"),
         (
             "drying-time = 1\ndrying_time = 2",
-            "sets drying_time in [paint] twice, with - and with _",
+            "sets drying_time in [paint] twice, under two names",
         ),
+        ("helper = ['a']\nhelpers = ['b']", "sets helpers in [paint] twice, under two names"),
         ("style = 1", "style in [paint] is 1, but takes a text"),
         ("config = 'd.toml'", "'config', which paint does not have"),
     ],
