@@ -31,7 +31,7 @@ class SimulateConfig:
 
     output: Path = output_option("Folder, or archive NAME.h5,")
     n_galaxies: int = option(2000, "Number of galaxies.", flags=("-n", "--n-galaxies"))
-    seed: int = option(0, "Seed of every random draw; the same seed gives the same bytes.")
+    seed: int = option(0, "Seed of every random draw; the same seed gives the same galaxies.")
     size: int = option(STAMP_SIZE, "Side of a cutout in pixels.")
     compress: bool = option(False, "Tile-compress the cutouts.")
     workers: int = option(0, "Processes [default: one a core].")
