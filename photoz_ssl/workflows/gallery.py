@@ -34,9 +34,6 @@ __all__ = [
 MOST_MOSAIC_ROWS = 20
 """Of one picture."""
 
-CAPTION_LETTERS = 20
-"""As many as the longest whole number has, and a sign."""
-
 MOST_PDF_ROWS = 1000
 
 ROWS_A_PAGE = 8
@@ -104,12 +101,6 @@ def _name_of_query(asked: Asked, query: int) -> str:
         return bytes(asked.names[query]).decode("utf-8", "replace").strip()
     object_id = int(asked.queries.object_id[query])
     return str(object_id) if object_id != NO_ID else ""
-
-
-def _short(name: str) -> str:
-    """A name as a caption has room for it, in letters that any font has."""
-    plain = name.encode("ascii", "replace").decode()
-    return plain if len(plain) <= CAPTION_LETTERS else plain[: CAPTION_LETTERS - 3] + "..."
 
 
 def wants_pictures(config: SimilarConfig) -> bool:
@@ -249,5 +240,5 @@ def _caption(galaxy: Shown) -> str:
     """The similarity, or the query's id, and the redshift where it is known."""
     first = f"{galaxy.similarity:.3f}"
     if not np.isfinite(galaxy.similarity):
-        first = _short(galaxy.name) or "query"
+        first = galaxy.name.encode("ascii", "replace").decode() or "query"  # that any font has
     return first + (f", z={galaxy.redshift:.3f}" if np.isfinite(galaxy.redshift) else "")

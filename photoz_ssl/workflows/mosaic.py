@@ -18,6 +18,9 @@ __all__ = ["MosaicRow", "Pages", "draw_mosaic"]
 
 TILE_INCHES = 1.0
 CAPTION_POINTS = 6.5
+SMALLEST_POINTS = 3.7
+LETTERS_OF_A_TILE = 16.0
+"""That are as wide as a tile, in points of `CAPTION_POINTS`."""
 
 
 @dataclass(frozen=True)
@@ -99,9 +102,25 @@ def _figure(rows: Sequence[MosaicRow]) -> Any:
         pairs = zip(line[: len(row.pictures)], row.pictures, row.captions, strict=True)
         for tile, picture, caption in pairs:
             tile.imshow(picture, origin="lower", interpolation="nearest")
-            tile.set_title(caption, fontsize=CAPTION_POINTS, pad=2, parse_math=False)
+            text, points = _fitted(caption)
+            tile.set_title(text, fontsize=points, pad=2, parse_math=False)
         _frame(line[0])
     return figure
+
+
+def _fitted(caption: str) -> tuple[str, float]:
+    """A caption that is no wider than its tile, and its size in points.
+
+    A long one is small, and one that would be too small loses its beginning.
+
+    >>> _fitted("0.819, z=0.047")
+    ('0.819, z=0.047', 6.5)
+    """
+    points = CAPTION_POINTS * min(1.0, LETTERS_OF_A_TILE / max(1, len(caption)))
+    if points >= SMALLEST_POINTS:
+        return caption, points
+    most = int(CAPTION_POINTS * LETTERS_OF_A_TILE / SMALLEST_POINTS)
+    return f"...{caption[3 - most :]}", SMALLEST_POINTS
 
 
 def _frame(tile: Any) -> None:
