@@ -3,7 +3,8 @@
 Prints one JSON object. The vectors are float16 and spread along their principal axes as those
 of the encoder that ships: 4, 16 and 64 axes hold 69, 98 and 99.8 % of the variance. Queries are
 drawn like them. All searches run in this process on so many threads, each twice, of which the
-faster counts; FAISS's brute force has its float32 vectors in memory before its clock starts.
+faster counts; FAISS's brute force has its float32 vectors in memory, of unit length again, before
+its clock starts.
 ``cold_start`` is the command ``photoz-ssl similar`` with one galaxy of the atlas, from its start
 to its end, with the atlas in the page cache.
 """
@@ -31,6 +32,7 @@ from photoz_ssl.neighbours.atlas_writer import create_atlas
 from photoz_ssl.neighbours.exact import nearest
 from photoz_ssl.neighbours.index import import_faiss
 from photoz_ssl.neighbours.index_builder import build_index, plan_index
+from photoz_ssl.neighbours.projection import normalised
 from photoz_ssl.spec import ImageSpec
 
 SPECTRUM = {1: 0.2, 2: 0.18, 4: 0.15, 8: 0.03, 16: 0.006, 32: 6e-4, 64: 1e-4, 128: 2e-5, 512: 2e-6}
@@ -122,7 +124,7 @@ def measure(options: argparse.Namespace, folder: Path) -> dict[str, Any]:
     building, index = seconds(lambda: build_index(atlas, plan_index(atlas), overwrite=True), 1)
     through_index, nearly = seconds(lambda: index.search(queries, atlas, N_NEIGHBOURS))
     command = cold_start(folder / "atlas.h5")
-    full = half.astype(np.float32)
+    full = normalised(half.astype(np.float32))
     brute_force, listed = seconds_of_faiss(faiss, queries, full)
     plain, ranked = seconds(lambda: product_and_sort(queries, full), 1)
     hits = (nearly.row[:, :, np.newaxis] == found.row[:, np.newaxis]).any(axis=1)
