@@ -27,6 +27,7 @@ from photoz_ssl.survey.light_profile import ProfileSpace
 
 __all__ = [
     "ACCEPTED",
+    "MODEL_SUFFIX",
     "Checkpoint",
     "load_checkpoint",
     "require_model_file",
@@ -37,9 +38,9 @@ __all__ = [
 FORMAT_VERSION = 1
 METADATA_KEY = "photoz_ssl"
 KINDS = ("encoder", "photoz")
-SUFFIX = ".safetensors"
+MODEL_SUFFIX = ".safetensors"
 
-ACCEPTED = f"name a model of photoz-ssl (*{SUFFIX}), or a published checkpoint (*.pth.tar)"
+ACCEPTED = f"name a model of photoz-ssl (*{MODEL_SUFFIX}), or a published checkpoint (*.pth.tar)"
 """What to do about a file that is no model."""
 
 
@@ -139,7 +140,7 @@ class Checkpoint:
 
 def shipped_model_path(kind: str) -> Path:
     """Where the model of a kind that ships with the package lies; see `Checkpoint`."""
-    return Path(__file__).parents[1] / "models" / f"{kind}.safetensors"
+    return Path(__file__).parents[1] / "models" / f"{kind}{MODEL_SUFFIX}"
 
 
 def save_checkpoint(
@@ -203,7 +204,9 @@ def load_checkpoint(path: Path) -> Checkpoint:
     except (SafetensorError, OSError) as error:
         raise CheckpointError(
             f"{path} is not a readable safetensors file",
-            "it may be truncated; copy it again" if path.suffix.lower() == SUFFIX else ACCEPTED,
+            "it may be truncated; copy it again"
+            if path.suffix.lower() == MODEL_SUFFIX
+            else ACCEPTED,
         ) from error
     try:
         quantised = Quantised.from_tensors(state)
@@ -224,7 +227,7 @@ def require_model_file(path: Path) -> None:
         That names the path.
     """
     if path.is_dir():
-        model = min(path.glob(f"*{SUFFIX}"), default=None)
+        model = min(path.glob(f"*{MODEL_SUFFIX}"), default=None)
         hint = ACCEPTED if model is None else f"name the model in it, such as {model}"
         raise CheckpointError(f"{path} is a folder, and no model file", hint)
     if not path.is_file():

@@ -10,6 +10,7 @@ from photoz_ssl.config import ConvertConfig
 from photoz_ssl.errors import CheckpointError
 from photoz_ssl.files import claim_output, require_other
 from photoz_ssl.networks.checkpoint import (
+    MODEL_SUFFIX,
     Checkpoint,
     load_checkpoint,
     save_checkpoint,
@@ -22,11 +23,10 @@ from photoz_ssl.workflows.recalibration import recalibrated
 
 __all__ = ["ConvertReport", "convert"]
 
-OWN_SUFFIX = ".safetensors"
 DATA_SUFFIXES = {
     ".npz": "make an archive of it with photoz-ssl prepare",
     ".h5": "the published HDF5 needs no conversion; name it where an archive is asked for",
-    OWN_SUFFIX: "it is in photoz-ssl's own format already; --labels calibrates its PDFs, and"
+    MODEL_SUFFIX: "it is in photoz-ssl's own format already; --labels calibrates its PDFs, and"
     " --calibrate makes it an 8-bit one too",
 }
 """Files that are no checkpoints, and what to do with them."""
@@ -81,7 +81,7 @@ def convert(config: ConvertConfig) -> ConvertReport:
         path = shipped_model_path("photoz")
     require_other(config.output, path)
     suffix, changed = path.suffix.lower(), config.labels or config.calibrate
-    if suffix in DATA_SUFFIXES and not (suffix == OWN_SUFFIX and changed):
+    if suffix in DATA_SUFFIXES and not (suffix == MODEL_SUFFIX and changed):
         raise CheckpointError(f"{config.checkpoint} is no checkpoint", DATA_SUFFIXES[suffix])
     checkpoint, notices = _taken_in(path)
     if config.labels is not None:
@@ -101,7 +101,7 @@ def convert(config: ConvertConfig) -> ConvertReport:
 
 def _taken_in(path: Path) -> tuple[Checkpoint, tuple[str, ...]]:
     """A published checkpoint, or a model of our own; and what a user should know of it."""
-    if path.suffix.lower() == OWN_SUFFIX:
+    if path.suffix.lower() == MODEL_SUFFIX:
         return load_checkpoint(path), ()
     checkpoint = read_published(path)
     provenance = {**checkpoint.provenance, "program": f"photoz-ssl {__version__}"}
