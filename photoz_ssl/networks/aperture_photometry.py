@@ -12,12 +12,13 @@ from torch import Tensor, nn
 
 from photoz_ssl.spec import NETWORK_SIZE
 
-__all__ = ["AperturePhotometry"]
+__all__ = ["PHOTOMETRY_SIZE", "AperturePhotometry"]
 
 FAINTEST = 0.2
 """Flux, nanomaggies, below which arcsinh takes the place of a logarithm: 24.25 mag."""
 
-WIDTH = 128
+PHOTOMETRY_SIZE = 128
+"""Of the layers, and so the length of what they give."""
 
 
 class AperturePhotometry(nn.Module):
@@ -29,11 +30,6 @@ class AperturePhotometry(nn.Module):
         Bands, from blue to red.
     radii : tuple of float
         Of the circles, pixels.
-
-    Attributes
-    ----------
-    feature_size : int
-        Length of what it gives.
     """
 
     circles: Tensor
@@ -50,9 +46,11 @@ class AperturePhotometry(nn.Module):
         self.n_numbers = in_channels * len(radii)
         self.norm = nn.BatchNorm2d(self.n_numbers)  # of two dimensions, as those are grouped
         self.layers = nn.Sequential(
-            *(nn.Linear(self.n_numbers, WIDTH), nn.ReLU(), nn.Linear(WIDTH, WIDTH), nn.ReLU())
+            nn.Linear(self.n_numbers, PHOTOMETRY_SIZE),
+            nn.ReLU(),
+            nn.Linear(PHOTOMETRY_SIZE, PHOTOMETRY_SIZE),
+            nn.ReLU(),
         )
-        self.feature_size = WIDTH
 
     def numbers(self, images: Tensor) -> Tensor:
         """A magnitude and colours in each circle, shape (n, bands, circles).
@@ -70,7 +68,7 @@ class AperturePhotometry(nn.Module):
             return self.contrasts @ torch.asinh(fluxes / FAINTEST)
 
     def forward(self, images: Tensor) -> Tensor:
-        """Features, shape (n, feature_size), of images, shape (n, bands, 64, 64)."""
+        """Features, shape (n, `PHOTOMETRY_SIZE`), of images, shape (n, bands, 64, 64)."""
         numbers = self.numbers(images).reshape(-1, self.n_numbers, 1, 1)
         features: Tensor = self.layers(self.norm(numbers).flatten(1))
         return features

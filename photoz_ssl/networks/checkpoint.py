@@ -16,7 +16,7 @@ from torch import Tensor
 
 from photoz_ssl.errors import CheckpointError, PhotozError
 from photoz_ssl.files import atomic_output
-from photoz_ssl.networks.encoder import Encoder, EncoderConfig, build_encoder
+from photoz_ssl.networks.encoder import Encoder, EncoderConfig, build_encoder, without_storage
 from photoz_ssl.networks.quantised import Quantised
 from photoz_ssl.networks.redshift_head import RedshiftNetwork
 from photoz_ssl.redshift.calibration import Calibration
@@ -133,7 +133,7 @@ class Checkpoint:
 
     def _without_weights(self) -> RedshiftNetwork | Encoder:
         """The network with weights that have no storage, and take no time to be drawn."""
-        with torch.device("meta"):
+        with without_storage():
             encoder = build_encoder(self.encoder)
             return encoder if self.grid is None else RedshiftNetwork(encoder, self.grid.n_bins)
 

@@ -3,20 +3,29 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
 from torchvision.models.resnet import BasicBlock, Bottleneck, ResNet
 
 from photoz_ssl.errors import CheckpointError, ConfigError
-from photoz_ssl.networks.aperture_photometry import AperturePhotometry
+from photoz_ssl.networks.aperture_photometry import PHOTOMETRY_SIZE, AperturePhotometry
 from photoz_ssl.scalars import require_types
 from photoz_ssl.survey.bands import SKY_NOISE
 
-__all__ = ["PRESETS", "Encoder", "EncoderConfig", "build_encoder", "encoder_config"]
+__all__ = [
+    "PRESETS",
+    "Encoder",
+    "EncoderConfig",
+    "build_encoder",
+    "encoder_config",
+    "without_storage",
+]
 
 ARCHITECTURES: dict[str, tuple[type[BasicBlock] | type[Bottleneck], tuple[int, ...]]] = {
     "resnet18": (BasicBlock, (2, 2, 2, 2)),
@@ -80,6 +89,18 @@ class EncoderConfig:
             and all(math.isfinite(radius) and radius > 0 for radius in self.apertures)
         ):
             raise ConfigError("the encoder's apertures are a few radii in pixels")
+
+    @property
+    def n_channels(self) -> int:
+        """Of the first convolution's maps."""
+        return max(1, round(64 * self.width))
+
+    @property
+    def feature_size(self) -> int:
+        """Length of a representation."""
+        block, _ = ARCHITECTURES[self.architecture]
+        of_maps: int = 8 * self.n_channels * block.expansion
+        return of_maps + (0 if self.apertures is None else PHOTOMETRY_SIZE)
 
     def to_dict(self) -> dict[str, Any]:
         """The fields as JSON-ready values; without apertures where there are none."""
@@ -153,8 +174,7 @@ class Encoder(ResNet):  # type: ignore[misc]  # torchvision is untyped
         block, layers = ARCHITECTURES[config.architecture]
         super().__init__(block, list(layers))
         self.config = config
-        channels = max(1, round(64 * config.width))
-        self.inplanes = channels
+        self.inplanes = channels = config.n_channels
         self.conv1 = nn.Conv2d(
             config.in_channels,
             channels,
@@ -172,11 +192,10 @@ class Encoder(ResNet):  # type: ignore[misc]  # torchvision is untyped
             self.layer3 = self._halving_stage(block, 4 * channels, layers[2])
             self.layer4 = self._halving_stage(block, 8 * channels, layers[3])
         self.fc = nn.Identity()
-        self.feature_size = 8 * channels * block.expansion
+        self.feature_size = config.feature_size
         self.photometry: AperturePhotometry | None = None
         if config.apertures is not None:
             self.photometry = AperturePhotometry(config.in_channels, config.apertures)
-            self.feature_size += self.photometry.feature_size
         softening = torch.tensor(config.softening or (1.0,) * config.in_channels, device="cpu")
         self.register_buffer("softening", softening[:, None, None], persistent=False)
         _initialise(self)
@@ -237,3 +256,19 @@ def build_encoder(config: EncoderConfig, *, seed: int = 0) -> Encoder:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         return Encoder(config)
+
+
+@contextmanager
+def without_storage() -> Iterator[None]:
+    """Networks that are built in it have weights of a shape and a type, and without values."""
+    with torch.device("meta"), _Undrawn():
+        yield
+
+
+class _Undrawn(TorchFunctionMode):
+    """Draws no weights: PyTorch takes longer over those without storage than over all else."""
+
+    DRAWN = frozenset((Tensor.normal_, Tensor.uniform_))
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        return args[0] if func in self.DRAWN else func(*args, **(kwargs or {}))

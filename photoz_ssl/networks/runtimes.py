@@ -15,7 +15,7 @@ from photoz_ssl.errors import CheckpointError, ConfigError
 from photoz_ssl.later import Later, of_later
 from photoz_ssl.networks.checkpoint import Checkpoint
 from photoz_ssl.networks.compilation import compile_for_inference
-from photoz_ssl.networks.encoder import Encoder, build_encoder
+from photoz_ssl.networks.encoder import Encoder
 from photoz_ssl.networks.engines import Batches, Engine
 from photoz_ssl.networks.folding import fold_batchnorm
 from photoz_ssl.networks.openvino_engine import OpenVinoEngine, has_openvino
@@ -242,18 +242,16 @@ def _quantised_runtime(checkpoint: Checkpoint, place: torch.device) -> Runtime:
             "the model file holds no network in 8-bit integers",
             "make one with photoz-ssl convert MODEL --calibrate ARCHIVE",
         )
-    with torch.device("meta"):
-        encoder = build_encoder(checkpoint.encoder)
-    spec, grid = checkpoint.spec, checkpoint.grid
+    spec, grid, size = checkpoint.spec, checkpoint.grid, checkpoint.encoder.feature_size
     image = (len(spec.bands), spec.network_size, spec.network_size)
     return Runtime(
         name="OpenVINO in int8",
         device=place,
-        features=QuantisedEngine(checkpoint.quantised, "features", (image, encoder.feature_size)),
+        features=QuantisedEngine(checkpoint.quantised, "features", (image, size)),
         logits=(
             QuantisedEngine(checkpoint.quantised, "logits", (image, grid.n_bins)) if grid else None
         ),
         calibration=checkpoint.calibration or Calibration(),
-        feature_size=encoder.feature_size,
+        feature_size=size,
         images_a_batch=IMAGES_A_BATCH[checkpoint.encoder.architecture],
     )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from concurrent.futures import Executor, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -169,7 +169,7 @@ class CatalogSource:
 
     def _place(
         self,
-        stamps: Sequence[Stamp],
+        stamps: Iterable[Stamp],
         images: NDArray[np.float32],
         flags: NDArray[np.int32],
         start: int,

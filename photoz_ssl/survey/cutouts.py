@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import string
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Executor
 from pathlib import Path
 from typing import Any, Protocol
@@ -61,8 +61,8 @@ class Stamps(Protocol):
 
     def read(
         self, rows: NDArray[np.void], ra: Degrees, dec: Degrees, pool: Executor
-    ) -> Sequence[Stamp]:
-        """The stamps of some rows, in their order."""
+    ) -> Iterable[Stamp]:
+        """The stamps of some rows, in their order; some are read when they are asked for."""
 
 
 class StampFiles:
@@ -150,7 +150,7 @@ class StampFiles:
 
     def read(
         self, rows: NDArray[np.void], ra: Degrees, dec: Degrees, pool: Executor
-    ) -> Sequence[Stamp]:
+    ) -> Iterator[Stamp]:
         """Read the files of some rows; several at a time where the disk is what takes the time.
 
         Python reads one file at a time and no more, so that threads gain nothing but what
@@ -161,14 +161,14 @@ class StampFiles:
             return [*map(self._read_one, rows[some], ra[some], dec[some])]
 
         waited = time.perf_counter() - time.thread_time()
-        stamps = read_some(slice(0, ROWS_A_TASK))
+        first = read_some(slice(0, ROWS_A_TASK))
         waited = time.perf_counter() - time.thread_time() - waited
+        yield from first
         starts = range(ROWS_A_TASK, len(rows), ROWS_A_TASK)
         tasks = [slice(start, start + ROWS_A_TASK) for start in starts]
         slow_disk = waited > ROWS_A_TASK * LONG_WAIT
         for more in pool.map(read_some, tasks) if slow_disk else map(read_some, tasks):
-            stamps += more
-        return stamps
+            yield from more
 
     def _read_one(self, row: np.void, ra: float, dec: float) -> Stamp:
         try:
@@ -195,9 +195,9 @@ class StampColumn:
 
     def read(
         self, rows: NDArray[np.void], ra: Degrees, dec: Degrees, pool: Executor
-    ) -> Sequence[Stamp]:
+    ) -> Iterable[Stamp]:
         """Take the images of some rows out of the table."""
-        return [self._take(image) for image in rows[self.column]]
+        return map(self._take, rows[self.column])
 
     def _take(self, image: NDArray[Any]) -> Stamp:
         name = f"column {self.column}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -92,7 +93,7 @@ def window(
         )
     corner = []
     for position, length in zip(centre or (width // 2, height // 2), (width, height), strict=True):
-        start = int(np.floor(position + 0.5)) - size // 2
+        start = math.floor(position + 0.5) - size // 2
         if not -SLACK <= start <= length - size + SLACK:
             raise StampProblem(
                 RowFlag.OUTSIDE_FRAME, f"a stamp of {size} pixels reaches beyond the edge of {name}"
@@ -118,8 +119,8 @@ def lack_a_band(images: NDArray[np.floating]) -> NDArray[np.bool_]:
 
     So do cutouts of where no survey has looked in that band, and any sky has noise.
     """
-    middle = images[..., images.shape[-2] // 2, :]
-    lacking = np.asarray(~middle.any(axis=-1).all(axis=-1))
+    height, width = images.shape[-2:]
+    lacking = np.asarray(~images[..., height // 2, width // 2].all(axis=-1))
     if lacking.any():  # all pixels are looked at of few alone
         lacking[lacking] = ~images[lacking].any(axis=(-2, -1)).all(axis=-1)
     return lacking

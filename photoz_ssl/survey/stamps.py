@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -287,7 +288,7 @@ def _pixel_of(
 
     A `StampProblem` where the WCS tells of pixels of another size.
     """
-    known = bool(np.isfinite(ra) and np.isfinite(dec))
+    known = math.isfinite(ra) and math.isfinite(dec)
     try:
         grid = sky_grid(header)
     except ValueError as error:

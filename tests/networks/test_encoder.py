@@ -13,8 +13,15 @@ from torch.utils.flop_counter import FlopCounterMode
 from torchvision.models import resnet50
 
 from photoz_ssl.errors import CheckpointError, ConfigError
-from photoz_ssl.networks.encoder import PRESETS, EncoderConfig, build_encoder, encoder_config
+from photoz_ssl.networks.encoder import (
+    PRESETS,
+    EncoderConfig,
+    build_encoder,
+    encoder_config,
+    without_storage,
+)
 from photoz_ssl.networks.redshift_head import RedshiftNetwork
+from photoz_ssl.spec import NETWORK_SIZE
 
 TINY = replace(PRESETS["resnet18-compact"], width=0.125)
 
@@ -27,7 +34,7 @@ def test_the_papers_network_has_the_papers_parameters() -> None:
 
 
 def test_the_papers_network_is_torchvisions_with_another_stem() -> None:
-    with torch.device("meta"):
+    with without_storage():
         ours, theirs = build_encoder(PRESETS["resnet50"]), resnet50()
     shapes = {name: weights.shape for name, weights in ours.state_dict().items()}
     expected = {
@@ -38,6 +45,23 @@ def test_the_papers_network_is_torchvisions_with_another_stem() -> None:
     assert list(shapes) == list(expected)
     assert {name for name in shapes if shapes[name] != expected[name]} == {"conv1.weight"}
     assert shapes["conv1.weight"] == (64, 5, 7, 7)
+
+
+@pytest.mark.parametrize("preset", PRESETS)
+def test_networks_without_storage_are_the_same_but_for_their_values(preset: str) -> None:
+    config = replace(PRESETS[preset], width=0.25)
+    state = torch.random.get_rng_state()
+    with without_storage():
+        outline = build_encoder(config)
+    assert torch.equal(torch.random.get_rng_state(), state)
+    whole = build_encoder(config)
+    assert all(values.is_meta for values in outline.state_dict().values())
+    assert [
+        (name, values.shape, values.dtype) for name, values in outline.state_dict().items()
+    ] == [(name, values.shape, values.dtype) for name, values in whole.state_dict().items()]
+    assert whole.conv1.weight.std() > 0  # outside of it weights are drawn
+    images = torch.zeros(1, config.in_channels, NETWORK_SIZE, NETWORK_SIZE)
+    assert whole.eval()(images).shape == (1, config.feature_size)
 
 
 def test_the_papers_network_computes_what_torchvisions_does() -> None:
