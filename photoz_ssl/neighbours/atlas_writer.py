@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -33,18 +33,28 @@ LONGEST_TEXT = 64
 OWN_ID = "OBJID"
 """Of `CATALOG_NAMES`, the one whose column may be text, beside the numbers of the galaxies."""
 
+OWN_REDSHIFT = "Z_SPEC"
+"""The one that a catalogue's redshift has first of all names."""
+
 
 def kept_columns(table: np.dtype[Any]) -> tuple[str, ...]:
     """The columns of a catalogue that its atlas keeps: one number or short text a row."""
     return tuple(name for name in table.names or () if _is_kept(name, table[name]))
 
 
-def left_out_columns(table: np.dtype[Any]) -> tuple[str, ...]:
-    """The columns of a catalogue of which its atlas has nothing."""
+def left_out_columns(table: np.dtype[Any], of_galaxies: Collection[str]) -> tuple[str, ...]:
+    """The columns of a catalogue of which its atlas has nothing.
+
+    Parameters
+    ----------
+    table : numpy dtype
+        Structured: the columns.
+    of_galaxies : collection of str
+        Those of the galaxies' ids and positions, which it has under names of its own.
+    """
+    had = {*of_galaxies, *(name for name in table.names or () if name.upper() == OWN_REDSHIFT)}
     return tuple(
-        name
-        for name in table.names or ()
-        if not _is_kept(name, table[name]) and name.upper() not in CATALOG_NAMES
+        name for name in table.names or () if name not in had and not _is_kept(name, table[name])
     )
 
 

@@ -181,8 +181,12 @@ def text_id_notices(source: GalaxySource, output: str) -> tuple[str, ...]:
 
 def left_out_notices(source: GalaxySource) -> tuple[str, ...]:
     """Which columns of a catalogue its atlas does not keep."""
-    names = left_out_columns(source.table_dtype)
-    told = "left out are the columns that are not one number or short text, or have / in their name"
+    roles = (source.id_column, source.ra_column, source.dec_column)
+    names = left_out_columns(source.table_dtype, [name for name in roles if name is not None])
+    told = (
+        "left out are the columns that are not one number or short text, have / in their name, or"
+        " are called as another one is there"
+    )
     return (f"{told}: {listed(names)}",) if names else ()
 
 

@@ -84,11 +84,12 @@ def test_only_columns_of_one_number_or_short_text_are_kept() -> None:
     table = np.dtype(
         [
             *(("A", "f4"), ("B", "f4", (5,)), ("C", "S64"), ("D", "S65"), ("ra", "f8")),
-            *(("E/F", "i2"), ("G", "?"), (".", "i4")),
+            *(("E/F", "i2"), ("G", "?"), (".", "i4"), ("OBJID", "i8"), ("z_spec", "f4")),
         ]
     )
     assert kept_columns(table) == ("A", "C", "G")
-    assert left_out_columns(table) == ("B", "D", "E/F", ".")
+    assert left_out_columns(table, ["ra", "OBJID"]) == ("B", "D", "E/F", ".")
+    assert left_out_columns(table, ["ra", "A"]) == ("B", "D", "E/F", ".", "OBJID")
 
 
 @pytest.mark.parametrize(("kind", "kept"), [("i8", False), ("S9", True), ("S65", False)])

@@ -658,8 +658,8 @@ def test_ids_of_text_may_be_called_as_those_of_numbers_are(
     write_catalogue(catalogue, tiny_archive, id_name)
     report = embed(EmbedConfig(catalog=str(catalogue), output=atlas_path, model=model))
     assert [notice for notice in report.notices if "left out" in notice] == [
-        "left out are the columns that are not one number or short text, or have / in their"
-        " name: MAGS, a/b"
+        "left out are the columns that are not one number or short text, have / in their name, or"
+        " are called as another one is there: MAGS, a/b"
     ]
     assert not any("numbered" in notice for notice in report.notices)
     embed(EmbedConfig(catalog=str(atlas_path), output=joined, dim=2))
