@@ -296,13 +296,7 @@ def _finish(parts: Sequence[Part], output: Path, config: EmbedConfig, progress: 
         rewrite_atlases([read_atlas(whole)], output, config, progress)
 
 
-def _report(
-    job: EmbeddingJob,
-    output: Path,
-    tally: Tally,
-    rate: float = 0.0,
-    notices: tuple[str, ...] = (),
-) -> EmbedReport:
+def _report(job: EmbeddingJob, output: Path, tally: Tally, rate: float = 0.0) -> EmbedReport:
     n_missing = tally.n_rows - tally.n_redshifts
     return EmbedReport(
         output=output,
@@ -317,7 +311,6 @@ def _report(
             *(() if name_column(job.source) else text_id_notices(job.source, "atlas")),
             *left_out_notices(job.source),
             *_unrepresented(n_missing, tally.n_rows, tally.first_problem),
-            *notices,
         ),
     )
 
