@@ -1,9 +1,8 @@
-"""Outputs that appear whole or not at all, and the fingerprints of inputs."""
+"""Outputs that appear whole or not at all."""
 
 from __future__ import annotations
 
 import errno
-import hashlib
 import io
 import logging
 import os
@@ -17,31 +16,22 @@ from types import TracebackType
 from typing import Any
 
 from photoz_ssl.errors import OutputError
+from photoz_ssl.fingerprints import file_and_selection
 
 __all__ = [
     "DeferredWrites",
     "atomic_output",
     "cache_folder",
     "claim_output",
-    "file_and_selection",
-    "fingerprint_of",
-    "fingerprint_of_input",
     "is_leftover",
     "output_errors",
     "remove_leftovers",
-    "remove_own",
     "require_other",
-    "require_own",
     "scratch_folder",
-    "sha256_of",
-    "spelled",
     "temporary_errors",
 ]
 
 log = logging.getLogger(__name__)
-
-SAMPLES, SAMPLE = 64, 1 << 16
-"""How many pieces `fingerprint_of` looks at, and bytes in each."""
 
 DEVICES = Path("/dev")
 """``/dev/stdout`` is a file where it is redirected to one, and no file to replace."""
@@ -277,56 +267,6 @@ def _flush_to_disk(path: Path) -> None:
         os.close(descriptor)
 
 
-def sha256_of(path: Path) -> str:
-    """Hexadecimal SHA-256 of a file's bytes, read in bounded memory."""
-    digest = hashlib.sha256()
-    with path.open("rb") as stream:
-        while chunk := stream.read(1 << 20):
-            digest.update(chunk)
-    return digest.hexdigest()
-
-
-def spelled(name: str) -> str:
-    """A file's name in letters: ``?`` where it has bytes that are none, as a name may have."""
-    return name.encode("utf-8", "replace").decode("utf-8")
-
-
-def fingerprint_of(path: Path) -> str:
-    """Hexadecimal digest of a file's length and of 64 samples of it, its ends among them.
-
-    A survey's catalogue with its images is too large to be read twice; another file, another
-    selection or a file cut short is told by this.
-    """
-    digest = hashlib.sha256()
-    size = path.stat().st_size
-    digest.update(str(size).encode("ascii"))
-    with path.open("rb") as stream:
-        for number in range(SAMPLES):
-            stream.seek(max(0, size - SAMPLE) * number // (SAMPLES - 1))
-            digest.update(stream.read(SAMPLE))
-    return digest.hexdigest()
-
-
-def file_and_selection(name: str) -> tuple[str, str]:
-    """The file of a catalogue, and what CFITSIO is to select of it in brackets behind its name.
-
-    Brackets in the name of a file that is there are a part of that name.
-
-    >>> file_and_selection("cat.fits[1][R < 17.8]")
-    ('cat.fits', '[1][R < 17.8]')
-    """
-    ends = [len(name), *(found.start() for found in re.finditer(r"\[", name))]
-    there = [end for end in ends if os.path.exists(name[:end])]  # noqa: PTH110 - never raises
-    end = max(there) if there else min(ends)
-    return name[:end], name[end:]
-
-
-def fingerprint_of_input(name: str) -> str:
-    """`fingerprint_of` the file of a catalogue in CFITSIO's syntax; empty where it is no file."""
-    path = Path(file_and_selection(name)[0])
-    return fingerprint_of(path) if path.is_file() else ""
-
-
 def is_leftover(path: Path) -> bool:
     """Whether a path is the temporary file of an `atomic_output` that was killed."""
     return re.fullmatch(r"\..+\.[0-9a-f]{8}\.part(\.\w+)?", path.name) is not None
@@ -337,50 +277,3 @@ def remove_leftovers(folder: Path) -> None:
     for path in folder.iterdir():
         if is_leftover(path):
             path.unlink(missing_ok=True)
-
-
-def require_own(folder: Path, own: re.Pattern[str], what: str) -> None:
-    """Refuse a folder that cannot be emptied without a loss: files in it are not all our own.
-
-    Parameters
-    ----------
-    folder : Path
-        It exists.
-    own : compiled regular expression
-        What the names of our files are, as paths from the folder.
-    what : str
-        What our files are, for the error.
-
-    Raises
-    ------
-    OutputError
-        If something else lies in it, at any depth, or if it holds the working directory.
-    """
-    if Path.cwd().resolve().is_relative_to(folder.resolve()):
-        raise OutputError(
-            f"the folder {folder} is the working directory, or holds it", "name another --output"
-        )
-    for name in _names_in(folder):
-        if not own.fullmatch(name) and not is_leftover(Path(name)):
-            raise OutputError(
-                f"{folder} holds other files than those of {what}: {name}",
-                "move them away, or name another --output",
-            )
-
-
-def remove_own(folder: Path, own: re.Pattern[str]) -> None:
-    """Remove our files from a folder, and the folders in it that are empty then."""
-    names = [name for name in _names_in(folder) if own.fullmatch(name) or is_leftover(Path(name))]
-    for name in names:
-        (folder / name).unlink(missing_ok=True)
-    emptied = {parent for name in names for parent in Path(name).parents} - {Path()}
-    for parent in sorted(emptied, reverse=True):  # what is in a folder sorts behind it
-        with suppress(OSError):
-            (folder / parent).rmdir()
-
-
-def _names_in(folder: Path) -> Iterator[str]:
-    """All but the folders in a folder, at any depth, as paths from it; links are not followed."""
-    for path in folder.rglob("*"):
-        if path.is_symlink() or not path.is_dir():
-            yield path.relative_to(folder).as_posix()

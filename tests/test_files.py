@@ -5,7 +5,6 @@ from __future__ import annotations
 import errno
 import os
 import pickle
-import re
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from pathlib import Path
@@ -20,15 +19,8 @@ from photoz_ssl.files import (
     atomic_output,
     cache_folder,
     claim_output,
-    file_and_selection,
-    fingerprint_of,
-    fingerprint_of_input,
     is_leftover,
-    remove_own,
     require_other,
-    require_own,
-    sha256_of,
-    spelled,
     temporary_errors,
 )
 
@@ -222,12 +214,6 @@ def test_a_read_only_disk_is_told_in_a_sentence(
         pass
 
 
-def test_sha256_of_known_bytes(tmp_path: Path) -> None:
-    path = tmp_path / "abc"
-    path.write_bytes(b"abc")
-    assert sha256_of(path).startswith("ba7816bf8f01cfea")
-
-
 def test_deferred_writes_are_ordinary_ones_where_there_is_room(tmp_path: Path) -> None:
     path = tmp_path / "file"
     with DeferredWrites(path) as file:
@@ -287,60 +273,3 @@ def test_a_temporary_folder_without_room_is_named() -> None:
         raise OSError(errno.ENOSPC, "full")
     with pytest.raises(OSError, match="gone"), temporary_errors("to unpack images"):
         raise OSError(errno.ENOENT, "gone")
-
-
-def test_brackets_of_a_file_that_is_there_are_its_own(tmp_path: Path) -> None:
-    name = str(tmp_path / "b[2].fits")
-    assert file_and_selection(f"{name}[1]") == (str(tmp_path / "b"), "[2].fits[1]")
-    Path(name).write_bytes(b"content")
-    assert file_and_selection(name) == (name, "")
-    assert file_and_selection(f"{name}[1][R < 'a[3]']") == (name, "[1][R < 'a[3]']")
-    assert file_and_selection("-[1]") == ("-", "[1]")
-    assert fingerprint_of_input(f"{name}[1]") == fingerprint_of(Path(name))
-
-
-def test_a_fingerprint_tells_another_end_and_another_length(tmp_path: Path) -> None:
-    prints, size = set(), 10_000_000
-    for place, length in ((0, size), (1, size), (size - 1, size), (0, size - 1), (0, size)):
-        with (tmp_path / "file").open("wb") as file:
-            file.truncate(length)
-            file.seek(place)
-            file.write(b"\0" if place == 0 else b"1")
-        prints.add(fingerprint_of(tmp_path / "file"))
-    assert len(prints) == 4  # the last is the first again
-
-
-OWN = re.compile(r"(\d+/)*\d+\.h5")
-
-
-def with_files(folder: Path, *names: str) -> Path:
-    for name in names:
-        (folder / name).parent.mkdir(parents=True, exist_ok=True)
-        (folder / name).touch()
-    return folder
-
-
-def test_our_own_files_and_what_was_left_of_some_are_removed_with_their_folders(
-    tmp_path: Path,
-) -> None:
-    folder = with_files(tmp_path / "run", "1.h5", "2/3/4.h5", "2/.5.0123abcd.part.h5")
-    require_own(folder, OWN, "a run")
-    remove_own(folder, OWN)
-    assert list(folder.iterdir()) == []
-    with_files(folder, "1.h5", "2/3.h5", "2/thesis.tex")
-    remove_own(folder, OWN)
-    assert {*folder.rglob("*")} == {folder / "2", folder / "2/thesis.tex"}
-
-
-def test_a_link_to_a_folder_is_no_file_of_ours(tmp_path: Path) -> None:
-    folder = with_files(tmp_path / "run", "1.h5")
-    (folder / "link").symlink_to(with_files(tmp_path / "2", "3.h5"))
-    with pytest.raises(OutputError, match="holds other files than those of a run: link"):
-        require_own(folder, OWN, "a run")
-    remove_own(folder, OWN)
-    assert (folder / "link/3.h5").exists()
-
-
-def test_names_of_files_in_other_encodings_are_spelled_in_letters() -> None:
-    assert spelled(os.fsdecode(b"caf\xe9.h5")) == "caf?.h5"
-    assert spelled("café.h5") == "café.h5"

@@ -21,7 +21,7 @@ from torch import Tensor
 from torchvision.models.resnet import Bottleneck
 
 from photoz_ssl.errors import CheckpointError
-from photoz_ssl.files import sha256_of
+from photoz_ssl.fingerprints import sha256_of
 from photoz_ssl.networks.checkpoint import (
     ACCEPTED,
     Checkpoint,

@@ -17,7 +17,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from photoz_ssl.errors import CatalogError
-from photoz_ssl.files import file_and_selection, temporary_errors
+from photoz_ssl.files import temporary_errors
+from photoz_ssl.fingerprints import file_and_selection
 from photoz_ssl.survey.named_columns import NamedColumns
 from photoz_ssl.survey.plain_table import plain_table
 from photoz_ssl.survey.table_file import (

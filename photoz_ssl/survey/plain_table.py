@@ -9,7 +9,8 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from photoz_ssl.errors import CatalogError
-from photoz_ssl.files import file_and_selection, scratch_folder, spelled
+from photoz_ssl.files import scratch_folder
+from photoz_ssl.fingerprints import file_and_selection, spelled
 from photoz_ssl.survey.exchange.reading import format_of_file, rewrite_as_fits
 from photoz_ssl.survey.unpacking import UNPACKING_ERRORS, is_packed, unpack
 

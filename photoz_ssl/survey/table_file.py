@@ -13,7 +13,7 @@ from fitsio.hdu import TableHDU
 from numpy.typing import NDArray
 
 from photoz_ssl.errors import CatalogError
-from photoz_ssl.files import file_and_selection
+from photoz_ssl.fingerprints import file_and_selection
 from photoz_ssl.survey.raw_headers import refuse_absurd_tiles, repeated_structure
 
 __all__ = [

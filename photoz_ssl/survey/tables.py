@@ -19,7 +19,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from photoz_ssl.errors import OutputError
-from photoz_ssl.files import atomic_output, claim_output, output_errors, spelled
+from photoz_ssl.files import atomic_output, claim_output, output_errors
+from photoz_ssl.fingerprints import spelled
 from photoz_ssl.survey.checksums import write_checksums
 from photoz_ssl.survey.headers import (
     LONG_STRINGS,

@@ -19,15 +19,9 @@ from numpy.typing import NDArray
 
 from photoz_ssl.config import TrainingConfig
 from photoz_ssl.errors import CheckpointError, ConfigError, OutputError
-from photoz_ssl.files import (
-    atomic_output,
-    is_leftover,
-    output_errors,
-    remove_leftovers,
-    remove_own,
-    require_own,
-    sha256_of,
-)
+from photoz_ssl.files import atomic_output, is_leftover, output_errors, remove_leftovers
+from photoz_ssl.fingerprints import sha256_of
+from photoz_ssl.folders import remove_own, require_own
 from photoz_ssl.survey.archive import Archive
 from photoz_ssl.training.run_lock import LOCK, sole_training
 

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from photoz_ssl.config import Inference
 from photoz_ssl.errors import SpecMismatchError, listed
-from photoz_ssl.files import sha256_of
+from photoz_ssl.fingerprints import sha256_of
 from photoz_ssl.later import Later, of_later
 from photoz_ssl.neighbours.atlas import Atlas
 from photoz_ssl.neighbours.atlas_writer import kept_columns, left_out_columns

@@ -14,7 +14,7 @@ from typing import Any
 
 from photoz_ssl.errors import ConfigError
 from photoz_ssl.extras import import_extra
-from photoz_ssl.files import file_and_selection
+from photoz_ssl.fingerprints import file_and_selection
 from photoz_ssl.survey.cutouts import template_folder
 from photoz_ssl.workflows.block_job import BlockJob, ComputedBlock, Opener
 from photoz_ssl.workflows.linear_algebra import in_one_thread

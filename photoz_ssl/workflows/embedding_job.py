@@ -15,7 +15,7 @@ from photoz_ssl import __version__
 from photoz_ssl.config import EmbedConfig, SimilarConfig
 from photoz_ssl.errors import PartError
 from photoz_ssl.fields import options_of_job
-from photoz_ssl.files import fingerprint_of_input, spelled
+from photoz_ssl.fingerprints import fingerprint_of_input, spelled
 from photoz_ssl.later import Later, of_later
 from photoz_ssl.neighbours.atlas import AtlasHeader
 from photoz_ssl.neighbours.atlas_writer import create_atlas, kept_columns

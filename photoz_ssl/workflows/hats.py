@@ -16,7 +16,8 @@ from photoz_ssl import __version__
 from photoz_ssl.config import PredictConfig
 from photoz_ssl.errors import CatalogError, ConfigError, OutputError, PhotozError
 from photoz_ssl.extras import import_extra
-from photoz_ssl.files import output_errors, remove_own, require_own
+from photoz_ssl.files import output_errors
+from photoz_ssl.folders import remove_own, require_own
 from photoz_ssl.progress import Stop, Stopped, never
 from photoz_ssl.spec import NETWORK_SIZE, ImageSpec
 from photoz_ssl.survey.catalog_source import catalog_source

@@ -15,7 +15,7 @@ from torch import Tensor
 from photoz_ssl.datasets.augment import dihedral_view, prediction_view
 from photoz_ssl.errors import CheckpointError
 from photoz_ssl.fields import AUTO
-from photoz_ssl.files import sha256_of
+from photoz_ssl.fingerprints import sha256_of
 from photoz_ssl.later import Later, of_later
 from photoz_ssl.networks.checkpoint import Checkpoint, shipped_model_path
 from photoz_ssl.networks.openvino_engine import has_openvino

@@ -8,7 +8,8 @@ from pathlib import Path, PurePath
 
 from photoz_ssl.config import PredictConfig
 from photoz_ssl.errors import CatalogError, PhotozError
-from photoz_ssl.files import claim_output, file_and_selection, require_other
+from photoz_ssl.files import claim_output, require_other
+from photoz_ssl.fingerprints import file_and_selection
 from photoz_ssl.progress import Progress, Stop, never, silent
 from photoz_ssl.survey.exchange.formats import format_of, notices_of_pdfs, require_writer
 from photoz_ssl.survey.tables import STDOUT, claim_table

@@ -16,7 +16,7 @@ from photoz_ssl.config import PredictConfig
 from photoz_ssl.errors import OutputError
 from photoz_ssl.extras import require_extra
 from photoz_ssl.fields import options_of_job
-from photoz_ssl.files import fingerprint_of_input
+from photoz_ssl.fingerprints import fingerprint_of_input
 from photoz_ssl.later import Later, of_later
 from photoz_ssl.redshift.estimates import quantiles, summarise
 from photoz_ssl.spec import NETWORK_SIZE

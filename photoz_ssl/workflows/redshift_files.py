@@ -6,7 +6,8 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 
-from photoz_ssl.files import scratch_folder, spelled
+from photoz_ssl.files import scratch_folder
+from photoz_ssl.fingerprints import spelled
 from photoz_ssl.survey.ensembles import spool_pdfs
 from photoz_ssl.survey.exchange.formats import TableLayout, exchange_file
 from photoz_ssl.survey.headers import Card

@@ -14,7 +14,8 @@ from pathlib import Path
 from photoz_ssl import __version__
 from photoz_ssl.config import SimulateConfig
 from photoz_ssl.errors import OutputError
-from photoz_ssl.files import LONGEST_STEM, output_errors, remove_own, require_own
+from photoz_ssl.files import LONGEST_STEM, output_errors
+from photoz_ssl.folders import remove_own, require_own
 from photoz_ssl.progress import Progress, silent
 from photoz_ssl.spec import ImageSpec
 from photoz_ssl.survey.archive import create_archive, is_archive

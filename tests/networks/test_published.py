@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torchvision.models import resnet18
 
 from photoz_ssl.errors import CheckpointError
-from photoz_ssl.files import sha256_of
+from photoz_ssl.fingerprints import sha256_of
 from photoz_ssl.networks.encoder import PRESETS, Encoder
 from photoz_ssl.networks.published import is_published, read_model, read_published
 from photoz_ssl.redshift.grid import RedshiftGrid

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from photoz_ssl.cli import main
-from photoz_ssl.files import sha256_of
+from photoz_ssl.fingerprints import sha256_of
 from photoz_ssl.networks.checkpoint import Checkpoint, save_checkpoint
 from photoz_ssl.networks.encoder import PRESETS, build_encoder
 from photoz_ssl.spec import ImageSpec
