@@ -21,7 +21,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from photoz_ssl.config import EmbedConfig, PredictConfig
-from photoz_ssl.survey.archive import Archive, create_archive, open_archive
+from photoz_ssl.survey.archive import Archive, open_archive
+from photoz_ssl.survey.archive_writer import create_archive
 from photoz_ssl.survey.flags import RowFlag
 from photoz_ssl.survey.simulation.gross_cases import GROSS_CASES
 from photoz_ssl.workflows.embed import embed

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from photoz_ssl.spec import ImageSpec
-from photoz_ssl.survey.archive import create_archive
+from photoz_ssl.survey.archive_writer import create_archive
 from photoz_ssl.survey.blocks import GalaxyBlock
 
 DATA = Path(__file__).parents[2] / "shared" / "data"

@@ -13,8 +13,9 @@ from photoz_ssl.errors import CatalogError, OutputError, no_image
 from photoz_ssl.files import claim_output, require_other
 from photoz_ssl.progress import Progress, silent
 from photoz_ssl.spec import STAMP_SIZE
-from photoz_ssl.survey.archive import create_archive, is_archive
+from photoz_ssl.survey.archive import is_archive
 from photoz_ssl.survey.archive_columns import LONGEST_TEXT, OWN_ID, spectrum_id_column
+from photoz_ssl.survey.archive_writer import create_archive
 from photoz_ssl.survey.blocks import GalaxyBlock, RowProblem
 from photoz_ssl.survey.dust import spell_sources
 from photoz_ssl.survey.flags import UNUSABLE, RowFlag

@@ -18,7 +18,8 @@ from photoz_ssl.files import LONGEST_STEM, output_errors
 from photoz_ssl.folders import remove_own, require_own
 from photoz_ssl.progress import Progress, silent
 from photoz_ssl.spec import ImageSpec
-from photoz_ssl.survey.archive import create_archive, is_archive
+from photoz_ssl.survey.archive import is_archive
+from photoz_ssl.survey.archive_writer import create_archive
 from photoz_ssl.survey.blocks import GalaxyBlock
 from photoz_ssl.survey.simulation.galaxies import MAGNITUDE_COLUMNS, simulate_blocks
 from photoz_ssl.survey.simulation.output import write_survey

@@ -11,7 +11,8 @@ import pytest
 
 from photoz_ssl.errors import ArchiveError, OutputError
 from photoz_ssl.spec import ImageSpec
-from photoz_ssl.survey.archive import create_archive, open_archive
+from photoz_ssl.survey.archive import open_archive
+from photoz_ssl.survey.archive_writer import create_archive
 from photoz_ssl.survey.bands import R_DR12, ebv_from_extinction, extinction_from_ebv
 from photoz_ssl.survey.flags import RowFlag
 

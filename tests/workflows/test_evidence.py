@@ -19,7 +19,7 @@ from photoz_ssl.errors import ArchiveError, PartError, PhotozError, SpecMismatch
 from photoz_ssl.neighbours.atlas import read_atlas
 from photoz_ssl.progress import Stopped
 from photoz_ssl.spec import ImageSpec
-from photoz_ssl.survey.archive import create_archive
+from photoz_ssl.survey.archive_writer import create_archive
 from photoz_ssl.survey.flags import RowFlag
 from photoz_ssl.workflows.embed import embed
 from photoz_ssl.workflows.evidence import EVIDENCE_COLUMNS, N_NEIGHBOURS

@@ -17,7 +17,8 @@ from photoz_ssl.networks.checkpoint import Checkpoint, save_checkpoint
 from photoz_ssl.networks.encoder import PRESETS, build_encoder
 from photoz_ssl.progress import Stopped, never, silent
 from photoz_ssl.spec import ImageSpec
-from photoz_ssl.survey.archive import create_archive, open_archive
+from photoz_ssl.survey.archive import open_archive
+from photoz_ssl.survey.archive_writer import create_archive
 from photoz_ssl.survey.bands import BANDS
 from photoz_ssl.training.run_folder import RunFolder
 from photoz_ssl.training.run_lock import LOCK, sole_training

@@ -10,7 +10,8 @@ import pytest
 from numpy.typing import NDArray
 
 from photoz_ssl.spec import ImageSpec
-from photoz_ssl.survey.archive import Archive, create_archive, open_archive
+from photoz_ssl.survey.archive import Archive, open_archive
+from photoz_ssl.survey.archive_writer import create_archive
 from photoz_ssl.workflows.photometry import (
     magnitude_systems,
     photometric_features,

@@ -18,7 +18,8 @@ from photoz_ssl.errors import ArchiveError, CheckpointError, SpecMismatchError
 from photoz_ssl.networks.checkpoint import load_checkpoint, shipped_model_path
 from photoz_ssl.redshift.calibration import Calibration
 from photoz_ssl.spec import ImageSpec
-from photoz_ssl.survey.archive import create_archive, open_archive
+from photoz_ssl.survey.archive import open_archive
+from photoz_ssl.survey.archive_writer import create_archive
 from photoz_ssl.survey.flags import RowFlag
 from photoz_ssl.workflows import recalibration
 from photoz_ssl.workflows.convert import convert

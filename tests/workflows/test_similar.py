@@ -32,7 +32,8 @@ from photoz_ssl.networks.redshift_head import RedshiftNetwork
 from photoz_ssl.redshift.calibration import Calibration
 from photoz_ssl.redshift.grid import RedshiftGrid
 from photoz_ssl.spec import ImageSpec
-from photoz_ssl.survey.archive import create_archive, open_archive
+from photoz_ssl.survey.archive import open_archive
+from photoz_ssl.survey.archive_writer import create_archive
 from photoz_ssl.survey.catalog import open_catalog
 from photoz_ssl.survey.flags import RowFlag
 from photoz_ssl.workflows.embed import embed
