@@ -39,6 +39,11 @@ def _modulo(one: Column, other: Column) -> Column:
     return np.where(by_zero, np.nan, left) if np.any(by_zero) else left  # large integers stay
 
 
+def _differs(one: Column, other: Column) -> Column:
+    """Whether values differ; of a NaN nobody knows, where Python's ``!=`` says yes."""
+    return (one < other) | (one > other)
+
+
 ARITHMETIC: dict[type, Function] = {
     ast.Add: operator.add,
     ast.Sub: operator.sub,
@@ -55,7 +60,7 @@ COMPARISONS: dict[type, Function] = {
     ast.Gt: operator.gt,
     ast.GtE: operator.ge,
     ast.Eq: operator.eq,
-    ast.NotEq: operator.ne,
+    ast.NotEq: _differs,
 }
 LOGIC: dict[type, Function] = {
     ast.And: np.logical_and,
