@@ -18,6 +18,7 @@ __all__ = [
     "LONGEST_TEXT",
     "NULL",
     "OWN_ID",
+    "SPECTRUM_ID",
     "further_columns",
     "object_ids",
     "read_column",

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from photoz_ssl.config import SPLITS
+from photoz_ssl.survey.archive_columns import SPECTRUM_ID
 from photoz_ssl.survey.blocks import GalaxyBlock
 from photoz_ssl.survey.object_ids import NO_ID
 from photoz_ssl.workflows.counting import counted
@@ -24,7 +25,8 @@ always in the same, and so are some neighbours of it."""
 def object_keys(block: GalaxyBlock, id_column: str | None) -> NDArray[np.int64]:
     """What an object is told by, shape (n,): its id, number or text, else its place on the sky.
 
-    A row that has neither is an object of its own.
+    A galaxy observed twice has two ids of spectra, so that these tell it only where it has no
+    position. A row that has neither is an object of its own.
     """
     rows = np.arange(block.start, block.start + len(block), dtype=np.int64)
     kind = block.table.dtype[id_column].kind if id_column else ""
@@ -35,9 +37,11 @@ def object_keys(block: GalaxyBlock, id_column: str | None) -> NDArray[np.int64]:
         keys, known = _hashed(bytes(word) for word in words), words != b""
     else:
         keys, known = rows, np.zeros(len(block), bool)
+    placed = np.isfinite(block.ra) & np.isfinite(block.dec)
+    if id_column and id_column.upper() == SPECTRUM_ID:
+        known = known & ~placed
     if known.all():
         return keys
-    placed = np.isfinite(block.ra) & np.isfinite(block.dec)
     ra, dec = (np.where(placed, angle, 0) * PLACES_A_DEGREE for angle in (block.ra, block.dec))
     places = np.stack([np.rint(ra) % (360 * PLACES_A_DEGREE), np.rint(dec)], axis=1)
     of_place = _hashed(place.tobytes() for place in places.astype(np.int64))

@@ -70,6 +70,22 @@ def test_objects_without_an_id_are_told_by_their_place(ids: NDArray[Any] | None)
     assert len({*once.tolist()}) == N
 
 
+@pytest.mark.parametrize("kind", ["i8", "S8"])
+def test_two_spectra_of_a_galaxy_are_one_object(kind: str) -> None:
+    ra = np.repeat(np.arange(0, 0.2 * N, 0.4), 2)
+    spectra = block(np.arange(N).astype(kind), ra)
+    spectra.table.dtype.names = ("specObjID",)
+    keys = object_keys(spectra, "specObjID")
+    np.testing.assert_array_equal(keys[::2], keys[1::2])
+    assert len({*keys.tolist()}) == N // 2
+
+
+def test_spectra_without_a_position_are_told_by_their_ids() -> None:
+    spectra = block(np.arange(7, 7 + N))
+    spectra.table.dtype.names = ("SPECOBJID",)
+    np.testing.assert_array_equal(object_keys(spectra, "SPECOBJID"), 7 + np.arange(N))
+
+
 @pytest.mark.parametrize("ids", [None, np.full(N, -1)], ids=["no", "null"])
 def test_rows_of_which_nothing_is_known_are_objects_of_their_own(ids: NDArray[Any] | None) -> None:
     name = "ID" if ids is not None else None
