@@ -241,7 +241,9 @@ def _choose_columns(
     ra, dec = catalog.position_columns()
     found_redshift, error = catalog.redshift_columns()
     if redshift is not None:
-        found_redshift = catalog.require(redshift, "of redshifts")
+        named = catalog.require(redshift, "of redshifts")
+        error = error if named == found_redshift else catalog.error_of(named)
+        found_redshift = named
         if not catalog.is_number(found_redshift):
             raise CatalogError(
                 f"the column {found_redshift} of {catalog.path} does not hold one number a row",

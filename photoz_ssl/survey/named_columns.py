@@ -167,6 +167,11 @@ class NamedColumns:
         error = self.find((*REDSHIFT_ERROR_NAMES, *of_z))
         return redshift, error if error and self.is_number(error) else None
 
+    def error_of(self, redshift: str) -> str | None:
+        """The column of errors that is named after one of redshifts."""
+        error = self.find((f"{redshift}_ERR", f"{redshift}ERR"))
+        return error if error and self.is_number(error) else None
+
     def _has_no_unit(self, name: str) -> bool:
         return is_plain_number(self._card(name, "TUNIT"))
 

@@ -214,6 +214,19 @@ def test_redshifts_and_splits_are_read_and_placeholders_are_none(tmp_path: Path)
     assert np.all(joined(read(path, images, redshift_column="z_other"), "redshift") == 0.3)
 
 
+def test_the_error_of_a_redshift_is_not_that_of_another(tmp_path: Path) -> None:
+    write_stamps(tmp_path)
+    columns = {
+        **{"Z_SPEC": np.full(N, 0.1), "Z_SPEC_ERR": np.full(N, 0.01)},
+        **{"Z_OTHER": np.full(N, 0.3), "Z_FIT": np.full(N, 0.2), "Z_FIT_ERR": np.full(N, 0.02)},
+    }
+    path = write_catalog(tmp_path, galaxies(**columns))
+    images = CatalogImages(cutouts="{OBJID}.fits")
+    for name, error in (("Z_SPEC", 0.01), ("z_fit", 0.02), ("Z_OTHER", np.nan)):
+        found = joined(read(path, images, redshift_column=name), "redshift_error")
+        np.testing.assert_array_equal(found, np.full(N, error, np.float32))
+
+
 @pytest.mark.parametrize(
     "options",
     [
