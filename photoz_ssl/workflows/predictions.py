@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from photoz_ssl.errors import CatalogError
 from photoz_ssl.redshift.scores import PdfScores, pdf_scores
+from photoz_ssl.survey.carried import RENAMED
 from photoz_ssl.survey.catalog import Catalog, open_beside, open_catalog, selected_rows
 from photoz_ssl.survey.placeholders import without_placeholders
 from photoz_ssl.workflows.column_names import known_names
@@ -86,6 +87,7 @@ def read_predictions(path: str, *, redshift_column: str, split: str | None) -> P
             redshift_column, "of spectroscopic redshifts", "--redshift-column"
         )
         names_of = known_names(catalog.names)
+        _refuse_estimate(catalog, spectroscopic, names_of.values())
         estimated = catalog.require(names_of["mean"], "of photometric redshifts")
         split_column = catalog.require(SPLIT, "to choose rows by") if split else None
         found = (catalog.find((names_of[field],)) for field in INTERVALS)
@@ -113,6 +115,19 @@ def read_predictions(path: str, *, redshift_column: str, split: str | None) -> P
         scores=scores,
         binned_by={name: columns[name][chosen] for name in quantities},
         notices=notices,
+    )
+
+
+def _refuse_estimate(catalog: Catalog, name: str, estimates: Iterable[str]) -> None:
+    """Refuse to take an estimate for the truth, which would look perfect."""
+    if name.upper() not in {estimate.upper() for estimate in estimates}:
+        return
+    carried = catalog.find((f"{name}{RENAMED}",))
+    raise CatalogError(
+        f"the column {name} of {catalog.path} holds what was predicted, no spectroscopic redshifts",
+        f"name {carried}, as the input's own {name} is called here, with --redshift-column"
+        if carried
+        else "name another column with --redshift-column",
     )
 
 

@@ -101,6 +101,14 @@ def without(rows: NDArray[np.void], *names: str) -> NDArray[np.void]:
     return table
 
 
+def with_column(rows: NDArray[np.void], name: str) -> NDArray[np.void]:
+    """The rows with one more column, of zeros."""
+    table = np.zeros(len(rows), [*rows.dtype.descr, (name, "f4")])
+    for kept in rows.dtype.names or ():
+        table[kept] = rows[kept]
+    return table
+
+
 def test_numbers_by_hand(write: WriteTable) -> None:
     rows = redshifts(4)
     rows["Z_SPEC"] = 0.0, 0.25, 0.0, np.nan
@@ -315,13 +323,29 @@ def test_a_table_without_pdfs_or_intervals_says_what_is_missing(write: WriteTabl
 
 
 def test_another_column_of_redshifts(write: WriteTable) -> None:
-    rows = redshifts(30)
+    rows = with_column(redshifts(30), "Z_OTHER")
+    rows["Z_OTHER"] = rows["Z_PHOT_MEAN"]
     path = write(rows)
-    assert evaluate(config(path, redshift_column="z_phot_mean")).quality.point.bias == 0
+    assert evaluate(config(path, redshift_column="z_other")).quality.point.bias == 0
     with pytest.raises(CatalogError, match="has no column ZZ of spectroscopic redshifts"):
         evaluate(config(path, redshift_column="ZZ"))
     with pytest.raises(CatalogError, match="does not hold one number a row"):
         evaluate(config(path, redshift_column="SPLIT"))
+
+
+def test_an_estimate_is_not_compared_with_itself(write: WriteTable) -> None:
+    names = {"Z_PHOT_MEAN": "z", "Z_PHOT_MEDIAN": "zMedian", "Z_PHOT_MODE": "zMode"}
+    rows = with_column(with_column(redshifts(30), "Z_PHOT_MEDIAN"), "Z_PHOT_MODE")
+    with pytest.raises(CatalogError, match="Z_PHOT_MEDIAN of .* holds what was predicted") as told:
+        evaluate(config(write(rows), redshift_column="z_phot_median"))
+    assert told.value.hint == "name another column with --redshift-column"
+    rows.dtype.names = tuple(
+        names.get(name, name.replace("Z_SPEC", "z_INPUT")) for name in rows.dtype.names
+    )
+    with pytest.raises(CatalogError, match="the column z of .* holds what was predicted") as told:
+        evaluate(config(write(rows), redshift_column="z"))
+    assert "name z_INPUT" in told.value.hint
+    assert evaluate(config(write(rows), redshift_column="z_INPUT")).quality.point.sigma_mad > 0.005
 
 
 def test_other_tables_are_refused(write: WriteTable, tmp_path: Path) -> None:
