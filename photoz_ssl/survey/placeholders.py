@@ -1,4 +1,4 @@
-"""Numbers in a column of redshifts, or of reddening, that are none."""
+"""Numbers in a column of redshifts, of reddening or of magnitudes that are none."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["possible_reddening", "without_placeholders"]
+__all__ = ["possible_magnitudes", "possible_reddening", "without_placeholders"]
 
 LOWEST_REDSHIFT, HIGHEST_REDSHIFT = -0.02, 20.0
 """Beyond these a number stands for a missing redshift, such as -9999 or 99.
@@ -20,6 +20,19 @@ MOST_REDDENING = 10.0
 
 A galaxy behind so much dust is 42 magnitudes fainter in u: nobody sees it.
 """
+
+
+BRIGHTEST, FAINTEST = 0.0, 50.0
+"""Magnitudes between which those of galaxies lie; -9999, -1, 0 and 99 stand for missing ones."""
+
+
+def possible_magnitudes(values: NDArray[np.floating]) -> NDArray[np.floating]:
+    """Magnitudes, shape (n,), with NaN for what cannot be a galaxy's.
+
+    >>> possible_magnitudes(np.array([17.5, -9999, 0, 99])).tolist()
+    [17.5, nan, nan, nan]
+    """
+    return np.where((values > BRIGHTEST) & (values < FAINTEST), values, np.nan)
 
 
 def without_placeholders(redshift: NDArray[Any]) -> NDArray[Any]:

@@ -13,7 +13,11 @@ from photoz_ssl.errors import CatalogError
 from photoz_ssl.redshift.scores import PdfScores, pdf_scores
 from photoz_ssl.survey.carried import RENAMED
 from photoz_ssl.survey.catalog import Catalog, open_beside, open_catalog, selected_rows
-from photoz_ssl.survey.placeholders import without_placeholders
+from photoz_ssl.survey.placeholders import (
+    possible_magnitudes,
+    possible_reddening,
+    without_placeholders,
+)
 from photoz_ssl.workflows.column_names import known_names
 
 __all__ = ["Predictions", "read_predictions"]
@@ -92,14 +96,18 @@ def read_predictions(path: str, *, redshift_column: str, split: str | None) -> P
         split_column = catalog.require(SPLIT, "to choose rows by") if split else None
         found = (catalog.find((names_of[field],)) for field in INTERVALS)
         intervals = [name for name in found if name]
-        magnitude = catalog.find(R_MAGNITUDES)
-        reddening = catalog.find((EBV,))
-        quantities = [name for name in (spectroscopic, magnitude, reddening) if name]
+        possible = {
+            spectroscopic: without_placeholders,
+            catalog.find(R_MAGNITUDES): possible_magnitudes,
+            catalog.find((EBV,)): possible_reddening,
+        }
+        quantities = [name for name in possible if name]
         names = dict.fromkeys([estimated, *intervals, *quantities])
         columns, chosen = _read_columns(catalog, tuple(names), split_column, split)
         if not chosen.any():
             raise CatalogError(f"{path} has no row whose {SPLIT} is {split}", "leave out --split")
-        true = columns[spectroscopic] = without_placeholders(columns[spectroscopic])
+        columns |= {name: possible[name](columns[name]) for name in quantities}
+        true = columns[spectroscopic]
         scores, notices = _score_pdfs(catalog, true, chosen)
     if len(intervals) < len(INTERVALS):
         notices += (f"{path} has no columns of intervals and odds, so their coverage is unknown",)

@@ -232,6 +232,16 @@ def test_bins_by_quantile_are_of_the_galaxies_that_are_compared(write: WriteTabl
     assert [entry.quality.point.n_galaxies for entry in bins] == [5] * 5
 
 
+def test_a_placeholder_is_in_no_bin(write: WriteTable) -> None:
+    rows = redshifts(300)
+    rows["PETRO_MAG_r"][:3] = -9999, 99, 0
+    rows["EBV"][:2] = -9999, 99
+    for name, known in (("PETRO_MAG_r", 297), ("EBV", 298)):
+        bins = [entry for entry in evaluate(config(write(rows))).in_bins if entry.quantity == name]
+        assert (bins[0].low, bins[-1].high) == (rows[name][3:].min(), rows[name][3:].max())
+        assert sum(entry.quality.point.n_galaxies for entry in bins) == known
+
+
 def test_a_hint_where_nothing_is_to_be_compared_is_about_what_is_missing(
     write: WriteTable,
 ) -> None:
@@ -336,13 +346,13 @@ def test_another_column_of_redshifts(write: WriteTable) -> None:
 def test_an_estimate_is_not_compared_with_itself(write: WriteTable) -> None:
     names = {"Z_PHOT_MEAN": "z", "Z_PHOT_MEDIAN": "zMedian", "Z_PHOT_MODE": "zMode"}
     rows = with_column(with_column(redshifts(30), "Z_PHOT_MEDIAN"), "Z_PHOT_MODE")
-    with pytest.raises(CatalogError, match="Z_PHOT_MEDIAN of .* holds what was predicted") as told:
+    with pytest.raises(CatalogError, match=r"MEDIAN of .+ holds what was predicted") as told:
         evaluate(config(write(rows), redshift_column="z_phot_median"))
     assert told.value.hint == "name another column with --redshift-column"
     rows.dtype.names = tuple(
         names.get(name, name.replace("Z_SPEC", "z_INPUT")) for name in rows.dtype.names
     )
-    with pytest.raises(CatalogError, match="the column z of .* holds what was predicted") as told:
+    with pytest.raises(CatalogError, match=r"column z of .+ holds what was predicted") as told:
         evaluate(config(write(rows), redshift_column="z"))
     assert "name z_INPUT" in told.value.hint
     assert evaluate(config(write(rows), redshift_column="z_INPUT")).quality.point.sigma_mad > 0.005
