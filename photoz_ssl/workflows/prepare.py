@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -177,7 +178,7 @@ def _write(config: PrepareConfig, source: GalaxySource, progress: Progress) -> P
             *source.notices,
             *_idle_notices(config, source.spec.size),
             *text_id_notices(source, "archive"),
-            *_warning_notices(counts.n_warned),
+            *_warning_notices(counts.n_warned, kinds),
             *(counts.strange.notices if config.split is None else ()),
         ),
     )
@@ -198,22 +199,27 @@ def _idle_notices(config: PrepareConfig, size: int) -> tuple[str, ...]:
 
 def _n_warned(block: GalaxyBlock) -> int:
     """How many of a block's redshifts their survey warns of."""
-    names = [name for name in block.table.dtype.names or () if name.upper() in REDSHIFT_WARNINGS]
     warned = np.zeros(len(block), bool)
-    for name in names:
-        if block.table.dtype[name].kind in "iu" and not block.table.dtype[name].shape:
-            warned |= block.table[name] != 0
+    for name in _warning_columns(block.table.dtype):
+        warned |= block.table[name] != 0
     return int(np.count_nonzero(warned & block.usable & np.isfinite(block.redshift)))
 
 
-def _warning_notices(n_warned: int) -> tuple[str, ...]:
+def _warning_columns(table: np.dtype[Any]) -> list[str]:
+    """The columns of integers by which a survey warns of its redshifts."""
+    names = [name for name in table.names or () if name.upper() in REDSHIFT_WARNINGS]
+    return [name for name in names if table[name].kind in "iu" and not table[name].shape]
+
+
+def _warning_notices(n_warned: int, table: np.dtype[Any]) -> tuple[str, ...]:
     """That redshifts of which their survey warns are taken as well, and how to leave them out."""
     if not n_warned:
         return ()
-    names = " or ".join(REDSHIFT_WARNINGS)
+    names = _warning_columns(table)
+    sure = " && ".join(f"{name} == 0" for name in names)
     return (
-        f"{counted(n_warned, 'redshift')} taken of which {names} warns; brackets leave such rows"
-        " out, as in 'NAME.fits[1][ZWARN == 0]'",
+        f"{counted(n_warned, 'redshift')} taken of which {' or '.join(names)} warns; brackets leave"
+        f" such rows out, as in 'NAME.fits[1][{sure}]'",
     )
 
 
