@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import csv
 import gzip
 import io
 import shutil
@@ -19,7 +20,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from astropy.coordinates import SkyCoord
-from astropy.table import MaskedColumn, Table
+from astropy.table import Column, MaskedColumn, Table
 from numpy.typing import NDArray
 
 from photoz_ssl.errors import CatalogError, MissingExtraError
@@ -286,6 +287,16 @@ def test_names_that_are_too_long_for_fits_are_cut(tmp_path: Path) -> None:
     with open_catalog(str(tmp_path / "t")) as catalog:
         assert catalog.names == ("L" * 68, "L" * 62 + "_2", "M" * 68)
         assert catalog.read(0, 1).tolist() == [(1.0, 2.0, 3.0)]
+
+
+def test_images_are_read_from_ecsv(tmp_path: Path) -> None:
+    images = np.random.default_rng(0).normal(size=(2, 5, 64, 64)).astype(np.float32)
+    as_ecsv(Table({"IMAGE": Column(images, unit="uJy")}), tmp_path / "cat.ecsv")
+    usual = csv.field_size_limit()
+    with open_catalog(str(tmp_path / "cat.ecsv")) as catalog:
+        np.testing.assert_array_equal(catalog.read(0, 2)["IMAGE"], images)
+        assert catalog.cards["IMAGE"]["TUNIT"] == "uJy"
+    assert csv.field_size_limit() == usual
 
 
 def test_columns_that_are_no_numbers_or_text_are_left_out_of_ecsv(tmp_path: Path) -> None:

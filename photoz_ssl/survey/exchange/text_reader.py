@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import csv
 import math
 import re
 import warnings
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -47,9 +49,19 @@ def read_ecsv(path: Path) -> IncomingTable:
         The file.
     """
     _refuse_large(path)
-    with warnings.catch_warnings():
+    with warnings.catch_warnings(), _values_of_any_length():
         warnings.simplefilter("ignore")
         return _incoming(Table.read(path, format="ascii.ecsv"))
+
+
+@contextmanager
+def _values_of_any_length() -> Iterator[None]:
+    """Let Python read a value longer than its usual 131,072 letters, as an image is."""
+    usual = csv.field_size_limit(LARGEST_FILE)
+    try:
+        yield
+    finally:
+        csv.field_size_limit(usual)
 
 
 def read_votable(path: Path) -> IncomingTable:
