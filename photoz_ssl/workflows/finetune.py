@@ -32,6 +32,7 @@ from photoz_ssl.redshift.calibration import Calibration, fit_calibration
 from photoz_ssl.redshift.grid import RedshiftGrid
 from photoz_ssl.redshift.metrics import bias, normalised_residual, outlier_fraction, sigma_mad
 from photoz_ssl.survey.archive import Archive, open_archive
+from photoz_ssl.survey.object_ids import NO_ID
 from photoz_ssl.training.distributed import join_world, require_equal_parts, synchronised
 from photoz_ssl.training.loop import Plan, train
 from photoz_ssl.training.run_folder import RunFolder, identity_of, training_in
@@ -163,12 +164,20 @@ def labelled_rows(archive: Archive, config: FinetuneConfig) -> tuple[Rows, Rows]
     rows = archive.rows(split="train", labelled=True)
     valid = archive.rows(split="valid", labelled=True)
     if len(valid) == 0:
-        order = np.random.default_rng([config.seed, 2]).permutation(len(rows))
-        n_valid = round(HELD_OUT * len(rows))
-        rows, valid = np.sort(rows[order[n_valid:]]), np.sort(rows[order[:n_valid]])
+        held = _held_out(archive.object_id[rows], config.seed)
+        rows, valid = rows[~held], rows[held]
     if len(rows) < 2 or len(valid) == 0:
         raise _too_few_labels(archive, len(rows), len(valid))
     return some_labels(rows, config.label_fraction, seed=config.seed), valid
+
+
+def _held_out(object_id: NDArray[np.int64], seed: int) -> NDArray[np.bool_]:
+    """A random tenth of some galaxies, shape (n,), and what else has their ids."""
+    order = np.random.default_rng([seed, 2]).permutation(len(object_id))
+    held = np.zeros(len(object_id), bool)
+    held[order[: round(HELD_OUT * len(object_id))]] = True
+    ids = object_id[held]
+    return held | np.isin(object_id, ids[ids != NO_ID])
 
 
 def _too_few_labels(archive: Archive, n_train: int, n_valid: int) -> ArchiveError:

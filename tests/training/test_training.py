@@ -184,6 +184,13 @@ def test_without_splits_no_galaxy_is_both_learnt_from_and_validated_on(
     np.testing.assert_array_equal(np.sort(np.concatenate([learn, valid])), unsplit.rows())
     _, others = labelled_rows(unsplit, finetuning(tiny_archive, tmp_path, seed=1))
     assert valid.tolist() != others.tolist()
+    twice = replace(unsplit, object_id=np.arange(len(archive)) // 2)
+    learn, valid = labelled_rows(twice, finetuning(tiny_archive, tmp_path))
+    assert len(valid) > 0
+    assert not {*(learn // 2).tolist()} & {*(valid // 2).tolist()}
+    nameless = replace(unsplit, object_id=np.full(len(archive), -1))
+    learn, valid = labelled_rows(nameless, finetuning(tiny_archive, tmp_path))
+    assert 0 < len(valid) < len(learn)
 
 
 @pytest.mark.parametrize("blur", [1.0, 5.0, 12.0])
