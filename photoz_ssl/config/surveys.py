@@ -63,8 +63,8 @@ class PrepareConfig(CatalogImages):
     )
     split: tuple[float, ...] | None = option(
         None,
-        "Fractions of train,valid,test to draw instead, by id or, without, by arcminute of the sky;"
-        " e.g. 0.8,0.1,0.1.",
+        "Fractions of train,valid,test to draw instead, by id or, where there is none but"
+        " SPECOBJID, by arcminute of the sky; e.g. 0.8,0.1,0.1.",
     )
     seed: int = option(0, "Seed of the drawn splits.")
     mgs_cut: bool = option(
