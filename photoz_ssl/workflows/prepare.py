@@ -179,6 +179,7 @@ def _write(config: PrepareConfig, source: GalaxySource, progress: Progress) -> P
             *_idle_notices(config, source.spec.size),
             *text_id_notices(source, "archive"),
             *_warning_notices(counts.n_warned, kinds),
+            *(() if counts.n_labelled else _magnitude_notices(kinds)),
             *(counts.strange.notices if config.split is None else ()),
         ),
     )
@@ -220,6 +221,16 @@ def _warning_notices(n_warned: int, table: np.dtype[Any]) -> tuple[str, ...]:
     return (
         f"{counted(n_warned, 'redshift')} taken of which {' or '.join(names)} warns; brackets leave"
         f" such rows out, as in 'NAME.fits[1][{sure}]'",
+    )
+
+
+def _magnitude_notices(table: np.dtype[Any]) -> tuple[str, ...]:
+    """That a column Z was taken for a magnitude, where nothing else holds a redshift either."""
+    return tuple(
+        f"no redshifts were found, and the column {name} is taken for magnitudes;"
+        f" --redshift-column {name} if it holds redshifts"
+        for name in table.names or ()
+        if name.upper() == "Z" and table[name].kind == "f"
     )
 
 

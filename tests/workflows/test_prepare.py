@@ -286,6 +286,22 @@ def test_redshifts_that_are_warned_of_are_told(tmp_path: Path, column: str) -> N
     assert prepare(config(tmp_path, catalog=chosen, overwrite=True)).n_labelled == N // 2 - 2
 
 
+def test_a_column_that_is_taken_for_magnitudes_is_told_where_there_is_no_redshift(
+    tmp_path: Path,
+) -> None:
+    rows = np.zeros(N, [("OBJID", "i8"), ("R", "f4"), ("Z", "f4"), ("EBV", "f4")])
+    rows["OBJID"], rows["Z"] = 100 + np.arange(N), 0.1
+    fitsio.write(str(tmp_path / "cat.fits"), rows)
+    for number, image in enumerate(cubes()):
+        fitsio.write(str(tmp_path / f"{100 + number}.fits"), image)
+    report = prepare(config(tmp_path))
+    (notice,) = (notice for notice in report.notices if "magnitudes" in notice)
+    assert "--redshift-column Z " in notice
+    report = prepare(config(tmp_path, redshift_column="Z", overwrite=True))
+    assert report.n_labelled == N
+    assert not any("magnitudes" in notice for notice in report.notices)
+
+
 def test_a_catalogue_without_positions_is_told(tmp_path: Path) -> None:
     rows = np.zeros(N, [("OBJID", "i8"), ("ALPHA", "f8"), ("BETA", "f8"), ("EBV", "f4")])
     rows["OBJID"] = 100 + np.arange(N)
