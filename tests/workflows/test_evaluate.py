@@ -349,9 +349,8 @@ def test_an_estimate_is_not_compared_with_itself(write: WriteTable) -> None:
     with pytest.raises(CatalogError, match=r"MEDIAN of .+ holds what was predicted") as told:
         evaluate(config(write(rows), redshift_column="z_phot_median"))
     assert told.value.hint == "name another column with --redshift-column"
-    rows.dtype.names = tuple(
-        names.get(name, name.replace("Z_SPEC", "z_INPUT")) for name in rows.dtype.names
-    )
+    own = rows.dtype.names or ()
+    rows.dtype.names = tuple(names.get(name, name.replace("Z_SPEC", "z_INPUT")) for name in own)
     with pytest.raises(CatalogError, match=r"column z of .+ holds what was predicted") as told:
         evaluate(config(write(rows), redshift_column="z"))
     assert "name z_INPUT" in told.value.hint
