@@ -184,6 +184,7 @@ class StampColumn:
         self.column = column
         self._size = size
         self._unit = catalog.cards[column].get("TUNIT", "")
+        self._null = catalog.null(column)
         self._n_bands = len(bands)
 
     @property
@@ -204,7 +205,10 @@ class StampColumn:
         try:
             factor = flux_factor(self._unit, name)
             require_bands(len(image), self._n_bands, name)
-            return finite(crop(image, self._size, name) * factor, name)
+            pixels = crop(image, self._size, name)
+            if self._null is not None:
+                pixels = np.where(pixels == self._null, np.nan, pixels)
+            return finite(pixels * factor, name)
         except StampProblem as problem:
             return problem
 

@@ -274,6 +274,21 @@ def test_images_in_a_column_are_cropped_converted_and_checked(
     assert bad.flag == RowFlag.NOT_FINITE
 
 
+def test_pixels_without_a_value_in_a_column_of_integers_are_none(
+    tmp_path: Path, pool: Executor
+) -> None:
+    images = np.ones((N, 5, SIZE, SIZE), "i2")
+    images[1, 2, 30, 30] = -32768
+    rows = rows_with(OBJID=np.arange(N), IMAGE=images)
+    header = {"TNULL2": -32768, "TUNIT2": "nmgy"}
+    fitsio.write(str(tmp_path / "cat.fits"), rows, header=header)
+    with open_catalog(str(tmp_path / "cat.fits")) as catalog:
+        first, bad, *_ = read(StampColumn("IMAGE", catalog, SIZE, BANDS), catalog, pool)
+    assert not isinstance(first, StampProblem)
+    assert isinstance(bad, StampProblem)
+    assert bad.flag == RowFlag.NOT_FINITE
+
+
 @pytest.mark.parametrize(
     ("shape", "unit", "flag"),
     [
