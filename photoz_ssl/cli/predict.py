@@ -67,7 +67,7 @@ def _show_check(config: PredictConfig, *, quiet: bool) -> None:
     from photoz_ssl.workflows.predict_check import check_prediction
 
     check = check_prediction(config)
-    width = max(len(finding.what) for finding in check.findings)
+    width = max((len(finding.what) for finding in check.findings), default=0)
     for finding in check.findings:
         say(f"{finding.what:<{width}}  {finding.found}", quiet=quiet)
     note(check.notices, quiet=quiet)

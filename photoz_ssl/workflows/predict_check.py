@@ -17,7 +17,7 @@ from photoz_ssl.workflows.part_work import part_path, refuse_unfinished, shard_o
 from photoz_ssl.workflows.predict import default_output
 from photoz_ssl.workflows.prediction_job import PredictionJob, open_job, require_extras
 from photoz_ssl.workflows.redshift_tally import Tally
-from photoz_ssl.workflows.shards import WHOLE, Shard
+from photoz_ssl.workflows.shards import EMPTY_SHARD, WHOLE, Shard
 
 __all__ = ["Finding", "PredictionCheck", "check_prediction"]
 
@@ -47,7 +47,7 @@ class PredictionCheck:
     Parameters
     ----------
     findings : tuple of Finding
-        One screen of them.
+        One screen of them; none where a shard has no rows.
     n_rows : int
         Rows that it would write.
     seconds : float
@@ -63,6 +63,8 @@ class PredictionCheck:
 
     def summary(self) -> str:
         """One line for a person."""
+        if not self.n_rows:
+            return EMPTY_SHARD
         return (
             f"dry run: predict would write {self.n_rows} rows in about {_spelled(self.seconds)};"
             " nothing was written"
@@ -91,6 +93,8 @@ def check_prediction(config: PredictConfig) -> PredictionCheck:
     _claim(config, output, shard)
     with open_job(config) as job:
         start, stop = (shard or WHOLE).rows(job.source.n_rows, job.block_size)
+        if start == stop:
+            return PredictionCheck(findings=(), n_rows=0, seconds=0.0, notices=())
         tally, reading, computing = _tried(job, start, min(start + SAMPLE_ROWS, stop))
         tally.require_a_redshift(f"the first {tally.n_rows} rows of {config.catalog}")
         needed = _bytes_needed(job, stop - start)

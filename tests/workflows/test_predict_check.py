@@ -26,7 +26,7 @@ def test_it_tells_and_writes_nothing(tiny_archive: Path, tmp_path: Path) -> None
     assert told["disk"].startswith("10")
     assert "Z_PHOT_MEAN" in told["columns"]
     assert check.n_rows == 24
-    assert check.summary().startswith("dry run: predict would write 24 rows in about 0 s")
+    assert check.summary().startswith("dry run: predict would write 24 rows in about ")
     assert not list(tmp_path.iterdir())
 
 
@@ -37,6 +37,14 @@ def test_a_shard_is_a_share_of_the_rows(tiny_archive: Path, tmp_path: Path) -> N
         )
     )
     assert check.n_rows == 8
+
+
+def test_a_shard_without_rows_is_told(tiny_archive: Path, tmp_path: Path) -> None:
+    check = check_prediction(
+        PredictConfig(catalog=str(tiny_archive), output=str(tmp_path / "z.fits"), shard="1/3")
+    )
+    assert "this shard has no rows" in check.summary()
+    assert not check.findings
 
 
 def test_it_fails_where_the_run_would(
