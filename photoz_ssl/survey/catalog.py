@@ -22,6 +22,7 @@ from photoz_ssl.fingerprints import file_and_selection
 from photoz_ssl.survey.named_columns import NamedColumns
 from photoz_ssl.survey.plain_table import plain_table
 from photoz_ssl.survey.table_file import (
+    SHOWN_STDIN,
     cards_of,
     dtype_of,
     file_name,
@@ -128,7 +129,7 @@ def open_catalog(path: str, *, streaming: bool = False) -> Iterator[Catalog]:
         with _streamed_stdin() as catalog:
             yield catalog
     elif path == STDIN or path.startswith(f"{STDIN}["):
-        shown = f"the table on standard input{path[1:]}"
+        shown = f"{SHOWN_STDIN}{path[1:]}"
         with _spooled_stdin() as spooled, _opened(shown, spooled + path[1:], Path()) as catalog:
             yield catalog
     else:
@@ -141,7 +142,7 @@ def open_catalog(path: str, *, streaming: bool = False) -> Iterator[Catalog]:
 @contextmanager
 def _streamed_stdin() -> Iterator[Catalog]:
     """The table on standard input, read as it comes where its form allows that."""
-    shown = "the table on standard input"
+    shown = SHOWN_STDIN
     _require_stdin()
     with (
         temporary_errors(f"for {shown}"),

@@ -9,7 +9,7 @@ from typing import Any
 
 import fitsio
 import numpy as np
-from fitsio.hdu import TableHDU
+from fitsio.hdu import AsciiTableHDU, TableHDU
 from numpy.typing import NDArray
 
 from photoz_ssl.errors import CatalogError
@@ -17,6 +17,7 @@ from photoz_ssl.fingerprints import file_and_selection
 from photoz_ssl.survey.raw_headers import refuse_absurd_tiles, repeated_structure
 
 __all__ = [
+    "SHOWN_STDIN",
     "by_stilts",
     "cards_of",
     "dtype_of",
@@ -26,6 +27,9 @@ __all__ = [
     "refuse_damage",
     "table_hdu",
 ]
+
+SHOWN_STDIN = "the table on standard input"
+"""What a table on standard input is called."""
 
 CARDS = ("TFORM", "TUNIT", "TUCD", "TDISP", "TCOMM", "TNULL")
 
@@ -173,12 +177,13 @@ def table_hdu(shown: str, path: str, file: Any) -> Any:
 def read_rows(hdu: Any, start: int, stop: int, shown: str) -> NDArray[np.void]:
     """Rows from start to stop, structured, shape (stop - start,); a `CatalogError` if damaged."""
     try:
-        return _with_bits(hdu, np.asarray(hdu[start:stop]), start)
+        rows = _with_bits(hdu, np.asarray(hdu[start:stop]), start)
+        return _with_nulls_of_text(hdu, rows, start)
     except UnicodeDecodeError as error:
         name = _of_other_letters(hdu, start, stop)
         raise CatalogError(
             f"rows {start + 1} to {stop} of {shown} have text that is not ASCII, in {name}",
-            f"leave that column out with brackets: '{file_name(shown)}[1][col -{name}]'",
+            f"leave that column out with brackets: '{_selecting(hdu, shown)}[col -{name}]'",
         ) from error
     except (OSError, ValueError) as error:
         raise CatalogError(
@@ -206,6 +211,37 @@ def _with_bits(hdu: Any, rows: NDArray[np.void], start: int) -> NDArray[np.void]
     return unpacked
 
 
+def _with_nulls_of_text(hdu: Any, rows: NDArray[np.void], start: int) -> NDArray[np.void]:
+    """The rows with what stands for no value where a table of text says that there is none.
+
+    Fitsio reads 0 there.
+    """
+    if not isinstance(hdu, AsciiTableHDU):
+        return rows
+    header = hdu.read_header()
+    for number, name in enumerate(rows.dtype.names or (), start=1):
+        kind, null = rows.dtype[name], header.get(f"TNULL{number}")
+        if kind.kind in "if" and null is not None:
+            missing = hdu.where(f"ISNULL(${name}$)", start, start + len(rows))
+            rows[name][missing] = np.nan if kind.kind == "f" else _integer_for(null, kind)
+    return rows
+
+
+def _integer_for(null: Any, kind: np.dtype[Any]) -> int:
+    """The integer that stands for no value where a table of text has a word that does."""
+    try:
+        return int(null)
+    except ValueError:
+        return int(np.iinfo(kind).min)
+
+
+def _selecting(hdu: Any, shown: str) -> str:
+    """What names a table, as it is to be named where a column of it is left out."""
+    source, selection = file_and_selection(shown)
+    source = "-" if source == SHOWN_STDIN else source
+    return f"{source}{selection or f'[{hdu.get_extnum()}]'}"
+
+
 def _forms(hdu: Any) -> list[str]:
     header = hdu.read_header()
     return [str(header[f"TFORM{number + 1}"]).strip() for number in range(header["TFIELDS"])]
@@ -215,7 +251,7 @@ def _of_other_letters(hdu: Any, start: int, stop: int) -> str:
     """The first column whose text fitsio does not take."""
     for name in hdu.get_colnames():
         try:
-            hdu[name][start:stop]
+            hdu.read_column(name, rows=range(start, stop))
         except UnicodeDecodeError:
             return str(name)
     return "COLUMN"
@@ -288,4 +324,6 @@ def cards_of(hdu: Any, dtype: np.dtype[Any]) -> dict[str, dict[str, str]]:
     for number, name in enumerate(dtype.names or (), start=1):
         found = ((key, header.get(f"{key}{number}")) for key in CARDS)
         cards[name] = {key: str(value) for key, value in found if value is not None}
+        if isinstance(hdu, AsciiTableHDU) and dtype[name].kind == "i" and "TNULL" in cards[name]:
+            cards[name]["TNULL"] = str(_integer_for(cards[name]["TNULL"], dtype[name]))
     return cards

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any
 
@@ -43,10 +44,12 @@ class InputStream:
         The table's header.
     folder : Path
         For scratch.
+    number : int
+        Of its HDU in the file, from 0.
     """
 
-    def __init__(self, file: IO[bytes], header: bytes, folder: Path) -> None:
-        self._file, self._header = file, header
+    def __init__(self, file: IO[bytes], header: bytes, folder: Path, number: int) -> None:
+        self._file, self._header, self._number = file, header, number
         self._scratch = folder / "rows.fits"
         self._row_bytes = whole_number(header, "NAXIS1")
         self._n_rows = whole_number(header, "NAXIS2")
@@ -56,23 +59,48 @@ class InputStream:
         """Rows that the header promises."""
         return self._n_rows
 
+    def get_extnum(self) -> int:
+        """Number of its HDU in the file, from 0."""
+        return self._number
+
+    def get_colnames(self) -> list[str]:
+        """Names of its columns."""
+        with self._table() as table:
+            return list(table.get_colnames())
+
     def read_header(self) -> Any:
         """The header, as fitsio gives it."""
-        with fitsio.FITS(str(self._written(b"", 0))) as file:
-            return file[1].read_header()
+        with self._table() as table:
+            return table.read_header()
 
     def read_header_list(self) -> list[dict[str, Any]]:
         """The header's cards, each as often as it is there."""
-        with fitsio.FITS(str(self._written(b"", 0))) as file:
-            return list(file[1].read_header_list())
+        with self._table() as table:
+            return list(table.read_header_list())
 
     def get_rec_dtype(self) -> Any:
         """What fitsio takes the columns for, first."""
-        with fitsio.FITS(str(self._written(b"", 0))) as file:
-            return file[1].get_rec_dtype()
+        with self._table() as table:
+            return table.get_rec_dtype()
 
     def __getitem__(self, rows: slice) -> NDArray[np.void]:
-        start, stop = rows.start, min(rows.stop, self._n_rows)
+        with self._table(rows.start, rows.stop) as table:
+            return np.asarray(table[:])
+
+    def read_column(self, name: str, rows: range) -> NDArray[Any]:
+        """Some rows of a column."""
+        with self._table(rows.start, rows.stop) as table:
+            return np.asarray(table.read_column(name))
+
+    @contextmanager
+    def _table(self, start: int = 0, stop: int = 0) -> Iterator[Any]:
+        """An HDU of fitsio's that holds some rows and nothing else; without any, the header."""
+        content = self._content(start, min(stop, self._n_rows)) if stop else b""
+        with fitsio.FITS(str(self._written(content, len(content) // self._row_bytes))) as file:
+            yield file[1]
+
+    def _content(self, start: int, stop: int) -> bytes:
+        """The bytes of some rows."""
         if start < self._first:
             raise ValueError(f"row {start} of a stream is gone")
         del self._kept[: (start - self._first) * self._row_bytes]
@@ -87,8 +115,7 @@ class InputStream:
                 f" of the {self._n_rows} that its header promises",
                 "see why the program before the pipe has stopped",
             )
-        with fitsio.FITS(str(self._written(content, stop - start))) as file:
-            return np.asarray(file[1][0 : stop - start])
+        return content
 
     def _written(self, rows: bytes, n_rows: int) -> Path:
         """A scratch file that holds some rows and nothing else."""
@@ -119,18 +146,18 @@ def open_stream(file: IO[bytes], folder: Path) -> tuple[InputStream | None, byte
     """
     seen = bytearray()
     try:
-        header = _next_header(file, seen)
+        header, number = _next_header(file, seen), 0
         if not header.startswith(b"SIMPLE  ="):
             raise NotAStreamError
         while not header.startswith(b"XTENSION= 'BINTABLE'"):
             _skip(file, seen, data_bytes(header))
-            header = _next_header(file, seen)
+            header, number = _next_header(file, seen), number + 1
         if (
             whole_number(header, "PCOUNT")
             or not 0 < whole_number(header, "NAXIS1") <= MOST_ROW_BYTES
         ):
             raise NotAStreamError
-        return InputStream(file, header, folder), b""
+        return InputStream(file, header, folder, number), b""
     except (NotAStreamError, ValueError):
         return None, bytes(seen)
 

@@ -264,12 +264,46 @@ def test_text_that_is_not_ascii_is_told(tmp_path: Path) -> None:
     assert len(read_all(f"{path}[1][col -NAME]")) == N
 
 
+def test_the_hint_about_letters_keeps_what_was_selected(tmp_path: Path) -> None:
+    path = tmp_path / "letters.fits"
+    fitsio.write(str(path), galaxies()[["RA"]], extname="OTHER", clobber=True)
+    fitsio.write(str(path), galaxies(), extname="GAL")
+    path.write_bytes(path.read_bytes().replace(b"g20\0", b"g\xe4\xdf\0"))
+    with pytest.raises(CatalogError, match="not ASCII, in NAME") as caught:
+        read_all(f"{path}[GAL][RA > -1]")
+    _, selected, _ = caught.value.hint.split("'")
+    assert len(read_all(selected)) == N
+
+
 def test_a_hint_says_how_many_columns_it_leaves_out(tmp_path: Path) -> None:
     table = np.zeros(1, [(f"C{number}", "f4") for number in range(45)])
     path = str(write(tmp_path / "wide.fits", table))
     with open_catalog(path) as catalog, pytest.raises(CatalogError) as caught:
         catalog.require("Z", "of redshifts")
     assert caught.value.hint.endswith(", C38, C39 and 5 more")
+
+
+def test_what_has_no_value_in_a_table_of_text_is_no_zero(tmp_path: Path) -> None:
+    """As VizieR's tables have it: TNULL is a word, and fitsio reads 0 for it."""
+    path = tmp_path / "text.fits"
+    numbers = [1.5, 2.5, 3.5]
+    columns = [
+        fits.Column("EBV", "F8.3", array=numbers, null="--", ascii=True),
+        fits.Column("N", "I6", array=[1, 2, 3], null="--", ascii=True),
+        fits.Column("M", "F8.3", array=numbers, ascii=True),
+    ]
+    fits.TableHDU.from_columns(columns).writeto(path)
+    content = path.read_bytes()
+    path.write_bytes(content.replace(b"   2.500     2   2.500", b"--      --       2.500"))
+    with open_catalog(str(path)) as catalog:
+        found, null = catalog.read(0, 3), catalog.null("N")
+    np.testing.assert_array_equal(found["EBV"], [1.5, np.nan, 3.5])
+    assert null is not None
+    assert found["N"].tolist() == [1, null, 3]
+    assert found["M"].tolist() == numbers
+    with open_catalog(f"{path}[1][M > 2]") as catalog:
+        np.testing.assert_array_equal(catalog.read(0, 2)["EBV"], [np.nan, 3.5])
+        np.testing.assert_array_equal(catalog.read(1, 2)["EBV"], [3.5])
 
 
 # what columns are

@@ -113,6 +113,24 @@ def test_rows_that_do_not_come_are_told(content: bytes, piped: Callable[[bytes],
             catalog.read(20, 100)
 
 
+def test_text_that_is_not_ascii_is_told_of_a_stream(
+    tmp_path: Path, piped: Callable[[bytes], Pipe]
+) -> None:
+    named = np.array([(1, b"a"), (2, b"Bode")], [("OBJID", "i8"), ("NAME", "S8")])
+    fitsio.write(str(tmp_path / "names.fits"), np.zeros((3, 3)), clobber=True)
+    fitsio.write(str(tmp_path / "names.fits"), named, extname="GAL")
+    fitsio.write(str(tmp_path / "names.fits"), named, extname="MORE")
+    sent = (tmp_path / "names.fits").read_bytes().replace(b"Bode", b"B\xf6de")
+    piped(sent)
+    told = pytest.raises(CatalogError, match=r"rows 1 to 2 of .* not ASCII, in NAME")
+    with open_catalog("-", streaming=True) as catalog, told as caught:
+        catalog.read(0, 2)
+    _, selected, _ = caught.value.hint.split("'")
+    piped(sent)
+    with open_catalog(selected) as catalog:
+        assert catalog.names == ("OBJID",)
+
+
 def test_what_is_no_stream_comes_back_as_it_was(tmp_path: Path) -> None:
     path = tmp_path / "varying.fits"
     table = np.zeros(3, [("ID", "i8"), ("LIST", "O")])
