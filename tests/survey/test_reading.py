@@ -125,6 +125,32 @@ def test_a_table_is_the_same_in_each_format(tmp_path: Path, write: Writer) -> No
     assert rows["NAME"][[0, 2]].tolist() == [b"galaxy 0", b"galaxy ?"]
 
 
+@pytest.mark.parametrize("kind", ["parquet", "parquet.votable"])
+def test_units_of_astropys_parquet_and_of_voparquet_are_kept(tmp_path: Path, kind: str) -> None:
+    table = Table({"RA": [1.0], "DEC": [0.5], "MAG": [17.0]}, units=["rad", "rad", "mag"])
+    table["MAG"].meta["ucd"], table["MAG"].description = "phot.mag", "Magnitude in r"
+    about = {"utype": "", "ucd": "phot.mag", "description": "Magnitude in r"}
+    told = {name: {"unit": str(table[name].unit), **about} for name in table.colnames}
+    options = {"metadata": told} if kind == "parquet.votable" else {}
+    table.write(tmp_path / "t", format=kind, **options)
+    with open_catalog(str(tmp_path / "t")) as catalog:
+        assert catalog.degrees(catalog.read(0, 1), "RA")[0] == pytest.approx(np.degrees(1.0))
+        of_mag = catalog.cards["MAG"]
+    assert (of_mag["TUNIT"], of_mag["TUCD"]) == ("mag", "phot.mag")
+    assert of_mag["TCOMM"] == "Magnitude in r"
+
+
+@pytest.mark.parametrize("key", [b"IVOA.VOTable-Parquet.content", b"table_meta_yaml"])
+@pytest.mark.parametrize("content", [b"", b"<VOTABLE/>", b"{", b"- 1", b"<!ENTITY a 'b'>\xff"])
+def test_metadata_of_parquet_that_make_no_sense_are_passed_over(
+    tmp_path: Path, key: bytes, content: bytes
+) -> None:
+    table = pa.table({"RA": [10.0]}).replace_schema_metadata({key: content})
+    pq.write_table(table, tmp_path / "t")
+    with open_catalog(str(tmp_path / "t")) as catalog:
+        assert catalog.read(0, 1)["RA"].tolist() == [10.0]
+
+
 @WRITERS
 def test_rows_are_selected_as_of_a_fits_table(tmp_path: Path, write: Writer) -> None:
     write(galaxies(), tmp_path / "cat[2].tab")

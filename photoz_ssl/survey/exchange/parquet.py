@@ -17,7 +17,7 @@ from photoz_ssl.survey.manifest import PdfRows
 if TYPE_CHECKING:
     from photoz_ssl.survey.exchange.formats import TableLayout
 
-__all__ = ["ParquetWriter", "require_pyarrow"]
+__all__ = ["CONTENT_KEY", "ParquetWriter", "require_pyarrow"]
 
 VERSION_KEY, CONTENT_KEY = b"IVOA.VOTable-Parquet.version", b"IVOA.VOTable-Parquet.content"
 ROWS_A_GROUP = 1 << 16

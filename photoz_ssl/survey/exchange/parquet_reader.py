@@ -19,6 +19,7 @@ from photoz_ssl.survey.exchange.incoming import (
     incoming_table,
 )
 from photoz_ssl.survey.exchange.parquet import require_pyarrow
+from photoz_ssl.survey.exchange.parquet_metadata import OF_ASTROPY, described_columns
 
 __all__ = ["read_parquet"]
 
@@ -28,10 +29,8 @@ WORDS = (
 )
 """Types whose values can be written as one word, by what pyarrow calls them."""
 
-OF_ASTROPY = b"table_meta_yaml"
-"""Metadata of the tables of astropy, which writes a mask as a column of its own."""
-
 MASK = ".mask"
+"""What astropy, which writes a mask as a column of its own, puts behind the name of a column."""
 
 
 def read_parquet(path: Path) -> IncomingTable:
@@ -60,19 +59,22 @@ class _Seen:
     has_missing: bool = False
     is_text: bool = True
 
-    def incoming(self, name: str, metadata: Mapping[bytes, bytes]) -> Incoming:
-        """The column of this name, described in its field's metadata as our own files do."""
+    def incoming(
+        self, name: str, metadata: Mapping[bytes, bytes], told: Mapping[str, str]
+    ) -> Incoming:
+        """The column of this name, as its field's metadata or else those of the file tell of it."""
 
-        def told(key: bytes) -> str:
-            return metadata.get(key, b"").decode("utf-8", "replace")
+        def word(key: str) -> str:
+            own = metadata.get(key.encode(), b"").decode("utf-8", "replace")
+            return own or told.get(key, "")
 
         return Incoming(
             name=name,
             kind=self.kind,
             has_missing=self.has_missing,
-            unit=told(b"unit"),
-            ucd=told(b"ucd"),
-            description=told(b"description"),
+            unit=word("unit"),
+            ucd=word("ucd"),
+            description=word("description"),
         )
 
 
@@ -94,8 +96,9 @@ class _ParquetTable:
         for batch in self._batches(list(fields)):
             for name, values in batch.items():
                 self._look_at(values, seen[name])
+        told = described_columns(self._file.schema_arrow.metadata or {})
         columns = [
-            known.incoming(name, fields[name].metadata or {})
+            known.incoming(name, fields[name].metadata or {}, told.get(name, {}))
             for name, known in seen.items()
             if known.is_text or known.kind.kind != "U"
         ]

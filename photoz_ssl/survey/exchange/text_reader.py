@@ -25,7 +25,7 @@ from photoz_ssl.survey.exchange.incoming import (
     incoming_table,
 )
 
-__all__ = ["read_ecsv", "read_votable"]
+__all__ = ["read_ecsv", "read_votable", "refuse_traps", "spelled_unit"]
 
 LARGEST_FILE = 512 << 20
 """Bytes; a table of text takes several times its file in memory."""
@@ -73,7 +73,7 @@ def read_votable(path: Path) -> IncomingTable:
         The file. Its rows have to be in it: nothing is fetched from elsewhere.
     """
     _refuse_large(path)
-    _refuse_traps(path.read_bytes())
+    refuse_traps(path.read_bytes())
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         document = votable.parse(path, verify="ignore")
@@ -85,7 +85,7 @@ def _refuse_large(path: Path) -> None:
         raise ValueError(f"it is a table of text with more than {LARGEST_FILE >> 20} MB")
 
 
-def _refuse_traps(content: bytes) -> None:
+def refuse_traps(content: bytes) -> None:
     """Refuse what would make the reader fetch other files, or take far more memory than bytes."""
     if ENTITIES.search(content):
         raise ValueError("it defines entities, as a VOTable needs not")
@@ -111,7 +111,7 @@ def _incoming(table: Table) -> IncomingTable:
             kind=numbers.dtype,
             shape=numbers.shape[1:],
             has_missing=bool(missing.any()),
-            unit=_unit(table[name]),
+            unit=spelled_unit(table[name].unit),
             ucd=str(table[name].meta.get("ucd") or ""),
             description=str(table[name].description or ""),
         )
@@ -146,10 +146,11 @@ def _text(value: str | bytes) -> str:
     return value.decode("utf-8", "replace") if isinstance(value, bytes) else value
 
 
-def _unit(column: Column) -> str:
-    if column.unit is None:
+def spelled_unit(unit: Any) -> str:
+    """A unit of astropy's, or a word for one, as FITS spells it; empty for None."""
+    if unit is None:
         return ""
     try:
-        return str(column.unit.to_string("fits"))
+        return str(unit.to_string("fits"))
     except (ValueError, AttributeError):
-        return str(column.unit)
+        return str(unit)
