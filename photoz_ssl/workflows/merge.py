@@ -9,7 +9,7 @@ from pathlib import Path
 from photoz_ssl.config import MergeConfig
 from photoz_ssl.errors import ConfigError, PartError
 from photoz_ssl.files import require_other
-from photoz_ssl.survey.exchange.formats import format_of, notices_of_pdfs, require_writer
+from photoz_ssl.survey.exchange.formats import format_of, notices_of_format, require_writer
 from photoz_ssl.survey.part_file import Part, read_part
 from photoz_ssl.survey.tables import STDOUT, claim_table
 from photoz_ssl.workflows.counting import counted
@@ -82,13 +82,14 @@ def merge(config: MergeConfig) -> MergeReport:
         raise PartError(
             "the parts hold no PDFs, which a qp file is made of", "make them with predict --pdf"
         )
+    manifest = parts[0].manifest
     tally = write_redshifts(parts, config.output, catalog, kind=kind, overwrite=config.overwrite)
     return MergeReport(
         output=config.output,
         n_parts=len(parts),
         n_rows=tally.n_rows,
         n_redshifts=tally.n_redshifts,
-        notices=(*tally.notices(), *notices_of_pdfs(kind, parts[0].manifest.pdf_form)),
+        notices=(*tally.notices(), *notices_of_format(kind, manifest.dtype, manifest.pdf_form)),
     )
 
 

@@ -11,7 +11,7 @@ from photoz_ssl.errors import CatalogError, PhotozError
 from photoz_ssl.files import claim_output, require_other
 from photoz_ssl.fingerprints import file_and_selection
 from photoz_ssl.progress import Progress, Stop, never, silent
-from photoz_ssl.survey.exchange.formats import format_of, notices_of_pdfs, require_writer
+from photoz_ssl.survey.exchange.formats import format_of, notices_of_format, require_writer
 from photoz_ssl.survey.tables import STDOUT, claim_table
 from photoz_ssl.workflows.computed_blocks import ComputedBlocks, Pace
 from photoz_ssl.workflows.counting import counted
@@ -151,7 +151,7 @@ def predict(
                 [part], output, config.catalog, kind=kind, overwrite=config.overwrite
             )
             path.unlink(missing_ok=True)
-        notices = notices_of_pdfs(kind, job.pdf_form)
+        notices = notices_of_format(kind, job.layout.dtype, job.pdf_form)
         notices += (_sent(Path(output), kind),) if config.samp else ()
         return _report(job, output, tally, pace, notices)
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from photoz_ssl.config import PredictConfig
 from photoz_ssl.errors import ConfigError, OutputError
 from photoz_ssl.files import claim_output
-from photoz_ssl.survey.exchange.formats import format_of, notices_of_pdfs, require_writer
+from photoz_ssl.survey.exchange.formats import format_of, notices_of_format, require_writer
 from photoz_ssl.survey.tables import STDOUT, claim_table
 from photoz_ssl.workflows.hats import is_hats
 from photoz_ssl.workflows.part_work import part_path, refuse_unfinished, shard_of
@@ -116,7 +116,7 @@ def check_prediction(config: PredictConfig) -> PredictionCheck:
             seconds=seconds,
             notices=(
                 *job.notices,
-                *notices_of_pdfs(kind, job.pdf_form),
+                *notices_of_format(kind, job.layout.dtype, job.pdf_form),
                 *tally.notices(),
                 *job.predictor.notices(stop - start),
             ),

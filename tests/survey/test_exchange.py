@@ -19,7 +19,7 @@ from photoz_ssl.survey.exchange.formats import (
     TableLayout,
     exchange_file,
     format_of,
-    notices_of_pdfs,
+    notices_of_format,
 )
 from photoz_ssl.survey.headers import TableColumn
 from photoz_ssl.survey.manifest import PdfRows, pdf_rows
@@ -237,12 +237,17 @@ def test_a_suffix_of_another_kind_of_table_is_refused(output: str) -> None:
     assert format_of(output, "ecsv") == "ecsv"
 
 
-def test_pdfs_that_a_format_does_not_hold_are_told_of() -> None:
-    form = PdfForm("hist", tuple(EDGES))
-    assert notices_of_pdfs("parquet", form)[0].startswith("the PDFs are left out of the parquet")
-    assert not notices_of_pdfs("parquet", None)
-    assert not notices_of_pdfs("fits", form)
-    assert not notices_of_pdfs("qp", form)
+def test_what_a_format_does_not_hold_is_told_of() -> None:
+    form, plain = PdfForm("hist", tuple(EDGES)), np.dtype([("R", "f4")])
+    (told,) = notices_of_format("parquet", plain, form)
+    assert told.startswith("the PDFs are left out of the parquet")
+    assert not notices_of_format("parquet", plain, None)
+    assert not notices_of_format("qp", plain, form)
+    odd = np.dtype([("R", "f4"), ("APER", "f4", (3,)), ("VIS", "c8")])
+    assert not notices_of_format("fits", odd, form)
+    for kind in ("votable", "ecsv", "parquet", "qp"):
+        (told,) = notices_of_format(kind, odd, None)
+        assert told.startswith(f"the {kind} table is without APER, VIS: ")
 
 
 ODD = np.dtype(

@@ -28,7 +28,7 @@ __all__ = [
     "TableLayout",
     "exchange_file",
     "format_of",
-    "notices_of_pdfs",
+    "notices_of_format",
     "require_writer",
 ]
 
@@ -92,17 +92,17 @@ class TableLayout:
 
     @property
     def scalar_columns(self) -> list[TableColumn]:
-        """The columns with one value a row, and not a complex one: all that other formats get."""
-        kinds = self.dtype
-        return [
-            column
-            for column in self.columns
-            if not kinds[column.name].shape and kinds[column.name].kind != "c"
-        ]
+        """The columns that other formats than FITS get."""
+        return [column for column in self.columns if _is_scalar(self.dtype[column.name])]
 
     def null(self, column: TableColumn) -> int | None:
         """The value that stands for none in a column; None where there is no such value."""
         return null_in(self.dtype[column.name], column.null)
+
+
+def _is_scalar(kind: np.dtype[Any]) -> bool:
+    """Whether a column has one value a row, and not a complex one."""
+    return not kind.shape and kind.kind != "c"
 
 
 HOLD_PDFS = ("fits", "qp")
@@ -146,11 +146,30 @@ def format_of(output: str, chosen: str) -> str:
     return kind
 
 
-def notices_of_pdfs(kind: str, pdf_form: PdfForm | None) -> tuple[str, ...]:
-    """What a user should know of PDFs that were asked for, in a table of some format."""
-    if pdf_form is None or kind in HOLD_PDFS:
+def notices_of_format(kind: str, dtype: np.dtype[Any], pdf_form: PdfForm | None) -> tuple[str, ...]:
+    """What a table in some format lacks, one sentence each.
+
+    Parameters
+    ----------
+    kind : str
+        The format; see `format_of`.
+    dtype : numpy dtype
+        Structured: the rows that it is made of.
+    pdf_form : PdfForm, optional
+        What PDFs were asked for.
+    """
+    if kind == "fits":
         return ()
-    return (f"the PDFs are left out of the {kind} table: FITS and qp files hold them",)
+    lacking = [name for name in dtype.names or () if not _is_scalar(dtype[name])]
+    notices = []
+    if lacking:
+        notices.append(
+            f"the {kind} table is without {', '.join(lacking)}: FITS alone holds columns of several"
+            " values a row, or of complex ones"
+        )
+    if pdf_form is not None and kind not in HOLD_PDFS:
+        notices.append(f"the PDFs are left out of the {kind} table: FITS and qp files hold them")
+    return tuple(notices)
 
 
 def require_writer(kind: str) -> None:
