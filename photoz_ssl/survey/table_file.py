@@ -287,12 +287,27 @@ def _refuse_misread(shown: str, hdu: Any) -> None:
         raise CatalogError(f"{shown} is damaged: its header has {repeated} more than once", again)
     if not values.get("TFIELDS"):
         raise CatalogError(f"{shown} has no columns", "name a table with galaxies")
+    _refuse_namesakes(shown, hdu, values)
     row = hdu.get_rec_dtype()[0]
     _refuse_scaled(shown, row, values)
     width = values["NAXIS1"]
     if _is_read_whole(values) and row.itemsize != width:
         problem = f"its columns have {row.itemsize} bytes a row, not the {width} of NAXIS1"
         raise CatalogError(f"{shown} is damaged: {problem}", again)
+
+
+def _refuse_namesakes(shown: str, hdu: Any, values: dict[str, Any]) -> None:
+    """Refuse two columns of one name, as joined tables may have them; fitsio takes none of them."""
+    seen = set[str]()
+    for number in range(1, int(values["TFIELDS"]) + 1):
+        name = str(values.get(f"TTYPE{number}") or "").strip()
+        if name and name in seen:
+            renamed = f'[col *; #TTYPE{number}="{name}_{number}"]'
+            raise CatalogError(
+                f"{shown} has more than one column {name}",
+                f"name the other otherwise with brackets: '{_selecting(hdu, shown)}{renamed}'",
+            )
+        seen.add(name)
 
 
 def _is_read_whole(values: dict[str, Any]) -> bool:

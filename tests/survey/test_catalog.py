@@ -275,6 +275,19 @@ def test_the_hint_about_letters_keeps_what_was_selected(tmp_path: Path) -> None:
     assert len(read_all(selected)) == N
 
 
+def test_columns_of_one_name_are_told_with_what_renames_one(tmp_path: Path) -> None:
+    path = write(tmp_path / "joined.fits", galaxies())
+    content = path.read_bytes()
+    assert content.count(b"'DEC     '") == content.count(b"'R       '") == 1
+    path.write_bytes(content.replace(b"'R       '", b"'RA      '"))
+    with pytest.raises(CatalogError, match=r"has more than one column RA;") as caught:
+        read_all(path)
+    _, selected, _ = caught.value.hint.split("'")
+    found = read_all(selected)
+    np.testing.assert_array_equal(found["RA"], galaxies()["RA"])
+    np.testing.assert_array_equal(found["RA_4"], galaxies()["R"])
+
+
 def test_a_hint_says_how_many_columns_it_leaves_out(tmp_path: Path) -> None:
     table = np.zeros(1, [(f"C{number}", "f4") for number in range(45)])
     path = str(write(tmp_path / "wide.fits", table))
