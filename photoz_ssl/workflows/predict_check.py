@@ -93,7 +93,7 @@ def check_prediction(config: PredictConfig) -> PredictionCheck:
     _claim(config, output, shard)
     with open_job(config) as job:
         start, stop = (shard or WHOLE).rows(job.source.n_rows, job.block_size)
-        if start == stop:
+        if start == stop and job.source.n_rows:
             return PredictionCheck(findings=(), n_rows=0, seconds=0.0, notices=())
         tally, reading, computing = _tried(job, start, min(start + SAMPLE_ROWS, stop))
         tally.require_a_redshift(f"the first {tally.n_rows} rows of {config.catalog}")
