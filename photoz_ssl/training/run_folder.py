@@ -7,6 +7,7 @@ import io
 import json
 import os
 import re
+import zipfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -111,6 +112,9 @@ class RunFolder:
         if not self.state_path.exists():
             return None
         try:
+            with zipfile.ZipFile(self.state_path) as members:
+                if members.testzip() is not None:
+                    raise ValueError("torch reads numbers without looking at their checksums")
             state = torch.load(self.state_path, map_location="cpu", weights_only=True)
             fingerprint = json.loads(state["fingerprint"])
         except Exception as error:  # torch raises whatever the bytes lead it to

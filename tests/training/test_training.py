@@ -439,9 +439,12 @@ def test_a_damaged_state_is_told_in_a_sentence(tiny_archive: Path, tmp_path: Pat
     config = finetuning(tiny_archive, tmp_path / "run")
     finetune(config)
     state = config.output / "state.pt"
-    state.write_bytes(state.read_bytes()[:1000])
-    with pytest.raises(CheckpointError, match="is damaged"):
-        finetune(replace(config, resume=True))
+    whole = state.read_bytes()
+    half = len(whole) // 2  # among the weights
+    for damaged in (b"", whole[:1000], whole[:half] + bytes(512) + whole[half + 512 :]):
+        state.write_bytes(damaged)
+        with pytest.raises(CheckpointError, match="is damaged"):
+            finetune(replace(config, resume=True))
 
 
 def test_only_a_run_folder_is_overwritten(tiny_archive: Path, tmp_path: Path) -> None:
