@@ -43,6 +43,9 @@ FREE_TO_CHANGE = ("archive", "output", "device", "resume", "overwrite")
 HOW_MANY = ("fractions", "n_seeds")
 """Fields of an experiment by which its single trainings do not change, but their number."""
 
+MODELS = {"pretrain": "encoder.safetensors", "finetune": "photoz.safetensors"}
+"""What a training leaves when it is done, by its command."""
+
 PART = r"(fine-tuned|from-scratch)-[\d.e+-]+/"  # a training of the label-efficiency experiment
 
 REMOVED_FILES = re.compile(
@@ -300,8 +303,13 @@ def check_run_folder(config: TrainingConfig, command: str, inputs: Mapping[str, 
     if occupied and config.overwrite:
         require_own(path, OWN_FILES, "a run")
     folder = _run_folder(config, command, inputs)
-    if not config.overwrite:
-        folder.load_state()
+    if not config.overwrite and folder.load_state() is None:
+        model = path / MODELS.get(command, STATE)
+        if model.exists():  # finished, and nothing tells by which options
+            raise OutputError(
+                f"{model} is there, and no {STATE} to go on from",
+                "name another --output, or start again with --overwrite",
+            )
     return folder
 
 
@@ -317,7 +325,7 @@ def _is_run(path: Path) -> bool:
         return False
     with settings.open("rb") as stream:
         marked = stream.read(len(MARK)) == MARK.encode()
-    beside = (STATE, "metrics.jsonl", "measured", "encoder.safetensors", "photoz.safetensors")
+    beside = (STATE, "metrics.jsonl", "measured", *MODELS.values())
     return marked or any((path / name).exists() for name in beside)
 
 

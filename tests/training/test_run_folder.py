@@ -127,6 +127,20 @@ def test_a_run_that_does_not_know_its_encoder_s_content_goes_by_its_name(
         finetune(replace(config, encoder=moved, resume=True))
 
 
+def test_a_model_whose_state_is_gone_is_not_trained_over(
+    tiny_archive: Path, tmp_path: Path
+) -> None:
+    config = finetuning(tiny_archive, tmp_path / "run", epochs=1)
+    model = finetune(config).model
+    before = model.read_bytes()
+    (config.output / "state.pt").unlink()  # it is large, and training is done
+    for epochs in (1, 2):
+        with pytest.raises(OutputError, match=r"photoz\.safetensors is there, and no state\.pt"):
+            finetune(replace(config, epochs=epochs, resume=True))
+    assert model.read_bytes() == before
+    assert finetune(replace(config, epochs=2, overwrite=True)).model.read_bytes() != before
+
+
 def test_what_a_killed_process_left_is_removed(tiny_archive: Path, tmp_path: Path) -> None:
     config = finetuning(tiny_archive, tmp_path / "run", epochs=1)
     config.output.mkdir()
