@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from photoz_ssl.config import FinetuneConfig, LabelEfficiencyConfig, SupervisedConfig
 from photoz_ssl.datasets.galaxies import Rows, consecutive_rows
-from photoz_ssl.errors import ArchiveError, CheckpointError, ConfigError
+from photoz_ssl.errors import ArchiveError, ConfigError
 from photoz_ssl.extras import require_extra
 from photoz_ssl.files import atomic_output
 from photoz_ssl.networks.encoder import PRESETS
@@ -26,11 +26,22 @@ from photoz_ssl.redshift.label_efficiency import labels_saved
 from photoz_ssl.redshift.metrics import normalised_residual, outlier_fraction, sigma_mad
 from photoz_ssl.survey.archive import Archive, open_archive
 from photoz_ssl.training.distributed import launched
-from photoz_ssl.training.run_folder import RunFolder, identity_of, training_in
+from photoz_ssl.training.run_folder import (
+    RunFolder,
+    check_run_folder,
+    identity_of,
+    training_in,
+)
 from photoz_ssl.workflows.counting import counted
 from photoz_ssl.workflows.finetune import finetune, labelled_rows, notices_of_labels
 from photoz_ssl.workflows.inference import Predictor
 from photoz_ssl.workflows.label_figure import draw_label_efficiency
+from photoz_ssl.workflows.measurements import (
+    METHODS,
+    Measurement,
+    measured_in,
+    read_measurements,
+)
 from photoz_ssl.workflows.photometry import (
     magnitude_systems,
     photometric_features,
@@ -39,32 +50,7 @@ from photoz_ssl.workflows.photometry import (
 
 __all__ = ["METHODS", "Curve", "LabelEfficiencyReport", "Measurement", "label_efficiency"]
 
-METHODS = ("fine-tuned", "from scratch", "photometry")
 BATCH = 256
-
-
-@dataclass(frozen=True, kw_only=True)
-class Measurement:
-    """What one training reached on the test galaxies.
-
-    Parameters
-    ----------
-    method : str
-        One of `METHODS`.
-    fraction : float
-        Of the training labels.
-    seed, n_labels : int
-        Which labels, and how many.
-    sigma_mad, outlier_fraction : float
-        Of the test galaxies.
-    """
-
-    method: str
-    fraction: float
-    seed: int
-    n_labels: int
-    sigma_mad: float
-    outlier_fraction: float
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -157,12 +143,14 @@ def label_efficiency(
             f"{config.archive} has no labelled galaxies in a test split",
             "prepare it with --split or --split-column",
         )
-    _refuse_equal_fractions(config, archive)
     preset = _preset_of(Path(config.encoder))
     inputs = {
         **identity_of(archive, test, Path(config.encoder)),
         "photometry_sha256": _photometry_sha256(archive),
     }
+    before = check_run_folder(config, "label-efficiency", inputs)
+    known = () if config.overwrite else read_measurements(before)
+    _refuse_equal_fractions(config, archive, known)
     with training_in(config, "label-efficiency", inputs) as folder:
         experiment = _Experiment(config, archive, test, preset, folder)
         measurements = experiment.measurements(progress, stop)
@@ -232,17 +220,10 @@ class _Experiment:
                 if stop():
                     raise Stopped(done, len(wanted), unit="measurement")
                 self._measure(method, fraction, seed, progress, stop)
-        found = [_read(path, self.folder) for path in sorted(self._measured.glob("*.json"))]
-        return tuple(
-            sorted(found, key=lambda one: (one.fraction, one.seed, METHODS.index(one.method)))
-        )
-
-    @property
-    def _measured(self) -> Path:
-        return self.config.output / "measured"
+        return read_measurements(self.folder)
 
     def _path(self, method: str, fraction: float, seed: int) -> Path:
-        return self._measured / f"{_name(method, fraction, seed)}.json"
+        return measured_in(self.config.output) / f"{_name(method, fraction, seed)}.json"
 
     def _measure(
         self, method: str, fraction: float, seed: int, progress: Progress, stop: Stop
@@ -262,9 +243,9 @@ class _Experiment:
             sigma_mad=sigma_mad(dz),
             outlier_fraction=outlier_fraction(dz),
         )
-        self._measured.mkdir(exist_ok=True)
-        content = {"fingerprint": self.folder.fingerprint, **asdict(measurement)}
-        _write_json(self._path(method, fraction, seed), content)
+        path = self._path(method, fraction, seed)
+        path.parent.mkdir(exist_ok=True)
+        _write_json(path, {"fingerprint": self.folder.fingerprint, **asdict(measurement)})
 
     def _by_images(
         self, method: str, fraction: float, seed: int, progress: Progress, stop: Stop
@@ -322,10 +303,13 @@ def _labels(config: LabelEfficiencyConfig, archive: Archive, fraction: float, se
     return labelled_rows(archive, as_networks)[0]
 
 
-def _refuse_equal_fractions(config: LabelEfficiencyConfig, archive: Archive) -> None:
+def _refuse_equal_fractions(
+    config: LabelEfficiencyConfig, archive: Archive, known: tuple[Measurement, ...]
+) -> None:
     """Refuse fractions that are the same labels: their scatter would pass for an error."""
     by_number: dict[int, float] = {}
-    for fraction in config.fractions:
+    measured_before = {one.fraction for one in known} - {*config.fractions}
+    for fraction in (*sorted(measured_before), *config.fractions):
         n_labels = len(_labels(config, archive, fraction, config.seed))
         if n_labels in by_number:
             raise ConfigError(
@@ -334,24 +318,6 @@ def _refuse_equal_fractions(config: LabelEfficiencyConfig, archive: Archive) -> 
                 "leave one of them out",
             )
         by_number[n_labels] = fraction
-
-
-def _read(path: Path, folder: RunFolder) -> Measurement:
-    try:
-        fields = json.loads(path.read_text(encoding="utf-8"))
-        same = folder.is_of_run(fields.pop("fingerprint"))
-        measurement = Measurement(**fields)
-        METHODS.index(measurement.method)
-    except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
-        raise CheckpointError(
-            f"the measurement {path} is damaged", "remove it to measure again"
-        ) from error
-    if not same:
-        raise CheckpointError(
-            f"{path} was measured with other options, another archive or another encoder",
-            "give the same ones, or start again with --overwrite",
-        )
-    return measurement
 
 
 def _curve(method: str, measurements: tuple[Measurement, ...]) -> Curve:

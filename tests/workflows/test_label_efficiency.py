@@ -99,6 +99,14 @@ def test_fractions_that_are_the_same_labels_are_refused(config: LabelEfficiencyC
     assert not config.output.exists()
 
 
+def test_a_fraction_that_is_the_labels_of_one_measured_before_is_refused(
+    short: LabelEfficiencyConfig,
+) -> None:
+    label_efficiency(replace(short, fractions=(0.5,)))
+    with pytest.raises(ConfigError, match=r"0\.5 and 0\.51 are the same 6 labels"):
+        label_efficiency(replace(short, fractions=(0.51, 1.0), resume=True))
+
+
 def test_a_galaxy_whose_pixels_are_no_numbers_is_left_out(short: LabelEfficiencyConfig) -> None:
     whole = label_efficiency(replace(short, output=short.output.with_name("whole")))
     row = open_archive(short.archive).rows(split="test")[0]
@@ -131,9 +139,14 @@ def test_it_goes_on_where_it_stopped(
 
 
 def test_other_options_are_not_mixed_in(short: LabelEfficiencyConfig) -> None:
-    label_efficiency(short)
-    with pytest.raises(CheckpointError, match="other options"):
-        label_efficiency(replace(short, resume=True, learning_rate=0.1))
+    first = label_efficiency(short)
+    options = (short.output / "config.toml").read_bytes()
+    for fractions in (short.fractions, (0.5, 1.0)):
+        other = replace(short, resume=True, learning_rate=0.1, fractions=fractions)
+        with pytest.raises(CheckpointError, match="other options"):
+            label_efficiency(other)
+    assert (short.output / "config.toml").read_bytes() == options  # nothing was begun
+    assert label_efficiency(replace(short, resume=True)).curves == first.curves
     other = build_encoder(PRESETS["tiny"], seed=9)
     checkpoint = Checkpoint(
         kind="encoder", spec=ImageSpec(), encoder=other.config, state=other.state_dict()
