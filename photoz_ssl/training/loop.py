@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from photoz_ssl.datasets.galaxies import GalaxyBatch, Rows, batch_rows, gather, read_ahead
-from photoz_ssl.errors import ArchiveError, OutputError, TrainingError
+from photoz_ssl.errors import ArchiveError, OutputError, PhotozError, TrainingError
 from photoz_ssl.networks.ranks import World
 from photoz_ssl.progress import Progress, Stop, Stopped, never
 from photoz_ssl.survey.archive import Archive
@@ -26,6 +26,9 @@ SHARE_OF_SAVING = 0.05
 """Most of the time that saving the state after every epoch may take."""
 
 SECONDS_BETWEEN_NEWS = 0.2
+
+NO_FLUX = 1e12
+"""Nanomaggies that no pixel has, but for marks such as 1e30: the Sun would have 5e19 in all."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -153,6 +156,7 @@ def train(
         if due or stopping or step + 1 == plan.n_steps:
             tell.require_number(step + 1, figures["loss"])
             with world.together(), clock:
+                tell.require_numbers(step + 1, network)
                 folder.save_state(_state(network, optimizer, step + 1, sums))
         if stopping and step + 1 < plan.n_steps:
             raise Stopped(step + 1, plan.n_steps)
@@ -188,7 +192,7 @@ class _Teller:
     def __init__(self, plan: Plan, first: int, progress: Progress) -> None:
         self._plan, self._progress = plan, progress
         self._pause = SECONDS_BETWEEN_NEWS if plan.world.device.type == "cuda" else 0.0
-        self._told, self._seen = time.monotonic(), first
+        self._told, self._seen, self._kept = time.monotonic(), first, first
 
     def __call__(self, done: int, loss: Tensor, **figures: float) -> None:
         """Tell of a step, unless the last news is recent."""
@@ -211,26 +215,48 @@ class _Teller:
         """
         value = float(loss)
         if not math.isfinite(value):
-            self._refuse_pixels(done)
-            raise TrainingError(
-                f"the loss is no number any more after step {done} of {self._plan.n_steps}",
-                f"{self._plan.steadier}, and start again with --overwrite",
-            )
+            raise self._no_number("the loss is", range(self._seen, done))
         self._seen = done
         return value
 
-    def _refuse_pixels(self, done: int) -> None:
+    def require_numbers(self, done: int, network: nn.Module) -> None:
+        """Refuse to keep weights and statistics of BatchNorm that no file could be read with.
+
+        The loss does not show all of them: a variance that is infinite divides a galaxy away.
+
+        Raises
+        ------
+        ArchiveError, TrainingError
+            As `require_number`, of the steps since the last state.
+        """
+        if not all(bool(torch.isfinite(values).all()) for values in network.state_dict().values()):
+            raise self._no_number("the network is", range(self._kept, done))
+        self._kept = done
+
+    def _no_number(self, what: str, steps: range) -> PhotozError:
         plan = self._plan
-        for step in range(self._seen, done):
+        for step in steps:
             rows = batch_rows(plan.rows, plan.batch_size, seed=plan.seed, step=step)
-            images = gather(plan.archive, rows).images
-            usable = torch.isfinite(images).flatten(1).all(dim=1)
-            if not usable.all():
-                row = int(rows[int(torch.argmin(usable.int()))])
-                raise ArchiveError(
-                    f"row {row + 1} of {plan.archive.path} has pixels that are not finite",
-                    "make the archive with photoz-ssl prepare, which flags such rows",
-                )
+            for row, stamp in zip(rows, gather(plan.archive, rows).images, strict=True):
+                peak = float(stamp.flatten()[stamp.abs().argmax()])  # NaN if one is
+                if not abs(peak) < NO_FLUX:
+                    return _not_of_a_galaxy(f"row {row + 1} of {plan.archive.path}", peak)
+        return TrainingError(
+            f"{what} no number any more after step {steps.stop} of {plan.n_steps}",
+            f"{plan.steadier}, and start again with --overwrite",
+        )
+
+
+def _not_of_a_galaxy(row: str, peak: float) -> ArchiveError:
+    if math.isfinite(peak):
+        return ArchiveError(
+            f"{row} has a pixel of {peak:.2g} nanomaggies",
+            "make such pixels NaN, and the archive with photoz-ssl prepare, which flags their rows",
+        )
+    return ArchiveError(
+        f"{row} has pixels that are not finite",
+        "make the archive with photoz-ssl prepare, which flags such rows",
+    )
 
 
 def _descend(

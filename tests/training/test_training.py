@@ -357,6 +357,23 @@ def test_an_encoder_of_other_images_is_refused(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("command", ["pretrain", "finetune"])
+def test_pixels_by_which_no_model_could_be_kept_end_a_training(
+    tiny_archive: Path, tmp_path: Path, command: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(PRESETS, "tiny", replace(PRESETS["tiny"], softening=None))
+    shutil.copy(tiny_archive, tmp_path / "bad.h5")
+    row = open_archive(tmp_path / "bad.h5").rows(split="train")[3]
+    with h5py.File(tmp_path / "bad.h5", "a") as file:
+        file["images"][row, 2, 50:57, 50:57] = -1e22  # the loss stays finite
+    config: Any = {"pretrain": pretraining, "finetune": finetuning}[command](
+        tmp_path / "bad.h5", tmp_path / "run"
+    )
+    with pytest.raises(ArchiveError, match=rf"row {row + 1} of .*bad\.h5 has a pixel of -1e\+22"):
+        (pretrain if command == "pretrain" else finetune)(config)
+    assert not (config.output / "state.pt").exists()
+
+
+@pytest.mark.parametrize("command", ["pretrain", "finetune"])
 def test_a_loss_that_is_no_number_ends_a_training(
     tiny_archive: Path, tmp_path: Path, command: str
 ) -> None:
