@@ -1,4 +1,4 @@
-"""What ``pretrain`` and ``finetune`` share: ``--dry-run``, and what is said before they begin."""
+"""``--dry-run`` of ``pretrain`` and ``finetune``, and what is said before a training begins."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import click
 from photoz_ssl.cli.console import note, say
 
 if TYPE_CHECKING:
-    from photoz_ssl.config import FinetuneConfig, PretrainConfig
+    from photoz_ssl.config import FinetuneConfig, LabelEfficiencyConfig, PretrainConfig
     from photoz_ssl.workflows.dry_run import DryRunReport
 
 __all__ = ["DRY_RUN", "note_before_training", "show_dry_run"]
@@ -24,7 +24,7 @@ WIDTH_OF_A_FILE = 160
 
 
 def note_before_training(
-    config: PretrainConfig | FinetuneConfig, command: str, *, quiet: bool
+    config: PretrainConfig | FinetuneConfig | LabelEfficiencyConfig, command: str, *, quiet: bool
 ) -> None:
     """Say on stderr where a run is no longer its recipe's, or what would make it faster."""
     from photoz_ssl.workflows.dry_run import precision_notices, recipe_departures

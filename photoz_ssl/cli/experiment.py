@@ -6,6 +6,7 @@ from typing import Any
 
 import click
 
+from photoz_ssl.cli.dry_run import note_before_training
 from photoz_ssl.cli.options import command, config_from
 from photoz_ssl.cli.signals import stop_on_signals
 from photoz_ssl.cli.training import run_training
@@ -39,6 +40,7 @@ def label_efficiency(quiet: bool, verbose: bool, **options: Any) -> None:
     with stop_on_signals() as stop:
         from photoz_ssl.workflows.label_efficiency import label_efficiency as run
 
+        note_before_training(config, "label-efficiency", quiet=quiet)
         run_training(run, config, stop, quiet=quiet)
 
 

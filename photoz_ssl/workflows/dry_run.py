@@ -12,7 +12,12 @@ from typing import Any
 import numpy as np
 from torch import Tensor
 
-from photoz_ssl.config import FinetuneConfig, PretrainConfig, TrainingConfig
+from photoz_ssl.config import (
+    FinetuneConfig,
+    LabelEfficiencyConfig,
+    PretrainConfig,
+    TrainingConfig,
+)
 from photoz_ssl.errors import PhotozError
 from photoz_ssl.fields import flag_of
 from photoz_ssl.networks.encoder import Encoder, EncoderConfig, encoder_config
@@ -192,7 +197,9 @@ def dry_run_finetune(
     )
 
 
-def precision_notices(config: PretrainConfig | FinetuneConfig) -> tuple[str, ...]:
+def precision_notices(
+    config: PretrainConfig | FinetuneConfig | LabelEfficiencyConfig,
+) -> tuple[str, ...]:
     """What would make a long new training faster; a recipe, and a resumed run, stay as they are.
 
     Nothing is an error here: the training itself will say so, when all its processes have met.
@@ -206,7 +213,9 @@ def precision_notices(config: PretrainConfig | FinetuneConfig) -> tuple[str, ...
     return ()
 
 
-def recipe_departures(config: PretrainConfig | FinetuneConfig, command: str) -> tuple[str, ...]:
+def recipe_departures(
+    config: PretrainConfig | FinetuneConfig | LabelEfficiencyConfig, command: str
+) -> tuple[str, ...]:
     """What a run has otherwise than its recipe, a sentence each; nothing without a recipe.
 
     An encoder file does not depart from a recipe if its network is the recipe's.

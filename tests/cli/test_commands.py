@@ -180,6 +180,15 @@ def test_of_processes_that_train_together_one_talks(
         assert (code, {line.partition(":")[0] for line in said.splitlines()}) == (0, told)
 
 
+def test_an_experiment_says_where_it_is_no_longer_its_recipe(run: Run) -> None:
+    recipe = ("--recipe", "hayat2020", "--momentum", "0.5")
+    code, said = run("label_efficiency", lambda config, **_: Report(), *recipe)
+    assert (code, said.splitlines()[0].partition(" as in")[0]) == (
+        0,
+        "Note: --momentum is 0.5, not 0.9",
+    )
+
+
 @pytest.fixture
 def heeded_signals() -> Iterator[None]:
     """What the tests were started under may ignore some of them, as nohup does."""
