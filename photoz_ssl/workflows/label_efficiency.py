@@ -48,7 +48,7 @@ from photoz_ssl.workflows.photometry import (
     photometric_redshifts,
 )
 
-__all__ = ["METHODS", "Curve", "LabelEfficiencyReport", "Measurement", "label_efficiency"]
+__all__ = ["Curve", "LabelEfficiencyReport", "label_efficiency"]
 
 BATCH = 256
 

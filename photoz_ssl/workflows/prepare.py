@@ -179,7 +179,7 @@ def _write(config: PrepareConfig, source: GalaxySource, progress: Progress) -> P
             *_idle_notices(config, source.spec.size),
             *text_id_notices(source, "archive"),
             *_warning_notices(counts.n_warned, kinds),
-            *(() if counts.n_labelled else _magnitude_notices(kinds)),
+            *(() if counts.n_labelled else _magnitude_notices(config, kinds)),
             *(counts.strange.notices if config.split is None else ()),
         ),
     )
@@ -224,11 +224,13 @@ def _warning_notices(n_warned: int, table: np.dtype[Any]) -> tuple[str, ...]:
     )
 
 
-def _magnitude_notices(table: np.dtype[Any]) -> tuple[str, ...]:
-    """That a column Z was taken for a magnitude, where nothing else holds a redshift either."""
+def _magnitude_notices(config: PrepareConfig, table: np.dtype[Any]) -> tuple[str, ...]:
+    """Why a column Z, where nobody has named it, may not have been taken for redshifts."""
+    if config.redshift_column is not None or is_archive(config.catalog):
+        return ()
     return tuple(
-        f"no redshifts were found, and the column {name} is taken for magnitudes;"
-        f" --redshift-column {name} if it holds redshifts"
+        f"no row has a redshift; beside other magnitudes the column {name} counts as one, unless"
+        f" --redshift-column {name} says otherwise"
         for name in table.names or ()
         if name.upper() == "Z" and table[name].kind == "f"
     )

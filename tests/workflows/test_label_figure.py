@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 
 from photoz_ssl.workflows import label_figure
-from photoz_ssl.workflows.label_efficiency import METHODS, Curve
+from photoz_ssl.workflows.label_efficiency import Curve
+from photoz_ssl.workflows.measurements import METHODS
 
 pytest.importorskip("matplotlib")
 

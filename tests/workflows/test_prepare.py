@@ -300,6 +300,11 @@ def test_a_column_that_is_taken_for_magnitudes_is_told_where_there_is_no_redshif
     report = prepare(config(tmp_path, redshift_column="Z", overwrite=True))
     assert report.n_labelled == N
     assert not any("magnitudes" in notice for notice in report.notices)
+    rows["Z"] = -9999
+    fitsio.write(str(tmp_path / "cat.fits"), rows, clobber=True)
+    report = prepare(config(tmp_path, redshift_column="Z", overwrite=True))
+    assert report.n_labelled == 0
+    assert not any("magnitudes" in notice for notice in report.notices)
 
 
 def test_a_catalogue_without_positions_is_told(tmp_path: Path) -> None:
