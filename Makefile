@@ -57,11 +57,11 @@ docs: $(VENV)/.docs
 	@echo "open docs/_build/html/index.html"
 
 bench: $(VENV)/.dev
-	@for script in benchmarks/*.py; do $(BIN)/python $$script --device cpu || exit 1; done
+	@for script in benchmarks/[a-z]*.py; do $(BIN)/python $$script --device cpu || exit 1; done
 
 bench-gpu: $(VENV)/.dev
 	@$(BIN)/python -c "import torch, sys; sys.exit(0 if torch.cuda.is_available() else 'no GPU is visible to torch')"
-	@for script in benchmarks/*.py; do $(BIN)/python $$script --device cuda || exit 1; done
+	@for script in benchmarks/[a-z]*.py; do $(BIN)/python $$script --device cuda || exit 1; done
 
 clean:
 	rm -rf $(VENV) demo docs/_build build dist *.egg-info

@@ -11,8 +11,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
-import platform
 import re
 import shutil
 import statistics
@@ -28,6 +26,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from _machine import machine
 from photoz_ssl.neighbours.atlas import Atlas, AtlasHeader, read_atlas
 from photoz_ssl.neighbours.atlas_writer import create_atlas
 from photoz_ssl.neighbours.index_builder import build_index, plan_index
@@ -246,15 +245,9 @@ def main() -> None:
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         found = measure(options, Path(folder))
-    machine = {
-        "processor": platform.processor() or platform.machine(),
-        "cores": os.cpu_count(),
-        "load": round(os.getloadavg()[0], 1),
-        "numpy": np.__version__,
-    }
     result = {
         "benchmark": "browse",
-        "machine": machine,
+        "machine": machine(),
         "baseline": "the positions as JSON",
         "galaxies": options.galaxies,
         "features": options.features,

@@ -9,7 +9,6 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import platform
 import tempfile
 import time
 from collections.abc import Callable
@@ -18,6 +17,7 @@ from pathlib import Path
 import h5py
 import numpy as np
 
+from _machine import machine
 from photoz_ssl.datasets.galaxies import Rows, batch_rows, gather
 from photoz_ssl.spec import NETWORK_SIZE
 from photoz_ssl.survey.archive import open_archive
@@ -102,11 +102,7 @@ def main() -> None:
         found = measure(path, options.galaxies)
     result = {
         "benchmark": "feeding",
-        "machine": {
-            "processor": platform.processor() or platform.machine(),
-            "cores": os.cpu_count(),
-            "load": round(os.getloadavg()[0], 1),
-        },
+        "machine": machine(),
         "baseline": "h5py, a sorted list of rows",
         "stamps_a_second": {name: round(value) for name, value in found.items()},
         "ratios": {

@@ -11,8 +11,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
-import platform
 import time
 from collections.abc import Callable
 from statistics import median
@@ -22,6 +20,7 @@ import numpy as np
 import torch
 from torch import Generator, Tensor
 
+from _machine import machine
 from photoz_ssl.networks.checkpoint import Checkpoint, load_checkpoint, shipped_model_path
 from photoz_ssl.networks.compilation import IMAGES_WORTH_COMPILING
 from photoz_ssl.networks.encoder import PRESETS, build_encoder
@@ -144,14 +143,7 @@ def main() -> None:
         found[name] = measured(contestants(checkpoint, name, device), images, options.rounds)
     result = {
         "benchmark": "inference",
-        "machine": {
-            "processor": platform.processor() or platform.machine(),
-            "cores": os.cpu_count(),
-            "load": round(os.getloadavg()[0], 1),
-            "threads": torch.get_num_threads(),
-            "torch": torch.__version__,
-            "device": torch.cuda.get_device_name() if device.type == "cuda" else "cpu",
-        },
+        "machine": machine(device.type),
         "baseline": "PyTorch in float32 and its default layout, as trained, batches of 16",
         "networks": found,
         "ratios": {

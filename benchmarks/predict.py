@@ -12,8 +12,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
-import platform
 import tempfile
 import time
 import warnings
@@ -28,6 +26,7 @@ from astropy.table import Table
 from astropy.wcs import WCS
 from numpy.typing import NDArray
 
+from _machine import machine
 from photoz_ssl.config import PredictConfig, PrepareConfig
 from photoz_ssl.networks.checkpoint import (
     Checkpoint,
@@ -315,14 +314,7 @@ def main() -> None:
         }
         result = {
             "benchmark": "predict",
-            "machine": {
-                "processor": platform.processor() or platform.machine(),
-                "cores": os.cpu_count(),
-                "load": round(os.getloadavg()[0], 1),
-                "threads": torch.get_num_threads(),
-                "torch": torch.__version__,
-                "device": torch.cuda.get_device_name() if options.device == "cuda" else "cpu",
-            },
+            "machine": machine(options.device),
             "baseline": "a cutout at a time by astropy, PyTorch in float32, batches of 16",
             "galaxies_a_second": rates,
             "ratios": ratios(rates),

@@ -9,8 +9,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
-import platform
 import tempfile
 import time
 from pathlib import Path
@@ -21,6 +19,7 @@ import numpy as np
 import torch
 from torch.profiler import ProfilerActivity, profile
 
+from _machine import machine
 from photoz_ssl.config import PretrainConfig
 from photoz_ssl.datasets.galaxies import read_ahead
 from photoz_ssl.networks.encoder import PRESETS
@@ -155,14 +154,7 @@ def main() -> None:
     busy = reading.busy()
     result = {
         "benchmark": "pretrain_run",
-        "machine": {
-            "processor": platform.processor() or platform.machine(),
-            "cores": os.cpu_count(),
-            "load": round(os.getloadavg()[0], 1),
-            "threads": torch.get_num_threads(),
-            "torch": torch.__version__,
-            "device": torch.cuda.get_device_name() if on_gpu else "cpu",
-        },
+        "machine": machine("cuda" if on_gpu else "cpu"),
         "baseline": "the same steps on one batch in memory",
         "encoder": encoder,
         "batch_size": batch_size,

@@ -12,8 +12,6 @@ from __future__ import annotations
 import argparse
 import copy
 import json
-import os
-import platform
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -26,6 +24,7 @@ from lightly.models.utils import deactivate_requires_grad, update_momentum
 from torch import Generator, Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
+from _machine import machine
 from photoz_ssl.config import PretrainConfig
 from photoz_ssl.datasets.augment import pretraining_views
 from photoz_ssl.datasets.galaxies import GalaxyBatch
@@ -234,13 +233,7 @@ def main() -> None:
         json.dumps(
             {
                 "benchmark": "pretrain_step",
-                "machine": {
-                    "processor": platform.processor() or platform.machine(),
-                    "load": round(os.getloadavg()[0], 1),
-                    "threads": torch.get_num_threads(),
-                    "torch": torch.__version__,
-                    "device": torch.cuda.get_device_name() if device.type == "cuda" else "cpu",
-                },
+                "machine": machine(device.type),
                 "baseline": "lightly's parts, as its documentation puts them together",
                 "encoder": config.encoder,
                 "batch_size": config.batch_size,

@@ -13,8 +13,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
-import platform
 import subprocess
 import sys
 import tempfile
@@ -27,6 +25,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from _machine import machine
 from photoz_ssl.neighbours.atlas import Atlas, AtlasHeader, read_atlas
 from photoz_ssl.neighbours.atlas_writer import create_atlas
 from photoz_ssl.neighbours.exact import nearest
@@ -171,18 +170,11 @@ def main() -> None:
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         found = measure(options, Path(folder))
-    machine = {
-        "processor": platform.processor() or platform.machine(),
-        "cores": os.cpu_count(),
-        "load": round(os.getloadavg()[0], 1),
-        "threads": options.threads,
-        "numpy": np.__version__,
-    }
     found["seconds"] = {name: round(value, 2) for name, value in found["seconds"].items()}
     sizes = {name: getattr(options, name) for name in ("vectors", "features", "queries")}
     result = {
         "benchmark": "similar",
-        "machine": machine,
+        "machine": machine(threads=options.threads),
         "baseline": "faiss.IndexFlatIP on float32; numpy's product and argsort",
         **sizes,
         "n_neighbours": N_NEIGHBOURS,

@@ -10,8 +10,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
-import platform
 import tempfile
 import time
 from collections.abc import Iterator
@@ -25,6 +23,7 @@ from numpy.typing import NDArray
 from skimage.transform import rotate
 from torch.utils.data import DataLoader, Dataset
 
+from _machine import machine
 from photoz_ssl.datasets.augment import pretraining_views
 from photoz_ssl.datasets.galaxies import batch_rows, read_ahead
 from photoz_ssl.spec import NETWORK_SIZE, STAMP_SIZE
@@ -153,18 +152,10 @@ def main() -> None:
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
     found = measure(options)
-    machine = {
-        "processor": platform.processor() or platform.machine(),
-        "cores": os.cpu_count(),
-        "load": round(os.getloadavg()[0], 1),
-        "threads": torch.get_num_threads(),
-        "torch": torch.__version__,
-        "device": torch.cuda.get_device_name() if options.device == "cuda" else "cpu",
-    }
     alone = ("ours", "one_process")  # the CPU time of worker processes is not ours to see
     result = {
         "benchmark": "views",
-        "machine": machine,
+        "machine": machine(options.device),
         "baseline": "h5py, skimage.transform.rotate and DataLoader, image by image",
         "views_a_second": {name: round(speed) for name, (speed, _) in found.items()},
         "cpu_microseconds_a_view": {name: round(found[name][1]) for name in alone},
