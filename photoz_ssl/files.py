@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-import io
 import logging
 import os
 import re
@@ -12,14 +11,11 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from types import TracebackType
-from typing import Any
 
 from photoz_ssl.errors import OutputError
 from photoz_ssl.fingerprints import file_and_selection
 
 __all__ = [
-    "DeferredWrites",
     "atomic_output",
     "cache_folder",
     "claim_output",
@@ -182,58 +178,6 @@ def scratch_folder() -> Iterator[Path]:
         tempfile.TemporaryDirectory(prefix="photoz-ssl-") as folder,
     ):
         yield Path(folder)
-
-
-class DeferredWrites(io.FileIO):
-    """A new file whose failed writes are told when asked, and not where they happen.
-
-    HDF5 does not survive a write that fails: it cannot close the file any more, and the
-    process crashes as it ends. Here the first failure is kept, what is written after it is
-    dropped, and `check`, or leaving the block, raises it.
-
-    Parameters
-    ----------
-    path : Path
-        The file; it must not exist.
-    """
-
-    def __init__(self, path: Path) -> None:
-        super().__init__(path, "x+")
-        self._failure: OSError | None = None
-
-    def write(self, content: Any) -> int:
-        """Write all of some bytes, or remember why that failed."""
-        left = memoryview(content).cast("B")
-        size = left.nbytes
-        try:
-            while left.nbytes and self._failure is None:
-                left = left[super().write(left) :]
-        except OSError as error:
-            self._failure = error
-        return size
-
-    def truncate(self, size: int | None = None) -> int:
-        """Set the file's length, or remember why that failed."""
-        try:
-            return super().truncate(size)
-        except OSError as error:
-            self._failure = self._failure or error
-            return size or 0
-
-    def check(self) -> None:
-        """Raise the first failure, if there was one."""
-        if self._failure is not None:
-            raise self._failure
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        super().__exit__(kind, error, trace)
-        if error is None:
-            self.check()
 
 
 def _put(temporary: Path, path: Path, *, overwrite: bool) -> None:

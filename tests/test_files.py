@@ -5,17 +5,12 @@ from __future__ import annotations
 import errno
 import os
 import pickle
-from collections.abc import Callable
-from contextlib import AbstractContextManager
 from pathlib import Path
 
-import h5py
-import numpy as np
 import pytest
 
 from photoz_ssl.errors import MissingExtraError, OutputError
 from photoz_ssl.files import (
-    DeferredWrites,
     atomic_output,
     cache_folder,
     claim_output,
@@ -212,59 +207,6 @@ def test_a_read_only_disk_is_told_in_a_sentence(
     monkeypatch.setattr(Path, "unlink", refuse)
     with pytest.raises(OutputError, match="no permission"), atomic_output(tmp_path / "a.fits"):
         pass
-
-
-def test_deferred_writes_are_ordinary_ones_where_there_is_room(tmp_path: Path) -> None:
-    path = tmp_path / "file"
-    with DeferredWrites(path) as file:
-        file.write(np.arange(5, dtype="<i4"))
-        file.seek(4)
-        file.write(b"abcd")
-        file.check()
-    assert path.read_bytes()[4:8] == b"abcd"
-    np.testing.assert_array_equal(np.fromfile(path, "<i4")[[0, 2, 3, 4]], [0, 2, 3, 4])
-
-
-def test_a_failed_write_is_told_once_the_writer_is_done(
-    tmp_path: Path, full_disk: Callable[[int], AbstractContextManager[None]]
-) -> None:
-    def write() -> None:
-        with full_disk(10), DeferredWrites(tmp_path / "file") as file:
-            assert file.write(b"12345678") == 8
-            assert file.write(b"12345678") == 8
-            assert file.write(b"12345678") == 8
-            assert file.truncate(100) == 100
-            assert file.truncate(-1) == -1  # fails for another reason
-
-    with pytest.raises(OSError, match="File too large"):
-        write()
-    assert (tmp_path / "file").read_bytes() == b"1234567812"
-
-
-def test_a_failed_write_does_not_hide_why_the_writer_gave_up(
-    tmp_path: Path, full_disk: Callable[[int], AbstractContextManager[None]]
-) -> None:
-    def write() -> None:
-        with full_disk(10), DeferredWrites(tmp_path / "file") as file:
-            file.write(b"more than ten bytes")
-            raise KeyboardInterrupt
-
-    with pytest.raises(KeyboardInterrupt):
-        write()
-
-
-def test_hdf5_survives_a_full_disk(
-    tmp_path: Path, full_disk: Callable[[int], AbstractContextManager[None]]
-) -> None:
-    def write() -> None:
-        with full_disk(8000), DeferredWrites(tmp_path / "file") as disk:
-            with h5py.File(disk, "w") as file:
-                file.create_dataset("x", data=np.arange(1000.0), chunks=(10,), compression="gzip")
-                file["x"].attrs["unit"] = "nanomaggy"
-            disk.check()
-
-    with pytest.raises(OSError, match="File too large"):
-        write()
 
 
 def test_a_temporary_folder_without_room_is_named() -> None:

@@ -1,7 +1,9 @@
-"""Datasets that are mapped hold what HDF5 reads, or are refused."""
+"""Datasets that are mapped hold what HDF5 reads, or are refused; new files appear whole."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 import h5py
@@ -9,7 +11,7 @@ import numpy as np
 import pytest
 
 from photoz_ssl.errors import ArchiveError
-from photoz_ssl.hdf5 import mapped_dataset
+from photoz_ssl.hdf5 import DeferredWrites, mapped_dataset, new_file
 from photoz_ssl.survey.archive import open_archive
 
 NUMBERS = np.arange(12, dtype=np.float32).reshape(3, 4)
@@ -63,3 +65,79 @@ def test_an_archive_of_linked_images_is_refused(tiny_archive: Path, tmp_path: Pa
         file["padding"] = np.ones(2_000_000)
     with pytest.raises(ArchiveError, match="is a link to"):
         open_archive(path)
+
+
+def test_deferred_writes_are_ordinary_ones_where_there_is_room(tmp_path: Path) -> None:
+    path = tmp_path / "file"
+    with DeferredWrites(path) as file:
+        file.write(np.arange(5, dtype="<i4"))
+        file.seek(4)
+        file.write(b"abcd")
+        file.check()
+    assert path.read_bytes()[4:8] == b"abcd"
+    np.testing.assert_array_equal(np.fromfile(path, "<i4")[[0, 2, 3, 4]], [0, 2, 3, 4])
+
+
+def test_a_failed_write_is_told_once_the_writer_is_done(
+    tmp_path: Path, full_disk: Callable[[int], AbstractContextManager[None]]
+) -> None:
+    def write() -> None:
+        with full_disk(10), DeferredWrites(tmp_path / "file") as file:
+            assert file.write(b"12345678") == 8
+            assert file.write(b"12345678") == 8
+            assert file.write(b"12345678") == 8
+            assert file.truncate(100) == 100
+            assert file.truncate(-1) == -1  # fails for another reason
+
+    with pytest.raises(OSError, match="File too large"):
+        write()
+    assert (tmp_path / "file").read_bytes() == b"1234567812"
+
+
+def test_a_failed_write_does_not_hide_why_the_writer_gave_up(
+    tmp_path: Path, full_disk: Callable[[int], AbstractContextManager[None]]
+) -> None:
+    def write() -> None:
+        with full_disk(10), DeferredWrites(tmp_path / "file") as file:
+            file.write(b"more than ten bytes")
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        write()
+
+
+def test_hdf5_survives_a_full_disk(
+    tmp_path: Path, full_disk: Callable[[int], AbstractContextManager[None]]
+) -> None:
+    def write() -> None:
+        with full_disk(8000), DeferredWrites(tmp_path / "file") as disk:
+            with h5py.File(disk, "w") as file:
+                file.create_dataset("x", data=np.arange(1000.0), chunks=(10,), compression="gzip")
+                file["x"].attrs["unit"] = "nanomaggy"
+            disk.check()
+
+    with pytest.raises(OSError, match="File too large"):
+        write()
+
+
+def test_a_new_file_has_its_name_when_it_is_whole(tmp_path: Path) -> None:
+    path = tmp_path / "new.h5"
+    with new_file(path, overwrite=False) as (file, disk):
+        file["numbers"] = NUMBERS
+        disk.check()
+        assert not path.exists()
+    with h5py.File(path) as file:
+        np.testing.assert_array_equal(file["numbers"], NUMBERS)
+
+
+def test_a_new_file_that_is_given_up_leaves_the_one_there(whole: Path) -> None:
+    def write() -> None:
+        with new_file(whole, overwrite=True) as (file, _):
+            file["other"] = NUMBERS
+            raise KeyboardInterrupt
+
+    before = whole.read_bytes()
+    with pytest.raises(KeyboardInterrupt):
+        write()
+    assert whole.read_bytes() == before
+    assert [*whole.parent.iterdir()] == [whole]

@@ -12,7 +12,7 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 
-from photoz_ssl.files import DeferredWrites, atomic_output
+from photoz_ssl.hdf5 import DeferredWrites, new_file
 from photoz_ssl.neighbours.atlas import (
     CATALOG_NAMES,
     COLUMNS,
@@ -181,11 +181,7 @@ def create_atlas(
     photoz_ssl.errors.OutputError
         If it exists already or cannot be written.
     """
-    with (
-        atomic_output(path, overwrite=overwrite) as temporary,
-        DeferredWrites(temporary) as disk,
-        h5py.File(disk, "w") as file,
-    ):
+    with new_file(path, overwrite=overwrite) as (file, disk):
         file.attrs["format"] = FORMAT
         file.attrs["format_version"] = FORMAT_VERSION
         file.attrs["spec"] = header.spec.to_json()

@@ -14,12 +14,12 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-import h5py
 import numpy as np
 from numpy.typing import NDArray
 
 from photoz_ssl.errors import ConfigError
-from photoz_ssl.files import DeferredWrites, atomic_output, claim_output, output_errors
+from photoz_ssl.files import atomic_output, claim_output, output_errors
+from photoz_ssl.hdf5 import new_file
 from photoz_ssl.neighbours.atlas import Atlas
 from photoz_ssl.neighbours.index import (
     FORMAT,
@@ -263,11 +263,7 @@ def _write(
     overwrite: bool,
 ) -> None:
     """Write the index; it appears under its name when it is complete."""
-    with (
-        atomic_output(path, overwrite=overwrite) as temporary,
-        DeferredWrites(temporary) as disk,
-        h5py.File(disk, "w") as file,
-    ):
+    with new_file(path, overwrite=overwrite) as (file, disk):
         file.attrs["format"] = FORMAT
         file.attrs["format_version"] = FORMAT_VERSION
         file.attrs["fingerprint"], file.attrs["kind"] = plan.fingerprint, plan.kind

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from photoz_ssl.errors import ArchiveError
 from photoz_ssl.extras import import_extra
-from photoz_ssl.files import DeferredWrites, atomic_output
+from photoz_ssl.hdf5 import new_file
 from photoz_ssl.neighbours.atlas import Atlas
 from photoz_ssl.neighbours.exact import NOBODY, nearest
 from photoz_ssl.neighbours.products import Vectors
@@ -174,11 +174,7 @@ def read_map(atlas: Atlas) -> AtlasMap:
 
 
 def _write(atlas: Atlas, made: AtlasMap, *, overwrite: bool) -> None:
-    with (
-        atomic_output(map_path(atlas.path), overwrite=overwrite) as temporary,
-        DeferredWrites(temporary) as disk,
-        h5py.File(disk, "w") as file,
-    ):
+    with new_file(map_path(atlas.path), overwrite=overwrite) as (file, _):
         file.attrs["format"] = FORMAT
         file.attrs["format_version"] = FORMAT_VERSION
         file.attrs["fingerprint"] = atlas.fingerprint

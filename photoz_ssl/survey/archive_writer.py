@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from photoz_ssl.config import SPLITS
-from photoz_ssl.files import DeferredWrites, atomic_output
+from photoz_ssl.hdf5 import DeferredWrites, new_file
 from photoz_ssl.spec import ImageSpec
 from photoz_ssl.survey.archive import FORMAT_VERSION
 from photoz_ssl.survey.archive_columns import COLUMNS_GROUP, NULL, OWN_ID, spectrum_ids
@@ -132,11 +132,7 @@ def create_archive(
     photoz_ssl.errors.OutputError
         If it exists already or cannot be written.
     """
-    with (
-        atomic_output(path, overwrite=overwrite) as temporary,
-        DeferredWrites(temporary) as disk,
-        h5py.File(disk, "w") as file,
-    ):
+    with new_file(path, overwrite=overwrite) as (file, disk):
         if id_column != OWN_ID:
             file.attrs["id_column"] = id_column or ""
         yield ArchiveWriter(file, disk, spec, n_galaxies, nulls)

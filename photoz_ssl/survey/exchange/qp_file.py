@@ -10,7 +10,7 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 
-from photoz_ssl.files import DeferredWrites
+from photoz_ssl.hdf5 import DeferredWrites
 from photoz_ssl.survey.manifest import PdfRows
 from photoz_ssl.survey.pdf_form import MODE
 
