@@ -5,16 +5,21 @@ from __future__ import annotations
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from photoz_ssl.config import FinetuneConfig
 from photoz_ssl.networks.checkpoint import Checkpoint, save_checkpoint
 from photoz_ssl.networks.encoder import PRESETS, build_encoder
 from photoz_ssl.networks.redshift_head import RedshiftNetwork
 from photoz_ssl.redshift.grid import RedshiftGrid
 from photoz_ssl.spec import ImageSpec
+from photoz_ssl.training.supervised import Evaluation
+from photoz_ssl.workflows import finetune as finetuning
 from photoz_ssl.workflows.inference import Predictor
 from tests.fake_gpu import fake_gpu
 
@@ -56,3 +61,28 @@ def test_a_gpu_gives_what_a_cpu_gives(
             found.append([*pdfs, predictor.represent(*galaxies)])
     for on_cpu, on_gpu in zip(*found, strict=True):
         np.testing.assert_allclose(on_gpu, on_cpu, atol=nearly)
+
+
+def test_a_network_that_was_trained_on_a_gpu_can_be_calibrated(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rebuilt = []
+
+    def calibrated(checkpoint: Checkpoint, _: object) -> tuple[Checkpoint, str]:
+        rebuilt.append(checkpoint.network())
+        return checkpoint, ""
+
+    monkeypatch.setattr(finetuning, "calibrated", calibrated)
+    folder: Any = SimpleNamespace(path=tmp_path, writes=True, options=dict)
+    archive = SimpleNamespace(path=Path("survey.h5"), spec=ImageSpec())
+    plan: Any = SimpleNamespace(archive=archive, rows=np.arange(8))
+    config = FinetuneConfig(archive=archive.path, output=tmp_path, encoder="tiny", calibrate=True)
+    random = np.random.default_rng(0)
+    evaluation = Evaluation(
+        random.normal(size=(8, GRID.n_bins)).astype(np.float32),
+        random.uniform(0, 0.4, 8).astype(np.float32),
+    )
+    with fake_gpu():
+        network = small_network().to("cuda")
+        finetuning._save(folder, network, plan, config, GRID, evaluation)
+    assert {values.device.type for values in rebuilt[0].state_dict().values()} == {"cpu"}
