@@ -174,6 +174,8 @@ def open_runtime(
     many = n_images is None or n_images >= IMAGES_WORTH_CONVERTING[checkpoint.encoder.architecture]
     if place.type == "cpu" and key and many and _openvino_serves(bfloat16=bfloat16):
         return _openvino_runtime(checkpoint, key, bfloat16=bfloat16)
+    if place.type == "cuda" and not bfloat16:
+        torch.backends.cudnn.allow_tf32 = False  # which leaves 10 bits of float32's 23
     network = checkpoint.network()
     fold_batchnorm(network)  # OpenVINO does so by itself
     network = network.to(place).to(memory_format=torch.channels_last)

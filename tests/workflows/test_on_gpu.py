@@ -10,12 +10,14 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from numpy.typing import NDArray
 
 from photoz_ssl.config import FinetuneConfig
 from photoz_ssl.networks.checkpoint import Checkpoint, save_checkpoint
 from photoz_ssl.networks.encoder import PRESETS, build_encoder
 from photoz_ssl.networks.redshift_head import RedshiftNetwork
+from photoz_ssl.networks.runtimes import open_runtime
 from photoz_ssl.redshift.grid import RedshiftGrid
 from photoz_ssl.spec import ImageSpec
 from photoz_ssl.training.supervised import Evaluation
@@ -61,6 +63,13 @@ def test_a_gpu_gives_what_a_cpu_gives(
             found.append([*pdfs, predictor.represent(*galaxies)])
     for on_cpu, on_gpu in zip(*found, strict=True):
         np.testing.assert_allclose(on_gpu, on_cpu, atol=nearly)
+
+
+@pytest.mark.parametrize(("precision", "allowed"), [("fp32", False), ("auto", True)])
+def test_float32_on_a_gpu_is_float32(precision: str, allowed: bool) -> None:
+    with fake_gpu():
+        open_runtime(small_model(), "cuda", precision=precision)
+        assert torch.backends.cudnn.allow_tf32 is allowed
 
 
 def test_a_network_that_was_trained_on_a_gpu_can_be_calibrated(
