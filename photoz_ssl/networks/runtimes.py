@@ -51,8 +51,13 @@ def choose_device(name: str) -> torch.device:
 
 
 def uses_bfloat16(precision: str, device: torch.device) -> bool:
-    """Whether ``--precision`` means bfloat16 on a device."""
-    return precision == "bf16" or (precision == "auto" and device.type == "cuda")
+    """Whether ``--precision`` means bfloat16 on a device.
+
+    GPUs before NVIDIA's Ampere take it, too, and are slower in it than in float32.
+    """
+    if precision != "auto":
+        return precision == "bf16"
+    return device.type == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False)
 
 
 def multiplies_bfloat16() -> bool:
@@ -156,7 +161,7 @@ def open_runtime(
     n_images : int, optional
         How many there are to be; None if nobody knows.
     precision : {'auto', 'fp32', 'bf16', 'int8'}
-        Arithmetic of the network; auto is bfloat16 on a GPU and float32 on a CPU.
+        Arithmetic of the network; auto is bfloat16 on a GPU that computes in it, else float32.
     batch_size : int
         Most images that it is given at a time.
 
