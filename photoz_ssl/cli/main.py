@@ -36,10 +36,17 @@ COMMANDS = (
 
 OUT_OF_MEMORY = re.compile(
     r"out of memory|can't allocate memory|cannot allocate memory|bad_?alloc|failed to map segment"
-    r"|can't start new thread",
+    r"|can't start new thread|status_alloc_failed",
     re.IGNORECASE,
 )
 """What libraries say in errors of many kinds where the system gives them no more memory."""
+
+NO_USABLE_GPU = re.compile(
+    r"no kernel image|busy or unavailable|nvidia driver|cuda driver|cuda unknown error"
+    r"|status_not_initialized|uncorrectable ecc",
+    re.IGNORECASE,
+)
+"""What PyTorch says of a GPU that it sees and cannot use, such as one older than it supports."""
 
 MORE_MEMORY = (
     "choose a smaller --batch-size or fewer --workers, or allow more: under ulimit -v PyTorch alone"
@@ -100,6 +107,10 @@ class PhotozGroup(click.Group):
                 reason = " ".join(str(error).split()).rstrip(".")
                 _tell(f"Error: there is not enough memory{': ' * bool(reason)}{reason}.")
                 _tell(f"Hint: {MORE_MEMORY}.")
+                return EXIT_ERROR
+            if isinstance(error, RuntimeError) and NO_USABLE_GPU.search(str(error)):
+                _tell(f"Error: the GPU cannot be used: {str(error).splitlines()[0].rstrip('.')}.")
+                _tell("Hint: say --device cpu, or install a driver and a PyTorch for this GPU.")
                 return EXIT_ERROR
             if isinstance(error, OSError):
                 return _exit_code_of(error)

@@ -41,8 +41,8 @@ class Inference(CatalogImages):
     device: str = device_option()
     precision: str = option(
         "auto",
-        "Arithmetic of the network: auto is bf16 on a GPU, fp32 on a CPU; bf16 is faster on CPUs"
-        " that compute in it, int8 on all, with models that were calibrated.",
+        "Arithmetic of the network: auto is bf16 on a GPU that computes in it, else fp32; bf16 is"
+        " faster on CPUs that compute in it, int8 on all, with models that were calibrated.",
         choices=INFERENCE_PRECISIONS,
     )
     workers: int = workers_option()

@@ -56,7 +56,9 @@ class TrainingConfig:
     seed: int = option(0, "Seed of weights, order and views.")
     device: str = device_option()
     precision: str = option(
-        "auto", "Arithmetic of the network: auto is bf16 on a GPU.", choices=PRECISIONS
+        "auto",
+        "Arithmetic of the network: auto is bf16 on a GPU that computes in it, else fp32.",
+        choices=PRECISIONS,
     )
     resume: bool = option(False, "Go on from the last checkpoint in the run folder.")
     overwrite: bool = overwrite_option()

@@ -51,8 +51,13 @@ def choose_device(name: str) -> torch.device:
 
 
 def uses_bfloat16(precision: str, device: torch.device) -> bool:
-    """Whether ``--precision`` means bfloat16 on a device."""
-    return precision == "bf16" or (precision == "auto" and device.type == "cuda")
+    """Whether ``--precision`` means bfloat16 on a device.
+
+    GPUs before NVIDIA's Ampere take it, too, and are slower in it than in float32.
+    """
+    if precision != "auto":
+        return precision == "bf16"
+    return device.type == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False)
 
 
 def multiplies_bfloat16() -> bool:
@@ -156,7 +161,7 @@ def open_runtime(
     n_images : int, optional
         How many there are to be; None if nobody knows.
     precision : {'auto', 'fp32', 'bf16', 'int8'}
-        Arithmetic of the network; auto is bfloat16 on a GPU and float32 on a CPU.
+        Arithmetic of the network; auto is bfloat16 on a GPU that computes in it, else float32.
     batch_size : int
         Most images that it is given at a time.
 
@@ -174,6 +179,8 @@ def open_runtime(
     many = n_images is None or n_images >= IMAGES_WORTH_CONVERTING[checkpoint.encoder.architecture]
     if place.type == "cpu" and key and many and _openvino_serves(bfloat16=bfloat16):
         return _openvino_runtime(checkpoint, key, bfloat16=bfloat16)
+    if place.type == "cuda" and not bfloat16:
+        torch.backends.cudnn.allow_tf32 = False  # which leaves 10 bits of float32's 23
     network = checkpoint.network()
     fold_batchnorm(network)  # OpenVINO does so by itself
     network = network.to(place).to(memory_format=torch.channels_last)

@@ -41,10 +41,20 @@ class TorchEngine:
     def __call__(self, batches: Batches) -> Later[NDArray[np.float32]]:
         """The network's output, shape (n, ...), of batches of images, (n, bands, 64, 64).
 
-        A GPU has the next batch copied to it while it computes, and nobody waits for either.
+        A GPU has the next batch copied to it while it computes, and nobody waits for either. What
+        it made is copied back at once: a later copy would wait for whatever it was given since.
         """
-        outputs = [self._output(images) for images in batches]
-        return lambda: np.asarray(torch.cat(outputs).float().cpu().numpy())
+        outputs = torch.cat([self._output(images) for images in batches]).float()
+        if self.device.type != "cuda":
+            return outputs.numpy
+        arriving = outputs.to("cpu", non_blocking=True)  # to pinned memory
+        copied = torch.cuda.current_stream(self.device).record_event()
+
+        def arrived() -> NDArray[np.float32]:
+            copied.synchronize()
+            return arriving.numpy()
+
+        return arrived
 
     def _output(self, images: Tensor) -> Tensor:
         reduced = torch.autocast(self.device.type, torch.bfloat16, enabled=self.bfloat16)

@@ -319,7 +319,7 @@ def _save(
         kind="photoz",
         spec=plan.archive.spec,
         encoder=network.encoder.config,
-        state=network.state_dict(),
+        state={name: values.cpu() for name, values in network.state_dict().items()},
         grid=grid,
         calibration=calibration,
         provenance=provenance,

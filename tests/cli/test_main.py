@@ -192,6 +192,7 @@ def test_a_full_disk_behind_standard_output_is_told() -> None:
         "MemoryError('Unable to allocate 469. MiB')",
         "RuntimeError('DefaultCPUAllocator: can\\'t allocate memory: you tried')",
         "RuntimeError('CUDA out of memory.\\nTried to allocate 2.00 GiB.')",
+        "RuntimeError('CUDA error: CUBLAS_STATUS_ALLOC_FAILED of `cublasCreate(handle)`')",
         "ImportError('libtorch_cpu.so: failed to map segment from shared object')",
         "OSError(12, 'Cannot allocate memory')",
     ],
@@ -202,6 +203,23 @@ def test_too_little_memory_is_one_sentence(error: str) -> None:
     sentence, hint = done.stderr.splitlines()
     assert sentence.startswith("Error: there is not enough memory")
     assert "--batch-size" in hint
+
+
+@pytest.mark.parametrize(
+    "reason",
+    [
+        "CUDA error: no kernel image is available for execution on the device",
+        "CUDA error: CUDA-capable device(s) is/are busy or unavailable",
+        "cuDNN error: CUDNN_STATUS_NOT_INITIALIZED",
+    ],
+)
+def test_a_gpu_that_cannot_be_used_is_one_sentence(reason: str) -> None:
+    works = f"raise RuntimeError('{reason}\\nSearch for it in the manual.')"
+    done = subprocess.run(program_that(works), capture_output=True, text=True)
+    assert done.returncode == 1
+    sentence, hint = done.stderr.splitlines()
+    assert sentence == f"Error: the GPU cannot be used: {reason}."
+    assert "--device cpu" in hint
 
 
 def test_a_fault_of_the_program_is_no_lack_of_memory() -> None:

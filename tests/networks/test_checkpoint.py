@@ -6,6 +6,7 @@ import json
 import pickle
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -285,16 +286,23 @@ def test_a_runtime_s_pdfs_are_calibrated() -> None:
 
 
 @pytest.mark.parametrize(
-    ("precision", "device", "expected"),
+    ("precision", "device", "capability", "expected"),
     [
-        ("auto", "cpu", False),
-        ("auto", "cuda", True),
-        ("fp32", "cuda", False),
-        ("bf16", "cpu", True),
-        ("bf16", "cuda", True),
+        ("auto", "cpu", 9, False),
+        ("auto", "cuda", 8, True),
+        ("auto", "cuda", 7, False),
+        ("fp32", "cuda", 8, False),
+        ("bf16", "cpu", 9, True),
+        ("bf16", "cuda", 7, True),
     ],
 )
-def test_auto_is_bfloat16_on_a_gpu_alone(precision: str, device: str, expected: bool) -> None:
+def test_auto_is_bfloat16_on_a_gpu_that_computes_in_it(
+    precision: str, device: str, capability: int, expected: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "current_device", lambda: 0)
+    properties = SimpleNamespace(major=capability)
+    monkeypatch.setattr(torch.cuda, "get_device_properties", lambda _: properties)
     assert uses_bfloat16(precision, torch.device(device)) is expected
 
 

@@ -9,6 +9,7 @@ from torch import Generator, Tensor, nn
 
 from photoz_ssl.networks.compilation import IMAGES_WORTH_COMPILING, compile_for_inference
 from photoz_ssl.networks.torch_engine import TorchEngine
+from tests.fake_gpu import fake_gpu
 
 CPU = torch.device("cpu")
 
@@ -60,3 +61,21 @@ def test_a_network_is_compiled_on_a_gpu_for_many_images(
     place = torch.device(device)
     assert compile_for_inference(network, device=place, n_images=n_images) is expected
     assert compiled == [network] * expected
+
+
+def test_a_gpu_s_outputs_are_waited_for_and_in_order() -> None:
+    given = images(7)
+    with fake_gpu() as gpu:
+        engine = TorchEngine(Sums(), torch.device("cuda"))
+        first, second = engine(torch.split(given[:5], 2)), engine([given[5:]])
+        assert gpu.copies == ["to", "to", "to", "from", "to", "from"]
+        sums = np.concatenate([first(), second()])
+    np.testing.assert_allclose(sums, given.sum(dim=(2, 3)).numpy(), rtol=1e-5, atol=1e-5)
+
+
+def test_outputs_that_are_asked_for_later_wait_for_no_more_than_their_own_batches() -> None:
+    with fake_gpu() as gpu:
+        engine = TorchEngine(Sums(), torch.device("cuda"))
+        first, _ = engine([images(2)]), engine([images(3)])
+        first()
+        assert len(gpu.stream.copies) == 1
