@@ -176,7 +176,7 @@ def dask_option() -> Any:
 
 def workers_option() -> Any:
     """``--workers``, of commands that read images."""
-    return option(0, "Processes that read images [default: one a core].", of_job=False)
+    return option(0, "Threads that read images [default: one a core].", of_job=False)
 
 
 def flag_of(name: str) -> str:
