@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import signal
 import socket
 import subprocess
@@ -22,6 +21,7 @@ from photoz_ssl.networks.checkpoint import load_checkpoint, shipped_model_path
 from photoz_ssl.networks.ranks import ALONE, World
 from photoz_ssl.training.distributed import Launch, join_world, launched, require_equal_parts
 from photoz_ssl.workflows.pretrain import usable_batch_size
+from tests.training.processes import Training
 
 TRAINING = """
 import sys
@@ -77,29 +77,22 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-def start(program: str, *arguments: object, **environ: object) -> subprocess.Popen[str]:
-    return subprocess.Popen(
-        [sys.executable, "-c", program, *map(str, arguments)],
-        env={**os.environ, "OMP_NUM_THREADS": "1", **{k: str(v) for k, v in environ.items()}},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-
-
-def start_two(program: str, *arguments: object) -> list[subprocess.Popen[str]]:
+def start_two(program: str, *arguments: object) -> list[Training]:
     """Two processes as torchrun would start them; ``{rank}`` in an argument is the rank."""
     meeting = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": free_port(), "WORLD_SIZE": 2}
     return [
-        start(program, *(str(a).format(rank=rank) for a in arguments), RANK=rank, **meeting)
+        Training(
+            program,
+            *(str(argument).format(rank=rank) for argument in arguments),
+            environ={"RANK": rank, **meeting},
+        )
         for rank in (0, 1)
     ]
 
 
-def ended(*processes: subprocess.Popen[str]) -> list[tuple[int, str]]:
+def ended(*processes: Training) -> list[tuple[int, str]]:
     """Exit codes, and what was told on stderr."""
-    told = [process.communicate(timeout=120)[1] for process in processes]
-    return [(process.returncode, text) for process, text in zip(processes, told, strict=True)]
+    return [process.ended() for process in processes]
 
 
 @pytest.fixture(scope="module")
@@ -108,7 +101,7 @@ def runs(
 ) -> tuple[dict[str, Any], list[dict[str, Any]]]:
     """What one process saw of a pretraining, and what each of two saw."""
     folder = tmp_path_factory.mktemp("runs")
-    one = start(TRAINING, tiny_archive, folder / "one", folder / "one.pt")
+    one = Training(TRAINING, tiny_archive, folder / "one", folder / "one.pt")
     two = start_two(TRAINING, tiny_archive, folder / "two", folder / "two{rank}.pt")
     for code, told in ended(one, *two):
         assert (code, told) == (0, "")
@@ -151,7 +144,7 @@ def test_torchrun_finetunes_as_one_process_does(tiny_archive: Path, tmp_path: Pa
     encoder = shipped_model_path("photoz")
     options = ["finetune", tiny_archive, "--encoder", encoder, "--encoder-rate", 0, "--epochs", 2]
     options += ["--batch-size", 4, "--device", "cpu", "-o"]
-    one = start("from photoz_ssl.cli import main; main()", *options, tmp_path / "one")
+    one = Training("from photoz_ssl.cli import main; main()", *options, tmp_path / "one")
     assert ended(one)[0][0] == 0
     torchrun = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2"]
     torchrun += ["--master-port", str(free_port()), "-m", "photoz_ssl"]
@@ -291,15 +284,13 @@ with stop_on_signals(), distributed.join_world("cpu"):
 def test_one_that_waits_for_others_says_so_and_can_be_ended(number: signal.Signals) -> None:
     environ = {f"SLURM_{name}": "0" for name in ("PROCID", "LOCALID", "STEP_ID")}
     environ |= {"SLURM_NTASKS": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(free_port())}
-    waiting = subprocess.Popen(
-        [sys.executable, "-c", WAITING], env={**os.environ, **environ}, stderr=subprocess.PIPE
-    )
-    assert waiting.stderr is not None
-    told = next(line for line in waiting.stderr if b"waits" in line)
-    assert b"process 0 of 2 waits at 127.0.0.1:" in told
+    waiting = Training(WAITING, environ=environ)
+    while "waits" not in waiting.told:
+        assert waiting.runs, waiting.told
+        time.sleep(0.05)
+    assert "process 0 of 2 waits at 127.0.0.1:" in waiting.told
     waiting.send_signal(number)
-    assert waiting.wait(30) == -number
-    waiting.stderr.close()
+    assert waiting.ended()[0] == -number
 
 
 def test_one_process_is_a_world_that_does_nothing() -> None:

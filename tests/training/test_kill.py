@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -16,6 +13,7 @@ import torch
 from photoz_ssl.config import PretrainConfig
 from photoz_ssl.files import is_leftover
 from photoz_ssl.workflows.pretrain import pretrain
+from tests.training.processes import Training
 
 PROGRAM = """
 import sys
@@ -38,17 +36,14 @@ def kill_after(seconds: float, config: PretrainConfig, *, while_writing: bool) -
     options = [config.archive, "-o", config.output, "--encoder", config.encoder, "--resume"]
     options += ["--epochs", config.epochs, "--batch-size", config.batch_size, "--quiet"]
     options += ["--queue-size", config.queue_size, "--batchnorm-groups", config.batchnorm_groups]
-    process = subprocess.Popen(
-        [sys.executable, "-c", PROGRAM, "pretrain", *map(str, options)],
-        env={**os.environ, "OMP_NUM_THREADS": str(torch.get_num_threads())},
-    )
-    while process.poll() is None and not (config.output / "config.toml").exists():
+    process = Training(PROGRAM, "pretrain", *options, n_threads=torch.get_num_threads())
+    while process.runs and not (config.output / "config.toml").exists():
         time.sleep(0.005)
     time.sleep(seconds)
-    while while_writing and process.poll() is None and not leftovers(config):
+    while while_writing and process.runs and not leftovers(config):
         time.sleep(0.001)
     process.kill()
-    process.wait()
+    process.ended()
 
 
 def leftovers(config: PretrainConfig) -> list[Path]:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
-from dataclasses import replace
+import shutil
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -29,54 +31,109 @@ from photoz_ssl.workflows.measurements import METHODS, Measurement
 from photoz_ssl.workflows.photometry import photometric_features
 from photoz_ssl.workflows.pretrain import pretrain
 
-pytestmark = pytest.mark.usefixtures("tiny_preset")
+
+@dataclass(frozen=True)
+class Experiment:
+    """One that was made: how, and what it found."""
+
+    config: LabelEfficiencyConfig
+    report: LabelEfficiencyReport
+
+    def copied_to(self, other: LabelEfficiencyConfig) -> LabelEfficiencyReport:
+        """Lay a copy of its folder where another one would begin."""
+        shutil.copytree(self.config.output, other.output)
+        return self.report
 
 
-@pytest.fixture
-def survey(tiny_archive: Path, tmp_path: Path) -> Path:
+@pytest.fixture(scope="module")
+def made(tiny_archive: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Experiment]:
+    """An experiment with all methods, two fractions and two seeds, of a preset ``tiny``."""
+    folder = tmp_path_factory.mktemp("made")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(PRESETS, "tiny", replace(PRESETS["resnet18-compact"], width=0.125))
+        archive = write_survey(tiny_archive, folder / "survey.h5")
+        config = LabelEfficiencyConfig(
+            archive=archive,
+            output=folder / "efficiency",
+            encoder=str(pretrained(archive, folder / "pretrained")),
+            fractions=(0.5, 1.0),
+            n_seeds=2,
+            epochs=1,
+            batch_size=4,
+        )
+        yield Experiment(config, label_efficiency(config))
+
+
+@pytest.fixture(scope="module")
+def made_short(made: Experiment) -> Experiment:
+    """One training a method, and no figure."""
+    config = shortened(replace(made.config, output=made.config.output.with_name("short")))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(module, "draw_label_efficiency", draw_nothing)
+        return Experiment(config, label_efficiency(config))
+
+
+def write_survey(toy: Path, path: Path) -> Path:
     """The toy galaxies with magnitudes that tell their redshift."""
-    archive = open_archive(tiny_archive)
+    archive = open_archive(toy)
     block = archive.block(slice(0, len(archive)))
     names = [f"MODEL_MAG_{band}" for band in BANDS]
     table = np.zeros(len(block), [(name, "f4") for name in names])
     for place, name in enumerate(names):
         table[name] = 15 + place * block.redshift + block.ebv
-    path = tmp_path / "survey.h5"
     with create_archive(path, ImageSpec(), len(block)) as writer:
         writer.write(replace(block, table=table), columns=tuple(names))
     return path
 
 
-@pytest.fixture
-def config(survey: Path, tmp_path: Path) -> LabelEfficiencyConfig:
+def pretrained(survey: Path, output: Path) -> Path:
     pretraining = PretrainConfig(
         archive=survey,
-        output=tmp_path / "pretrained",
+        output=output,
         encoder="tiny",
         epochs=1,
         batch_size=4,
         batchnorm_groups=2,
         queue_size=16,
     )
-    return LabelEfficiencyConfig(
-        archive=survey,
-        output=tmp_path / "efficiency",
-        encoder=str(pretrain(pretraining).encoder),
-        fractions=(0.5, 1.0),
-        n_seeds=2,
-        epochs=1,
-        batch_size=4,
-    )
+    return pretrain(pretraining).encoder
 
 
-@pytest.fixture
-def short(config: LabelEfficiencyConfig) -> LabelEfficiencyConfig:
-    """One training a method."""
+def shortened(config: LabelEfficiencyConfig) -> LabelEfficiencyConfig:
     return replace(config, fractions=(1.0,), n_seeds=1)
 
 
-def test_every_method_learns_from_the_same_labels(config: LabelEfficiencyConfig) -> None:
-    report = label_efficiency(config)
+def draw_nothing(*_: object) -> None:
+    pass
+
+
+@pytest.fixture
+def survey(made: Experiment, tmp_path: Path) -> Path:
+    """The archive, for a test to do with it what it likes."""
+    return Path(shutil.copy(made.config.archive, tmp_path))
+
+
+@pytest.fixture
+def config(made: Experiment, survey: Path, tmp_path: Path) -> LabelEfficiencyConfig:
+    """What the experiment was made with, in a new folder."""
+    encoder = str(shutil.copy(made.config.encoder, tmp_path))
+    return replace(made.config, archive=survey, output=tmp_path / "efficiency", encoder=encoder)
+
+
+@pytest.fixture
+def undrawn(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No figures, which take longer than what they show."""
+    monkeypatch.setattr(module, "draw_label_efficiency", draw_nothing)
+
+
+@pytest.fixture
+def short(config: LabelEfficiencyConfig, undrawn: None) -> LabelEfficiencyConfig:
+    """One training a method."""
+    return shortened(config)
+
+
+def test_every_method_learns_from_the_same_labels(made: Experiment) -> None:
+    config, report = made.config, made.report
     assert [curve.method for curve in report.curves] == list(METHODS)
     assert {curve.n_labels for curve in report.curves} == {(6.0, 12.0)}
     found = json.loads((config.output / "label_efficiency.json").read_text())
@@ -96,15 +153,17 @@ def test_fractions_that_are_the_same_labels_are_refused(config: LabelEfficiencyC
 
 
 def test_a_fraction_that_is_the_labels_of_one_measured_before_is_refused(
-    short: LabelEfficiencyConfig,
+    config: LabelEfficiencyConfig, made: Experiment
 ) -> None:
-    label_efficiency(replace(short, fractions=(0.5,)))
+    made.copied_to(config)
     with pytest.raises(ConfigError, match=r"0\.5 and 0\.51 are the same 6 labels"):
-        label_efficiency(replace(short, fractions=(0.51, 1.0), resume=True))
+        label_efficiency(replace(config, fractions=(0.51, 1.0), resume=True))
 
 
-def test_a_galaxy_whose_pixels_are_no_numbers_is_left_out(short: LabelEfficiencyConfig) -> None:
-    whole = label_efficiency(replace(short, output=short.output.with_name("whole")))
+def test_a_galaxy_whose_pixels_are_no_numbers_is_left_out(
+    short: LabelEfficiencyConfig, made_short: Experiment
+) -> None:
+    whole = made_short.report
     row = open_archive(short.archive).rows(split="test")[0]
     with h5py.File(short.archive, "a") as file:
         file["images"][row, 2, 50, 50] = np.nan
@@ -113,10 +172,11 @@ def test_a_galaxy_whose_pixels_are_no_numbers_is_left_out(short: LabelEfficiency
     assert report.curves[2].sigma_mad == whole.curves[2].sigma_mad  # which has seen no images
 
 
+@pytest.mark.usefixtures("undrawn")
 def test_it_goes_on_where_it_stopped(
-    config: LabelEfficiencyConfig, monkeypatch: pytest.MonkeyPatch
+    config: LabelEfficiencyConfig, made: Experiment, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    first = label_efficiency(config)
+    first = made.copied_to(config)
     before = (config.output / "label_efficiency.json").read_bytes()
     for measured in sorted((config.output / "measured").iterdir())[:2]:
         measured.unlink()
@@ -134,8 +194,10 @@ def test_it_goes_on_where_it_stopped(
     assert again.curves == first.curves
 
 
-def test_other_options_are_not_mixed_in(short: LabelEfficiencyConfig) -> None:
-    first = label_efficiency(short)
+def test_other_options_are_not_mixed_in(
+    short: LabelEfficiencyConfig, made_short: Experiment
+) -> None:
+    first = made_short.copied_to(short)
     options = (short.output / "config.toml").read_bytes()
     for fractions in (short.fractions, (0.5, 1.0)):
         other = replace(short, resume=True, learning_rate=0.1, fractions=fractions)
@@ -262,12 +324,15 @@ def test_curves_are_means_over_seeds_and_labels_are_saved_at_equal_scatter(
     assert written["labels_saved"] == [pytest.approx(3), None]
 
 
+@pytest.mark.usefixtures("undrawn")
 def test_fractions_and_seeds_are_added(
-    config: LabelEfficiencyConfig, monkeypatch: pytest.MonkeyPatch
+    config: LabelEfficiencyConfig,
+    made: Experiment,
+    made_short: Experiment,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    together = label_efficiency(config)
-    apart = replace(config, output=config.output.with_name("apart"))
-    label_efficiency(replace(apart, fractions=(1.0,), n_seeds=1))
+    together, apart = made.report, config
+    made_short.copied_to(apart)
     trained = []
     finetune = module.finetune  # type: ignore[attr-defined]
 
@@ -294,8 +359,10 @@ def test_one_experiment_at_a_time_works_in_a_folder(short: LabelEfficiencyConfig
     assert not (short.output / LOCK).exists()
 
 
-def test_an_encoder_that_was_moved_is_the_same_one(short: LabelEfficiencyConfig) -> None:
-    first = label_efficiency(short)
+def test_an_encoder_that_was_moved_is_the_same_one(
+    short: LabelEfficiencyConfig, made_short: Experiment
+) -> None:
+    first = made_short.copied_to(short)
     moved = Path(short.encoder).rename(short.output.with_name("moved.safetensors"))
     again = replace(short, encoder=str(moved), resume=True)
     assert label_efficiency(again).curves == first.curves
@@ -308,15 +375,15 @@ def test_labels_that_no_network_can_give_are_told(short: LabelEfficiencyConfig) 
     assert any("count as its last bin: 1 of 24" in notice for notice in notices)
 
 
-def test_it_stops_when_asked_to_and_goes_on(short: LabelEfficiencyConfig) -> None:
-    whole = label_efficiency(short)
-    halted = replace(short, output=short.output.with_name("halted"))
+def test_it_stops_when_asked_to_and_goes_on(
+    short: LabelEfficiencyConfig, made_short: Experiment
+) -> None:
     asked = iter(range(1000))
     with pytest.raises(Stopped) as stopped:
-        label_efficiency(halted, stop=lambda: next(asked) >= 4)
+        label_efficiency(short, stop=lambda: next(asked) >= 4)
     assert "--resume" in stopped.value.summary()
-    assert not (halted.output / "label_efficiency.json").exists()
-    assert label_efficiency(replace(halted, resume=True)).curves == whole.curves
+    assert not (short.output / "label_efficiency.json").exists()
+    assert label_efficiency(replace(short, resume=True)).curves == made_short.report.curves
 
 
 def test_several_processes_are_refused_before_they_write(
@@ -330,14 +397,17 @@ def test_several_processes_are_refused_before_they_write(
     assert not config.output.exists()
 
 
-def test_a_measurement_by_an_unknown_method_is_damaged(short: LabelEfficiencyConfig) -> None:
-    label_efficiency(short)
+def test_a_measurement_by_an_unknown_method_is_damaged(
+    short: LabelEfficiencyConfig, made_short: Experiment
+) -> None:
+    made_short.copied_to(short)
     measured = next((short.output / "measured").glob("photometry-*.json"))
     measured.write_text(measured.read_text().replace('"photometry"', '"guesses"'))
     with pytest.raises(CheckpointError, match="is damaged"):
         label_efficiency(replace(short, resume=True))
 
 
+@pytest.mark.usefixtures("undrawn")
 def test_without_a_validation_split_the_trees_have_the_networks_labels(
     config: LabelEfficiencyConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -369,8 +439,10 @@ def test_without_a_validation_split_the_trees_have_the_networks_labels(
     assert len(set(labels["trees"])) == 2
 
 
-def test_other_magnitudes_are_not_mixed_in(short: LabelEfficiencyConfig) -> None:
-    label_efficiency(short)
+def test_other_magnitudes_are_not_mixed_in(
+    short: LabelEfficiencyConfig, made_short: Experiment
+) -> None:
+    made_short.copied_to(short)
     with h5py.File(short.archive, "r+") as file:
         file["columns/MODEL_MAG_r"][...] += 1
     with pytest.raises(CheckpointError, match="archive"):

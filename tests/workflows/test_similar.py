@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -64,12 +65,14 @@ def save_model(path: Path, seed: int) -> Path:
 class Search:
     """A model, an archive, and the atlas that the one makes of the other."""
 
-    def __init__(self, folder: Path, archive: Path) -> None:
-        self.folder, self.archive = folder, archive
-        self.model = save_model(folder / "model.safetensors", 0)
-        self.atlas = folder / "atlas.h5"
-        embed(EmbedConfig(catalog=str(archive), output=self.atlas, model=self.model))
-        self.output = folder / "neighbours.fits"
+    def __init__(self, model: Path, archive: Path, atlas: Path) -> None:
+        self.folder, self.model, self.archive, self.atlas = atlas.parent, model, archive, atlas
+        self.output = self.folder / "neighbours.fits"
+
+    def copied_to(self, folder: Path) -> Search:
+        """The same search in a folder of its own, where a test may do with it what it likes."""
+        model, atlas = (Path(shutil.copy(path, folder)) for path in (self.model, self.atlas))
+        return Search(model, self.archive, atlas)
 
     def report(self, **options: Any) -> SimilarReport:
         settings: dict[str, Any] = {
@@ -85,9 +88,17 @@ class Search:
         return np.asarray(fitsio.read(self.output, ext=EXTNAME))
 
 
+@pytest.fixture(scope="module")
+def first_search(tiny_archive: Path, tmp_path_factory: pytest.TempPathFactory) -> Search:
+    folder = tmp_path_factory.mktemp("search")
+    model, atlas = save_model(folder / "model.safetensors", 0), folder / "atlas.h5"
+    embed(EmbedConfig(catalog=str(tiny_archive), output=atlas, model=model))
+    return Search(model, tiny_archive, atlas)
+
+
 @pytest.fixture
-def search(tmp_path: Path, tiny_archive: Path) -> Search:
-    return Search(tmp_path, tiny_archive)
+def search(first_search: Search, tmp_path: Path) -> Search:
+    return first_search.copied_to(tmp_path)
 
 
 def changed(archive_path: Path, path: Path, **fields: Any) -> Path:
@@ -525,19 +536,23 @@ def test_a_mosaic_of_another_kind_is_refused(search: Search) -> None:
 NAMES = np.array([f"J{number:04d}+$x_" for number in range(24)], "S12")
 
 
-@pytest.fixture
-def named(search: Search) -> Search:
-    """The same search among galaxies whose ids are text."""
-    archive = open_archive(search.archive)
+@pytest.fixture(scope="module")
+def first_named(first_search: Search) -> Search:
+    archive = open_archive(first_search.archive)
     table = np.array([*zip(NAMES, strict=True)], [("NAME", "S12")])
     block = dataclasses.replace(archive.block(slice(0, len(archive))), table=table)
-    path = search.folder / "named.h5"
+    path, atlas = (first_search.folder / name for name in ("named.h5", "named_atlas.h5"))
     with create_archive(path, archive.spec, len(archive), id_column="NAME") as writer:
         writer.write(block, columns=("NAME",))
-    search.archive, search.atlas = path, search.folder / "named_atlas.h5"
-    report = embed(EmbedConfig(catalog=str(path), output=search.atlas, model=search.model))
+    report = embed(EmbedConfig(catalog=str(path), output=atlas, model=first_search.model))
     assert not any("numbered" in notice for notice in report.notices)
-    return search
+    return Search(first_search.model, path, atlas)
+
+
+@pytest.fixture
+def named(first_named: Search, tmp_path: Path) -> Search:
+    """The same search among galaxies whose ids are text."""
+    return first_named.copied_to(tmp_path)
 
 
 def test_neighbours_have_their_names(named: Search) -> None:
@@ -616,7 +631,7 @@ def test_a_page_names_queries_with_images_too(named: Search) -> None:
     assert page.read_text().count("+$x_</td>") == 48
 
 
-def test_a_name_that_is_not_there_is_told(named: Search, search: Search) -> None:
+def test_a_name_that_is_not_there_is_told(named: Search) -> None:
     with pytest.raises(CutoutError, match="there is no file J1, nor such an id in"):
         named.report(queries=None, like=("J1",))
 
