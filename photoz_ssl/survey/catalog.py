@@ -55,7 +55,7 @@ class Catalog(NamedColumns):
     folder : Path
         Where file names in it are relative to.
     n_rows : int
-        Its rows; never 0.
+        Its rows; 0 only where `open_catalog` was told that it may be empty.
     dtype : numpy dtype
         Structured: its columns, in native byte order, text as bytes.
     cards : dict of str to dict
@@ -108,7 +108,9 @@ class Catalog(NamedColumns):
 
 
 @contextmanager
-def open_catalog(path: str, *, streaming: bool = False) -> Iterator[Catalog]:
+def open_catalog(
+    path: str, *, streaming: bool = False, may_be_empty: bool = False
+) -> Iterator[Catalog]:
     """Open a table: FITS, or VOTable, Parquet, ECSV or qp, which is first rewritten as FITS.
 
     Parameters
@@ -119,12 +121,28 @@ def open_catalog(path: str, *, streaming: bool = False) -> Iterator[Catalog]:
     streaming : bool
         Whether rows are asked for in order, so that a table on standard input need not be
         there as a whole before its first row is read.
+    may_be_empty : bool
+        Whether a table without rows, as of a selection that nothing meets, is no error.
 
     Raises
     ------
     CatalogError
-        If it is missing, damaged, truncated, holds no table, or has no rows.
+        If it is missing, damaged, truncated, holds no table, or has no rows and should.
     """
+    with _opened_anywhere(path, streaming) as catalog:
+        if not (catalog.n_rows or may_be_empty):
+            raise _without_rows(catalog)
+        yield catalog
+
+
+def _without_rows(catalog: Catalog) -> CatalogError:
+    if catalog.selection:
+        return CatalogError(f"{catalog.path} selects no rows", "check what its brackets ask for")
+    return CatalogError(f"{catalog.path} has no rows", "name a table with galaxies")
+
+
+@contextmanager
+def _opened_anywhere(path: str, streaming: bool) -> Iterator[Catalog]:
     if path == STDIN and streaming:
         with _streamed_stdin() as catalog:
             yield catalog
@@ -152,8 +170,6 @@ def _streamed_stdin() -> Iterator[Catalog]:
         if stream is None:
             with _spooled_stdin(seen) as spooled, _opened(shown, spooled, Path()) as catalog:
                 yield catalog
-        elif stream.get_nrows() <= 0:
-            raise CatalogError(f"{shown} has no rows", "name a table with galaxies")
         else:
             n_rows, dtype = stream.get_nrows(), dtype_of(shown, stream)
             yield Catalog(shown, Path(), n_rows, dtype, cards_of(stream, dtype), stream)
@@ -197,10 +213,6 @@ def _opened(shown: str, path: str, folder: Path) -> Iterator[Catalog]:
         with file:
             hdu = table_hdu(shown, name, file)
             n_rows = int(hdu.get_nrows())
-            if n_rows == 0 and "[" in name:
-                raise CatalogError(f"{shown} selects no rows", "check what its brackets ask for")
-            if n_rows == 0:
-                raise CatalogError(f"{shown} has no rows", "name a table with galaxies")
             dtype = dtype_of(shown, hdu)
             cards = cards_of(hdu, dtype)
             plain, selection = file_and_selection(name)
@@ -218,6 +230,8 @@ def open_beside(catalog: Catalog, extname: str) -> Iterator[Catalog]:
     """
     shown = f"{file_name(catalog.path)}[{extname}]"
     with _opened(shown, f"{catalog.file}[{extname}]", catalog.folder) as table:
+        if not table.n_rows:
+            raise _without_rows(table)
         yield table
 
 

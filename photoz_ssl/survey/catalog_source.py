@@ -58,7 +58,7 @@ def catalog_source(
     most = max(1, min(SAMPLE_ROWS, SAMPLE_BYTES // catalog.dtype.itemsize))
     sample = catalog.read(0, min(most, catalog.n_rows))
     reddening = Reddening(sample, has_position=columns.ra is not None, dust_dir=images.dust_dir)
-    if columns.ra is None and not reddening.has_column:
+    if columns.ra is None and not reddening.has_column and catalog.n_rows:
         raise CatalogError(
             f"{catalog.path} has no columns RA and DEC, and none with the reddening",
             catalog.or_another_table("add the positions in degrees, or a column EBV"),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
 import numpy as np
@@ -102,7 +102,7 @@ class Question(Protocol):
     def blocks(
         self, atlas: Atlas, encoder: AtlasEncoder, columns: Sequence[str]
     ) -> Iterator[Asked]:
-        """The queries in order.
+        """The queries in order; one block of none where there is no query.
 
         Parameters
         ----------
@@ -141,6 +141,9 @@ class FromImages:
         """As `Question.blocks`."""
         own_ids, name = has_ids(self._source), text_id(self._source)
         self._untold = () if self._anonymous else notices_of_itself(atlas, self._source)
+        if not self.n_queries:
+            names = None if name is None else np.empty(0, self._source.table_dtype[name])
+            yield replace(asked_of_rows(atlas, np.empty(0, np.int64), columns), names=names)
         for block, vectors in encoder.represented(self._source, self.name):
             queries = Queries(
                 vectors=vectors,
@@ -205,7 +208,7 @@ class FromIds:
     ) -> Iterator[Asked]:
         """As `Question.blocks`."""
         for start, ids, rows, problem in self._looked_up(atlas):
-            for first in range(0, len(rows), self._batch):
+            for first in range(0, max(len(rows), 1), self._batch):
                 some = slice(first, first + self._batch)
                 yield asked_of_rows(
                     atlas,
@@ -219,7 +222,7 @@ class FromIds:
     def _looked_up(self, atlas: Atlas) -> Iterator[tuple[int, Rows, Rows, str]]:
         """Number of a first query, ids, rows of the atlas, and what is wrong with the first id."""
         first = ""
-        for start in range(0, self.n_queries, IDS_AT_ONCE):
+        for start in range(0, max(self.n_queries, 1), IDS_AT_ONCE):
             table = self._catalog.read(start, min(start + IDS_AT_ONCE, self.n_queries))
             values = table[self._ids]
             find = self._by_name if values.dtype.kind == "S" else self._by_number

@@ -123,17 +123,20 @@ class Tally:
         problems = sorted(self.first.values())
         return problems[0][1] if problems else ""
 
+    @property
+    def is_hopeless(self) -> bool:
+        """Whether there are rows, and not one of them has a redshift."""
+        return self.n_rows > 0 and self.n_redshifts == 0
+
     def require_a_redshift(self, catalog: str) -> None:
-        """Refuse a table without a single redshift.
+        """Refuse a table of rows without a single redshift; one without rows is what was asked.
 
         Raises
         ------
         CatalogError, CutoutError
             That names the first problem.
         """
-        if self.n_rows == 0:
-            raise CatalogError(f"{catalog} has no rows", "check its selection")
-        if self.n_redshifts:
+        if not self.is_hopeless:
             return
         if self.by_flag[RowFlag.NO_REDDENING] == self.n_rows:
             raise CatalogError(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from itertools import chain
 from pathlib import Path
@@ -117,7 +117,7 @@ class _Tally:
 def similar(
     config: SimilarConfig, *, progress: Progress = silent, command_line: str = ""
 ) -> SimilarReport:
-    """Write the table of the galaxies that look most like each query.
+    """Write the table of the galaxies that look most like each query; no query, no row.
 
     Parameters
     ----------
@@ -241,11 +241,12 @@ class _Search:
         columns = [limit.column for limit in self.limits.within]
         cards = [*self._cards(), ("QUERIES", question.name, "galaxies whose neighbours these are")]
         blocks = question.blocks(self.atlas, self.encoder, columns)
-        first = next(blocks, None)
-        if first is None:
-            raise no_image(question.name, "")
+        first = next(blocks)
         table_file = self._table(EXTNAME, neighbour_columns(first, self.atlas), cards)
-        with open_galleries(self.config) as galleries, table_file as table:
+        with ExitStack() as stack:
+            shown = open_galleries(self.config) if question.n_queries else None
+            galleries = stack.enter_context(shown) if shown else []
+            table = stack.enter_context(table_file)
             for asked in chain([first], blocks):
                 self._require_positions(asked, question.name)
                 found = self._neighbours(asked)
@@ -309,12 +310,15 @@ class _Search:
         return len(self.atlas) if among is None else int(np.count_nonzero(among))
 
     def _require_positions(self, asked: Asked, name: str) -> None:
-        if self.limits.min_separation > 0 and not np.isfinite(asked.queries.ra).any():
+        placed = np.isfinite(asked.queries.ra)
+        if self.limits.min_separation > 0 and len(placed) and not placed.any():
             raise CatalogError(
                 f"{name} has no position, which --min-separation needs", "leave that out"
             )
 
     def _require_answers(self, tally: _Tally, name: str) -> None:
+        if tally.n_queries == 0:
+            return
         if tally.n_queries == tally.n_without:
             raise no_image(name, tally.first_problem)
         if tally.n_pairs == 0:

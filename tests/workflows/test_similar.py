@@ -99,6 +99,30 @@ def changed(archive_path: Path, path: Path, **fields: Any) -> Path:
     return path
 
 
+@pytest.mark.parametrize("text_ids", [False, True])
+@pytest.mark.parametrize("has_images", [False, True])
+def test_no_query_has_no_neighbour(search: Search, text_ids: bool, has_images: bool) -> None:
+    kinds = [("ID", "S5" if text_ids else "i8"), ("RA", "f8"), ("DEC", "f8")]
+    kinds += [("CUTOUT", "S9")] if has_images else []
+    queries = search.folder / "none.fits"
+    fitsio.write(queries, np.zeros(0, kinds))
+    if text_ids and not has_images:
+        with pytest.raises(CatalogError, match=r"are text, and .* has none"):
+            search.rows(queries=str(queries))
+        return
+    pictures = {"mosaic": search.folder / "m.png", "html": search.folder / "m.html"}
+    rows = search.rows(queries=str(queries), min_separation="3arcsec", **pictures)
+    assert len(rows) == 0
+    assert ("QUERY_NAME" in (rows.dtype.names or ())) == text_ids
+    report = search.report(queries=str(queries), overwrite=True, **pictures)
+    assert "0 neighbours of 0 queries among 24 galaxies" in report.summary()
+    assert report.notices[-2:] == (
+        "there is no query, and so no mosaic",
+        "there is no query, and so no page",
+    )
+    assert not [path for path in pictures.values() if path.exists()]
+
+
 def test_k_neighbours_a_query_closest_first(search: Search) -> None:
     rows = search.rows(n_neighbours=3)
     assert len(rows) == 24 * 3

@@ -93,6 +93,8 @@ class _ParquetTable:
             if self._is_plain(one.type) and one.name not in self._masks.values()
         }
         seen = {name: _Seen() for name in fields}
+        for name, one in fields.items():  # of which a file may have no row
+            self._look_at(self._plain(self._arrow.nulls(0, one.type)), seen[name])
         for batch in self._batches(list(fields)):
             for name, values in batch.items():
                 self._look_at(values, seen[name])
@@ -140,9 +142,11 @@ class _ParquetTable:
         if types.is_dictionary(kind):
             return self._is_plain(kind.value_type)
         tests = (getattr(types, f"is_{word}", None) for word in WORDS)
+        text_of_pandas = types.is_null(kind) and not self._file.metadata.num_rows
         return (
             self._is_number(kind)
             or types.is_decimal(kind)
+            or text_of_pandas
             or any(is_kind(kind) for is_kind in tests if is_kind is not None)
         )
 
