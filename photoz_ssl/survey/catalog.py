@@ -33,7 +33,7 @@ from photoz_ssl.survey.table_file import (
 )
 from photoz_ssl.survey.table_stream import open_stream
 
-__all__ = ["Catalog", "open_beside", "open_catalog", "selected_rows"]
+__all__ = ["Catalog", "has_beside", "open_beside", "open_catalog", "selected_rows"]
 
 CONDITION = re.compile(r"(\[[^\[\]]*\])?\[([^\[\]]+)\]")
 """Brackets that name a table, or none, and that select rows of it."""
@@ -66,6 +66,8 @@ class Catalog(NamedColumns):
         The FITS file of that, unpacked and rewritten where need be; empty for a stream.
     selection : str
         What stands in brackets behind its name.
+    left_out : tuple of str
+        Columns of a file in another format that FITS cannot have.
     """
 
     path: str
@@ -76,6 +78,7 @@ class Catalog(NamedColumns):
     hdu: Any
     file: str = ""
     selection: str = ""
+    left_out: tuple[str, ...] = ()
 
     def or_another_table(self, hint: str) -> str:
         """A hint, and what else may help: other tables of the file, where none was named."""
@@ -199,7 +202,7 @@ def _spooled_stdin(seen: bytes = b"") -> Iterator[str]:
 
 @contextmanager
 def _opened(shown: str, path: str, folder: Path) -> Iterator[Catalog]:
-    with plain_table(path, shown=file_name(shown)) as name:
+    with plain_table(path, shown=file_name(shown)) as (name, left_out):
         refuse_damage(shown, name)
         try:
             file = fitsio.FITS(name)
@@ -216,7 +219,13 @@ def _opened(shown: str, path: str, folder: Path) -> Iterator[Catalog]:
             dtype = dtype_of(shown, hdu)
             cards = cards_of(hdu, dtype)
             plain, selection = file_and_selection(name)
-            yield Catalog(shown, folder, n_rows, dtype, cards, hdu, plain, selection)
+            yield Catalog(shown, folder, n_rows, dtype, cards, hdu, plain, selection, left_out)
+
+
+def has_beside(catalog: Catalog, extname: str) -> bool:
+    """Whether the file of a catalogue that is open has another table of this name."""
+    with fitsio.FITS(catalog.file) as file:
+        return extname in [hdu.get_extname() for hdu in file]
 
 
 @contextmanager

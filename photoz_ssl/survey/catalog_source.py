@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from photoz_ssl.config import SPLITS, CatalogImages
-from photoz_ssl.errors import CatalogError, CutoutError
+from photoz_ssl.errors import CatalogError, CutoutError, listed
 from photoz_ssl.spec import ImageSpec
 from photoz_ssl.survey.blocks import GalaxyBlock, GalaxySource, RowProblem
 from photoz_ssl.survey.catalog import Catalog
@@ -121,8 +121,17 @@ class CatalogSource:
             *self._reddening.notices,
             *self._stamps.notices,
             *self._of_ids,
+            *self._of_columns,
             *(self._of_positions if self._columns.ra is None else ()),
         )
+
+    @property
+    def _of_columns(self) -> tuple[str, ...]:
+        names = self._catalog.left_out
+        told = (
+            "columns without one number or short text a row, or arrays of one shape, are left out"
+        )
+        return (f"{told}: {listed(names)}",) if names else ()
 
     @property
     def _of_positions(self) -> tuple[str, ...]:

@@ -250,6 +250,7 @@ def test_what_parquet_has_besides(tmp_path: Path) -> None:
     pq.write_table(table, tmp_path / "t.parquet")
     with open_catalog(str(tmp_path / "t.parquet")) as catalog:
         assert catalog.names == ("when", "class", "bytes", "half", "large", "time", "price")
+        assert catalog.left_out == ("blob", "long", "list", "nothing")
         first, second = read_all(catalog).tolist()
     when, *others = first
     assert when == b"2020-01-02 03:04:05.000"

@@ -109,7 +109,9 @@ class _ParquetTable:
             {name: self._masked(values, seen[name].kind) for name, values in batch.items()}
             for batch in self._batches(names)
         )
-        return incoming_table(columns, rows)
+        masks = self._masks.values()
+        known = [one for one in self._file.schema_arrow.names if one not in masks]
+        return incoming_table(columns, rows, [one for one in known if one not in names])
 
     @cached_property
     def _masks(self) -> Mapping[str, str]:
