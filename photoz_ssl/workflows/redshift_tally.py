@@ -14,6 +14,7 @@ from photoz_ssl.errors import CatalogError, no_image
 from photoz_ssl.survey.blocks import GalaxyBlock
 from photoz_ssl.survey.dust import spell_sources
 from photoz_ssl.survey.flags import FLAG_MEANINGS, UNUSABLE, RowFlag
+from photoz_ssl.workflows.counting import share_with
 
 __all__ = ["Tally", "counts_of", "facts_of"]
 
@@ -99,7 +100,7 @@ class Tally:
         And for each other flag that all of several rows have.
         """
         failures = (
-            f"{self.by_flag[flag]} of {self.n_rows} rows have no redshift:"
+            f"{share_with(self.by_flag[flag], self.n_rows, 'row')} no redshift:"
             f" {FLAG_MEANINGS[flag]}{self._example(flag)}"
             for flag in RowFlag
             if flag & UNUSABLE and self.by_flag[flag]

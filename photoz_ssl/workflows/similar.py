@@ -26,7 +26,7 @@ from photoz_ssl.survey.headers import Card
 from photoz_ssl.survey.tables import STDOUT, Rows
 from photoz_ssl.workflows.asking import open_question
 from photoz_ssl.workflows.atlas_encoder import AtlasEncoder
-from photoz_ssl.workflows.counting import counted
+from photoz_ssl.workflows.counting import counted, share_with
 from photoz_ssl.workflows.gallery import (
     claim_galleries,
     finish,
@@ -332,12 +332,12 @@ class _Search:
         if tally.n_without:
             example = f" (first: {tally.first_problem})" if tally.first_problem else ""
             notices.append(
-                f"{tally.n_without} of {tally.n_queries} queries have no usable image{example}"
+                f"{share_with(tally.n_without, tally.n_queries, 'query')} no usable image{example}"
             )
         if 0 < tally.n_answered < tally.n_queries - tally.n_without:
             n_lonely = tally.n_queries - tally.n_without - tally.n_answered
             notices.append(
-                f"{n_lonely} of {tally.n_queries} queries have no neighbour within the windows"
+                f"{share_with(n_lonely, tally.n_queries, 'query')} no neighbour within the windows"
             )
         if n_neighbours > self._n_searched:
             notices.append(
