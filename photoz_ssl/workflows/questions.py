@@ -25,7 +25,13 @@ from photoz_ssl.spec import ImageSpec
 from photoz_ssl.survey.blocks import GalaxyBlock, GalaxySource
 from photoz_ssl.survey.catalog import Catalog
 from photoz_ssl.survey.object_ids import NO_ID, UnfitIdError, integer_ids
-from photoz_ssl.workflows.atlas_encoder import AtlasEncoder, has_ids, notices_of_itself, text_id
+from photoz_ssl.workflows.atlas_encoder import (
+    AtlasEncoder,
+    has_ids,
+    notices_of_itself,
+    text_id,
+    text_id_notices,
+)
 
 __all__ = [
     "Asked",
@@ -140,7 +146,9 @@ class FromImages:
     ) -> Iterator[Asked]:
         """As `Question.blocks`."""
         own_ids, name = has_ids(self._source), text_id(self._source)
-        self._untold = () if self._anonymous else notices_of_itself(atlas, self._source)
+        if not self._anonymous:
+            numbered = () if name is not None else text_id_notices(self._source, "the queries")
+            self._untold = (*numbered, *notices_of_itself(atlas, self._source))
         if not self.n_queries:
             names = None if name is None else np.empty(0, self._source.table_dtype[name])
             yield replace(asked_of_rows(atlas, np.empty(0, np.int64), columns), names=names)
@@ -196,7 +204,7 @@ class FromIds:
         self._catalog = catalog
         wanted = config.id_column
         name = catalog.require(wanted, "of ids") if wanted else catalog.id_column()
-        if name is None or catalog.dtype[name].kind not in "iuS" or catalog.dtype[name].shape:
+        if name is None or catalog.dtype[name].kind not in "iufS" or catalog.dtype[name].shape:
             raise CatalogError(
                 f"{catalog.path} says neither where its images are nor has it ids",
                 "name images with --cutouts or --frames, or ids with --id-column",

@@ -213,7 +213,7 @@ def test_a_query_without_image_has_no_neighbours(search: Search) -> None:
     rows = fitsio.read(search.output, ext=EXTNAME)
     assert set(range(24)) - set(rows["QUERY_ROW"].tolist()) == {3}
     assert report.n_without == 1
-    assert "1 of 24 queries have no usable image" in " ".join(report.notices)
+    assert "1 of 24 queries has no usable image" in " ".join(report.notices)
 
 
 def test_without_any_query_nothing_is_written(search: Search) -> None:
@@ -275,6 +275,26 @@ def test_ids_of_the_atlas_are_asked_without_images_or_model(search: Search) -> N
     assert "the id 7 is not in" in " ".join(report.notices)
     with pytest.raises(CutoutError, match="the id 7 is not in"):
         search.report(queries=write_ids(search.folder / "no.fits", [7]), overwrite=True)
+
+
+def test_floating_point_ids_are_asked_where_they_are_exact(search: Search) -> None:
+    path = search.folder / "floats.fits"
+    fitsio.write(path, np.array([(1003.0,), (np.nan,)], [("OBJID", "f8")]))
+    rows = search.rows(queries=str(path), model=None, n_neighbours=3)
+    expected = search.rows(n_neighbours=3)
+    expected = expected[expected["QUERY_ID"] == 1003]
+    np.testing.assert_array_equal(rows["NEIGHBOUR_ID"], expected["NEIGHBOUR_ID"])
+    fitsio.write(path, np.array([(1.2e18,)], [("OBJID", "f8")]), clobber=True)
+    with pytest.raises(CatalogError, match=r"row 1 has the id 1\.2e\+18, a floating-point number"):
+        search.report(queries=str(path), model=None, overwrite=True)
+
+
+def test_queries_whose_ids_are_floating_point_numbers_are_numbered(search: Search) -> None:
+    kinds = [("ID", "f8"), ("RA", "f8"), ("DEC", "f8"), ("CUTOUT", "S9")]
+    fitsio.write(search.folder / "floats.fits", np.zeros(0, kinds))
+    report = search.report(queries=str(search.folder / "floats.fits"))
+    (told,) = [notice for notice in report.notices if "numbered" in notice]
+    assert told.startswith("the ids in ID are floating-point numbers, which have lost")
 
 
 def test_one_galaxy_of_the_atlas_is_asked_by_id_or_position(search: Search) -> None:
