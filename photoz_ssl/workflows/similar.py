@@ -268,7 +268,7 @@ class _Search:
             atlas, n_unusual, n_neighbours, self.limits, self.progress, self.index
         )
         if len(unusual.row) == 0:
-            raise ArchiveError(f"no galaxy of {atlas.path} has a neighbour", "widen the window")
+            raise self._lonely(f"no galaxy of {atlas.path} has a neighbour")
         table_file = self._table(UNUSUAL_EXTNAME, unusual_columns(atlas), self._cards())
         with open_galleries(config) as galleries, table_file as table:
             table.append(unusual_rows(unusual, atlas))
@@ -322,10 +322,16 @@ class _Search:
         if tally.n_queries == tally.n_without:
             raise no_image(name, tally.first_problem)
         if tally.n_pairs == 0:
-            raise ArchiveError(
-                f"no galaxy of {self.config.among} is a neighbour of any query within the windows",
-                "widen --where, --within or --min-separation",
-            )
+            among = self.config.among
+            raise self._lonely(f"no galaxy of {among} is a neighbour of any query")
+
+    def _lonely(self, problem: str) -> ArchiveError:
+        """The error where nobody has a neighbour: what may give some depends on the windows."""
+        limits = self.limits
+        if limits.within or limits.min_separation > 0 or limits.among is not None:
+            hint = "widen --where, --within or --min-separation"
+            return ArchiveError(f"{problem} within the windows", hint)
+        return ArchiveError(problem, "search among more galaxies: nobody is its own neighbour")
 
     def _notices(self, tally: _Tally) -> tuple[str, ...]:
         notices, n_neighbours = [], self.config.n_neighbours

@@ -99,6 +99,19 @@ def changed(archive_path: Path, path: Path, **fields: Any) -> Path:
     return path
 
 
+def test_a_galaxy_alone_is_told_to_need_others(search: Search) -> None:
+    alone = search.folder / "alone.h5"
+    with h5py.File(search.atlas) as whole, h5py.File(alone, "w") as one:
+        one.attrs.update(whole.attrs)
+        for name, values in whole.items():
+            if isinstance(values, h5py.Dataset):
+                one[name] = values[:1]
+    with pytest.raises(ArchiveError) as caught:
+        search.report(queries=None, like=("1000",), among=alone, model=None)
+    assert caught.value.message.endswith("is a neighbour of any query")
+    assert "search among more galaxies" in caught.value.hint
+
+
 @pytest.mark.parametrize("text_ids", [False, True])
 @pytest.mark.parametrize("has_images", [False, True])
 def test_no_query_has_no_neighbour(search: Search, text_ids: bool, has_images: bool) -> None:
