@@ -59,6 +59,12 @@ def write_cases(archive: Archive, first: int, stop: int, path: Path, seed: int) 
             writer.write(dataclasses.replace(block, start=start, images=images))
 
 
+def middle(errors: NDArray[np.floating]) -> float | None:
+    """The median of errors, shape (n,), that are known; None of none, as JSON has no NaN."""
+    known = errors[np.isfinite(errors)]
+    return float(np.median(known)) if len(known) else None
+
+
 def measured(rows: NDArray[np.void], redshift: NDArray[np.float32]) -> dict[str, Any]:
     """What the columns of evidence say of each case; ``rows`` has shape (cases, galaxies)."""
     flagged = rows["FLAGS"] & int(RowFlag.UNLIKE_ATLAS) != 0
@@ -76,10 +82,10 @@ def measured(rows: NDArray[np.void], redshift: NDArray[np.float32]) -> dict[str,
     for name in ESTIMATES:
         error = np.abs(rows[name] - redshift) / (1 + redshift)
         off[name] = {
-            "flagged": float(np.median(error[flagged])),
-            "not_flagged": float(np.median(error[~flagged])),
-            "unspoilt_flagged": float(np.median(error[0][flagged[0]])),
-            "unspoilt_not_flagged": float(np.median(error[0][~flagged[0]])),
+            "flagged": middle(error[flagged]),
+            "not_flagged": middle(error[~flagged]),
+            "unspoilt_flagged": middle(error[0][flagged[0]]),
+            "unspoilt_not_flagged": middle(error[0][~flagged[0]]),
         }
     return {"cases": cases, "median_abs_dz_over_1_plus_z": off}
 
@@ -133,7 +139,7 @@ def main() -> None:
         "seed": options.seed,
         **measured(rows, archive.redshift[first:]),
     }
-    print(json.dumps(result, indent=2))
+    print(json.dumps(result, indent=2, allow_nan=False))
 
 
 if __name__ == "__main__":

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from photoz_ssl.errors import CatalogError
+from photoz_ssl.errors import CatalogError, columns_hint
 from photoz_ssl.survey.headers import LONGEST_NAME, TableColumn, null_of
 
 __all__ = ["RENAMED", "CarriedColumn", "carry_columns"]
@@ -139,7 +139,7 @@ def _asked_for(dtype: np.dtype[Any], keep: str) -> Sequence[str]:
         if name.upper() not in by_name:
             raise CatalogError(
                 f"the input has no column {name} to keep",
-                f"its columns are {', '.join(names)}",
+                columns_hint(names),
             )
     return list(dict.fromkeys(by_name[name.upper()] for name in wanted))
 

@@ -33,7 +33,7 @@ from photoz_ssl.survey.table_file import (
 )
 from photoz_ssl.survey.table_stream import open_stream
 
-__all__ = ["Catalog", "open_beside", "open_catalog", "selected_rows"]
+__all__ = ["Catalog", "has_beside", "open_beside", "open_catalog", "selected_rows"]
 
 CONDITION = re.compile(r"(\[[^\[\]]*\])?\[([^\[\]]+)\]")
 """Brackets that name a table, or none, and that select rows of it."""
@@ -55,7 +55,7 @@ class Catalog(NamedColumns):
     folder : Path
         Where file names in it are relative to.
     n_rows : int
-        Its rows; never 0.
+        Its rows; 0 only where `open_catalog` was told that it may be empty.
     dtype : numpy dtype
         Structured: its columns, in native byte order, text as bytes.
     cards : dict of str to dict
@@ -66,6 +66,8 @@ class Catalog(NamedColumns):
         The FITS file of that, unpacked and rewritten where need be; empty for a stream.
     selection : str
         What stands in brackets behind its name.
+    left_out : tuple of str
+        Columns of a file in another format that FITS cannot have.
     """
 
     path: str
@@ -76,6 +78,7 @@ class Catalog(NamedColumns):
     hdu: Any
     file: str = ""
     selection: str = ""
+    left_out: tuple[str, ...] = ()
 
     def or_another_table(self, hint: str) -> str:
         """A hint, and what else may help: other tables of the file, where none was named."""
@@ -108,7 +111,9 @@ class Catalog(NamedColumns):
 
 
 @contextmanager
-def open_catalog(path: str, *, streaming: bool = False) -> Iterator[Catalog]:
+def open_catalog(
+    path: str, *, streaming: bool = False, may_be_empty: bool = False
+) -> Iterator[Catalog]:
     """Open a table: FITS, or VOTable, Parquet, ECSV or qp, which is first rewritten as FITS.
 
     Parameters
@@ -119,12 +124,28 @@ def open_catalog(path: str, *, streaming: bool = False) -> Iterator[Catalog]:
     streaming : bool
         Whether rows are asked for in order, so that a table on standard input need not be
         there as a whole before its first row is read.
+    may_be_empty : bool
+        Whether a table without rows, as of a selection that nothing meets, is no error.
 
     Raises
     ------
     CatalogError
-        If it is missing, damaged, truncated, holds no table, or has no rows.
+        If it is missing, damaged, truncated, holds no table, or has no rows and should.
     """
+    with _opened_anywhere(path, streaming) as catalog:
+        if not (catalog.n_rows or may_be_empty):
+            raise _without_rows(catalog)
+        yield catalog
+
+
+def _without_rows(catalog: Catalog) -> CatalogError:
+    if catalog.selection:
+        return CatalogError(f"{catalog.path} selects no rows", "check what its brackets ask for")
+    return CatalogError(f"{catalog.path} has no rows", "name a table with galaxies")
+
+
+@contextmanager
+def _opened_anywhere(path: str, streaming: bool) -> Iterator[Catalog]:
     if path == STDIN and streaming:
         with _streamed_stdin() as catalog:
             yield catalog
@@ -152,8 +173,6 @@ def _streamed_stdin() -> Iterator[Catalog]:
         if stream is None:
             with _spooled_stdin(seen) as spooled, _opened(shown, spooled, Path()) as catalog:
                 yield catalog
-        elif stream.get_nrows() <= 0:
-            raise CatalogError(f"{shown} has no rows", "name a table with galaxies")
         else:
             n_rows, dtype = stream.get_nrows(), dtype_of(shown, stream)
             yield Catalog(shown, Path(), n_rows, dtype, cards_of(stream, dtype), stream)
@@ -183,7 +202,7 @@ def _spooled_stdin(seen: bytes = b"") -> Iterator[str]:
 
 @contextmanager
 def _opened(shown: str, path: str, folder: Path) -> Iterator[Catalog]:
-    with plain_table(path, shown=file_name(shown)) as name:
+    with plain_table(path, shown=file_name(shown)) as (name, left_out):
         refuse_damage(shown, name)
         try:
             file = fitsio.FITS(name)
@@ -197,14 +216,16 @@ def _opened(shown: str, path: str, folder: Path) -> Iterator[Catalog]:
         with file:
             hdu = table_hdu(shown, name, file)
             n_rows = int(hdu.get_nrows())
-            if n_rows == 0 and "[" in name:
-                raise CatalogError(f"{shown} selects no rows", "check what its brackets ask for")
-            if n_rows == 0:
-                raise CatalogError(f"{shown} has no rows", "name a table with galaxies")
             dtype = dtype_of(shown, hdu)
             cards = cards_of(hdu, dtype)
             plain, selection = file_and_selection(name)
-            yield Catalog(shown, folder, n_rows, dtype, cards, hdu, plain, selection)
+            yield Catalog(shown, folder, n_rows, dtype, cards, hdu, plain, selection, left_out)
+
+
+def has_beside(catalog: Catalog, extname: str) -> bool:
+    """Whether the file of a catalogue that is open has another table of this name."""
+    with fitsio.FITS(catalog.file) as file:
+        return extname in [hdu.get_extname() for hdu in file]
 
 
 @contextmanager
@@ -218,6 +239,8 @@ def open_beside(catalog: Catalog, extname: str) -> Iterator[Catalog]:
     """
     shown = f"{file_name(catalog.path)}[{extname}]"
     with _opened(shown, f"{catalog.file}[{extname}]", catalog.folder) as table:
+        if not table.n_rows:
+            raise _without_rows(table)
         yield table
 
 

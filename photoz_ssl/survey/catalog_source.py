@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from photoz_ssl.config import SPLITS, CatalogImages
-from photoz_ssl.errors import CatalogError, CutoutError
+from photoz_ssl.errors import CatalogError, CutoutError, listed
 from photoz_ssl.spec import ImageSpec
 from photoz_ssl.survey.blocks import GalaxyBlock, GalaxySource, RowProblem
 from photoz_ssl.survey.catalog import Catalog
@@ -58,7 +58,7 @@ def catalog_source(
     most = max(1, min(SAMPLE_ROWS, SAMPLE_BYTES // catalog.dtype.itemsize))
     sample = catalog.read(0, min(most, catalog.n_rows))
     reddening = Reddening(sample, has_position=columns.ra is not None, dust_dir=images.dust_dir)
-    if columns.ra is None and not reddening.has_column:
+    if columns.ra is None and not reddening.has_column and catalog.n_rows:
         raise CatalogError(
             f"{catalog.path} has no columns RA and DEC, and none with the reddening",
             catalog.or_another_table("add the positions in degrees, or a column EBV"),
@@ -121,8 +121,17 @@ class CatalogSource:
             *self._reddening.notices,
             *self._stamps.notices,
             *self._of_ids,
+            *self._of_columns,
             *(self._of_positions if self._columns.ra is None else ()),
         )
+
+    @property
+    def _of_columns(self) -> tuple[str, ...]:
+        names = self._catalog.left_out
+        told = (
+            "columns without one number or short text a row, or arrays of one shape, are left out"
+        )
+        return (f"{told}: {listed(names)}",) if names else ()
 
     @property
     def _of_positions(self) -> tuple[str, ...]:

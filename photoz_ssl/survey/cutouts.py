@@ -204,6 +204,13 @@ class StampColumn:
         name = f"column {self.column}"
         try:
             factor = flux_factor(self._unit, name)
+            if image.shape[-1] == self._n_bands != len(image):
+                shape = " x ".join(map(str, image.shape))
+                raise StampProblem(
+                    RowFlag.WRONG_SHAPE,
+                    f"{name} is of {shape}, its bands last and not first, as VOTables that astropy"
+                    " wrote say of cubes that are right: FITS and ECSV do not",
+                )
             require_bands(len(image), self._n_bands, name)
             pixels = crop(image, self._size, name)
             if self._null is not None:

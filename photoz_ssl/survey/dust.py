@@ -77,7 +77,7 @@ class Reddening:
         self._extinction_columns = _extinction_columns(sample.dtype)
         self._coefficients: NDArray[np.float64] | None = None
         self._convention = ""
-        if self._extinction_columns and not self._ebv_column:
+        if self._extinction_columns and not self._ebv_column and len(sample):
             self._recognise(sample)
         self._has_position = has_position
         self._folder = find_sfd_folder(dust_dir)

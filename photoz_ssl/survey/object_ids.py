@@ -7,10 +7,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["NO_ID", "UnfitIdError", "integer_ids"]
+__all__ = ["NO_ID", "UnfitIdError", "integer_ids", "tells_apart"]
 
 NO_ID = -1
 """The id of a galaxy that has none."""
+
+NO_MATCH = (NO_ID, 0, -9, -99, -999, -9999)
+"""What rows without a match, such as those of SDSS whose BESTOBJID is 0, have instead of an id."""
 
 LARGEST_ID = 2**63 - 1
 LARGEST_EXACT = 2.0**53
@@ -53,9 +56,19 @@ def integer_ids(
     unfit = unfit & ~missing
     if strict and unfit.any():
         row = int(unfit.argmax())
-        raise UnfitIdError(
-            f"row {row + 1} has the id {values[row]}, which no signed 64-bit integer holds"
-        )
+        reason = "which no signed 64-bit integer holds"
+        if values.dtype.kind == "f":
+            reason = "a floating-point number that is not whole, or too large to be exact"
+        raise UnfitIdError(f"row {row + 1} has the id {values[row]}, {reason}")
     ids = np.where(missing | unfit, 0, values).astype(np.int64)
     ids[missing | unfit] = NO_ID
     return ids
+
+
+def tells_apart(object_id: NDArray[np.int64]) -> NDArray[np.bool_]:
+    """Which ids, shape (n,), are those of one galaxy, and do not stand for none.
+
+    >>> tells_apart(np.array([1237648720693755918, 0, -1, 5])).tolist()
+    [True, False, False, True]
+    """
+    return ~np.isin(object_id, NO_MATCH)

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import zlib
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -26,6 +27,7 @@ from photoz_ssl.locks import hold
 from photoz_ssl.survey.manifest import Manifest, PdfRows
 
 __all__ = [
+    "SHARE",
     "Block",
     "Part",
     "PartWriter",
@@ -35,6 +37,9 @@ __all__ = [
     "read_part",
     "require_same_job",
 ]
+
+SHARE = re.compile(r"(.+)\.(\d+)-of-(\d+)\.part")
+"""The name of a part that is a share of the rows: its output, its number, and of how many."""
 
 MAGIC = b"photoz-ssl part 1\n"
 LONGEST_LINE = 1 << 24
@@ -319,8 +324,18 @@ def require_same_job(part: Part, manifest: Manifest) -> None:
     if difference is None and (there.start, there.stop) != (manifest.start, manifest.stop):
         difference = "range of rows"
     if difference is not None:
-        command = there.card("COMMAND")
         raise PartError(
             f"{part.path} was begun with another {difference}",
-            f"repeat the command that it is from{command and f', {command}'}, or remove it",
+            f"repeat the command that it is from{_command_of(part)}, or remove it",
         )
+
+
+def _command_of(part: Part) -> str:
+    """The command that goes on with a part, if that is known: the table's, and what it leaves out.
+
+    All parts of a table have one command in their headers.
+    """
+    command, share = part.manifest.card("COMMAND"), SHARE.fullmatch(part.path.name)
+    if not command:
+        return ""
+    return f", {command} {f'--shard {share[2]}/{share[3]}' if share else '--resume'}"

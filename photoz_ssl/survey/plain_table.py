@@ -16,10 +16,13 @@ from photoz_ssl.survey.unpacking import UNPACKING_ERRORS, is_packed, unpack
 
 __all__ = ["plain_table"]
 
+LeftOut = tuple[str, ...]
+"""Columns of a table in another format that FITS cannot have."""
+
 
 @contextmanager
-def plain_table(path: str, *, shown: str) -> Iterator[str]:
-    """The path in CFITSIO's syntax of a FITS file that holds the table.
+def plain_table(path: str, *, shown: str) -> Iterator[tuple[str, LeftOut]]:
+    """The path in CFITSIO's syntax of a FITS file that holds the table, and what it lacks.
 
     That is another file, for a while, where the table is compressed by gzip or bzip2, which
     CFITSIO would unpack in memory, where it is in another format, and where CFITSIO would take
@@ -43,11 +46,12 @@ def plain_table(path: str, *, shown: str) -> Iterator[str]:
     source = Path(name)
     packed = source.is_file() and is_packed(source)
     if not packed and format_of_file(source) is None and _is_plain(name):
-        yield path
+        yield path, ()
         return
     with scratch_folder() as folder:
         unpacked = _unpacked(source, folder / "unpacked.fits", shown) if packed else source
-        yield f"{_rewritten(unpacked, folder, shown)}{selection}"
+        rewritten, left_out = _rewritten(unpacked, folder, shown)
+        yield f"{rewritten}{selection}", left_out
 
 
 def _unpacked(source: Path, target: Path, shown: str) -> Path:
@@ -63,19 +67,18 @@ def _unpacked(source: Path, target: Path, shown: str) -> Path:
     return target
 
 
-def _rewritten(source: Path, folder: Path, shown: str) -> Path:
-    """A FITS file of the same table, with a name that CFITSIO takes for one."""
+def _rewritten(source: Path, folder: Path, shown: str) -> tuple[Path, LeftOut]:
+    """A FITS file of the same table, with a name that CFITSIO takes for one; what it lacks."""
     kind = format_of_file(source)
     if kind is not None:
         rewritten = folder / "catalog.fits"
-        rewrite_as_fits(source, kind, rewritten, shown=shown)
-        return rewritten
+        return rewritten, rewrite_as_fits(source, kind, rewritten, shown=shown)
     if _is_plain(str(source)):
-        return source
+        return source, ()
     suffix = source.suffix if re.fullmatch(r"\.\w+", source.suffix) else ".fits"
     link = folder / f"catalog{suffix}"
     link.symlink_to(source.absolute())
-    return link
+    return link, ()
 
 
 def _is_plain(name: str) -> bool:

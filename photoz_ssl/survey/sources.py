@@ -41,6 +41,7 @@ def open_source(
     strict: bool = False,
     mgs_cut: bool = False,
     streaming: bool = False,
+    may_be_empty: bool = False,
 ) -> Iterator[GalaxySource]:
     """Open a catalogue or an archive of galaxies.
 
@@ -64,6 +65,8 @@ def open_source(
         Only the Main Galaxy Sample of the published ``*.npz``.
     streaming : bool
         Whether blocks are asked for once and in order; see `open_catalog`.
+    may_be_empty : bool
+        Whether a table without rows is no error.
 
     Raises
     ------
@@ -75,7 +78,7 @@ def open_source(
         return
     spec = ImageSpec(size=NETWORK_SIZE if is_npz(path) else size)
     with (
-        _open_table(path, mgs_cut, streaming) as catalog,
+        _open_table(path, mgs_cut, streaming, may_be_empty) as catalog,
         catalog_source(
             catalog,
             images,
@@ -90,7 +93,9 @@ def open_source(
         yield source
 
 
-def _open_table(path: str, mgs_cut: bool, streaming: bool) -> AbstractContextManager[Catalog]:
+def _open_table(
+    path: str, mgs_cut: bool, streaming: bool, may_be_empty: bool
+) -> AbstractContextManager[Catalog]:
     if is_npz(path):
         return open_pasquet(path, mgs_cut=mgs_cut)
     if mgs_cut:
@@ -98,7 +103,7 @@ def _open_table(path: str, mgs_cut: bool, streaming: bool) -> AbstractContextMan
             f"{path} is not the published .npz file, which --mgs-cut is for",
             "select from a FITS table with brackets such as [1][PETROMAG_R < 17.8]",
         )
-    return open_catalog(path, streaming=streaming)
+    return open_catalog(path, streaming=streaming, may_be_empty=may_be_empty)
 
 
 class ArchiveSource:

@@ -81,7 +81,7 @@ def _open_table(path: str, config: SimilarConfig) -> Iterator[Question]:
             opened = open_source(path, config, size=NETWORK_SIZE, workers=config.workers)
             yield FromImages(stack.enter_context(opened), path)
             return
-        catalog = stack.enter_context(open_catalog(path))
+        catalog = stack.enter_context(open_catalog(path, may_be_empty=True))
         if not says_where_images_are(catalog, config):
             yield FromIds(catalog, config)
             return

@@ -170,13 +170,17 @@ def name_column(source: GalaxySource) -> str | None:
     return name if name in kept_columns(source.table_dtype) else None
 
 
-def text_id_notices(source: GalaxySource, output: str) -> tuple[str, ...]:
-    """What becomes of ids that are no integers in an output that has only such."""
+def text_id_notices(source: GalaxySource, galaxies: str) -> tuple[str, ...]:
+    """What becomes of ids that are no integers where there is room for such alone."""
     name = source.id_column
     if name is None or has_ids(source):
         return ()
-    kind = "text" if np.dtype(source.table_dtype[name]).kind == "S" else "no whole numbers"
-    return (f"the ids in {name} are {kind}: the {output}'s galaxies are numbered from 0 instead",)
+    kind = np.dtype(source.table_dtype[name]).kind
+    what = {
+        "S": "text",
+        "f": "floating-point numbers, which have lost the digits of long ids",
+    }.get(kind, "no whole numbers")
+    return (f"the ids in {name} are {what}: {galaxies} are numbered from 0 instead",)
 
 
 def left_out_notices(source: GalaxySource) -> tuple[str, ...]:

@@ -52,6 +52,8 @@ class ComputedBlocks:
 
     def __iter__(self) -> Iterator[ComputedBlock]:
         start = time.perf_counter()
+        if self._rows[0] == self._rows[1]:
+            return
         if self._job.config.dask is not None:
             yield from computed_by_dask(self._job, *self._rows)
         else:

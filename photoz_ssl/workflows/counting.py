@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ["counted"]
+__all__ = ["counted", "share_with"]
 
 IRREGULAR = {"galaxy": "galaxies", "query": "queries"}
 """Plurals of last words that take no s."""
@@ -17,3 +17,12 @@ def counted(number: int, noun: str) -> str:
     before, space, last = noun.rpartition(" ")
     plural = f"{before}{space}{IRREGULAR.get(last, last + 's')}"
     return f"{number} {noun if number == 1 else plural}"
+
+
+def share_with(number: int, total: int, noun: str) -> str:
+    """Some of several, which have something.
+
+    >>> share_with(1, 60, "row"), share_with(2, 60, "query"), share_with(1, 1, "row")
+    ('1 of 60 rows has', '2 of 60 queries have', '1 of 1 row has')
+    """
+    return f"{number} of {counted(total, noun)} {'has' if number == 1 else 'have'}"

@@ -27,7 +27,7 @@ from photoz_ssl.workflows.atlas_encoder import (
     text_id_notices,
 )
 from photoz_ssl.workflows.atlases import named_atlases, rewrite_atlases
-from photoz_ssl.workflows.counting import counted
+from photoz_ssl.workflows.counting import counted, share_with
 from photoz_ssl.workflows.embedding_job import EmbeddingJob, open_embedding, write_atlas_of
 from photoz_ssl.workflows.part_work import (
     computed_part,
@@ -308,7 +308,11 @@ def _report(job: EmbeddingJob, output: Path, tally: Tally, rate: float = 0.0) ->
         rate=rate,
         notices=(
             *job.source.notices,
-            *(() if name_column(job.source) else text_id_notices(job.source, "atlas")),
+            *(
+                ()
+                if name_column(job.source)
+                else text_id_notices(job.source, "the atlas's galaxies")
+            ),
             *left_out_notices(job.source),
             *_unrepresented(n_missing, tally.n_rows, tally.first_problem),
         ),
@@ -319,4 +323,4 @@ def _unrepresented(n_missing: int, n_rows: int, first_problem: str) -> tuple[str
     if not n_missing:
         return ()
     example = f" (first: {first_problem})" if first_problem else ""
-    return (f"{n_missing} of {n_rows} rows have no usable image{example}",)
+    return (f"{share_with(n_missing, n_rows, 'row')} no usable image{example}",)

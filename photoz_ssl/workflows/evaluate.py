@@ -25,7 +25,7 @@ from photoz_ssl.redshift.metrics import (
     score_metrics,
     subsets,
 )
-from photoz_ssl.workflows.counting import counted
+from photoz_ssl.workflows.counting import counted, share_with
 from photoz_ssl.workflows.figures import draw_figures, require_matplotlib
 from photoz_ssl.workflows.predictions import Predictions, read_predictions
 
@@ -234,7 +234,8 @@ def _dropped(predictions: Predictions) -> tuple[str, ...]:
     failed = ~np.isfinite(predictions.z_phot) & ~unlabelled
     n_rows = len(unlabelled)
     return tuple(
-        f"{count} of {n_rows} rows are left out: they have no {kind} redshift"
+        f"{share_with(count, n_rows, 'row')} no {kind} redshift and {'is' if count == 1 else 'are'}"
+        " left out"
         for count, kind in ((unlabelled.sum(), "spectroscopic"), (failed.sum(), "photometric"))
         if count
     )

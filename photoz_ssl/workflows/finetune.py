@@ -32,7 +32,7 @@ from photoz_ssl.redshift.calibration import Calibration, fit_calibration
 from photoz_ssl.redshift.grid import RedshiftGrid
 from photoz_ssl.redshift.metrics import bias, normalised_residual, outlier_fraction, sigma_mad
 from photoz_ssl.survey.archive import Archive, open_archive
-from photoz_ssl.survey.object_ids import NO_ID
+from photoz_ssl.survey.object_ids import tells_apart
 from photoz_ssl.training.distributed import join_world, require_equal_parts, synchronised
 from photoz_ssl.training.loop import Plan, train
 from photoz_ssl.training.run_folder import RunFolder, identity_of, training_in
@@ -177,7 +177,7 @@ def _held_out(object_id: NDArray[np.int64], seed: int) -> NDArray[np.bool_]:
     held = np.zeros(len(object_id), bool)
     held[order[: round(HELD_OUT * len(object_id))]] = True
     ids = object_id[held]
-    return held | np.isin(object_id, ids[ids != NO_ID])
+    return held | np.isin(object_id, ids[tells_apart(ids)])
 
 
 def _too_few_labels(archive: Archive, n_train: int, n_valid: int) -> ArchiveError:

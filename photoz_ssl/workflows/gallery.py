@@ -109,12 +109,14 @@ def wants_pictures(config: SimilarConfig) -> bool:
 
 
 def gallery_notices(config: SimilarConfig, n_queries: int) -> tuple[str, ...]:
-    """What was left out for lack of room."""
+    """What was left out for lack of room, or of anything to show."""
     shown = []
     if config.mosaic is not None:
         shown.append(("mosaic", MOST_PDF_ROWS if _is_pdf(config.mosaic) else MOST_MOSAIC_ROWS))
     if config.html is not None:
         shown.append(("page", MOST_PAGE_ROWS))
+    if not n_queries:
+        return tuple(f"there is no query, and so no {what}" for what, _ in shown)
     return tuple(
         f"the {what} shows the first {most} queries" for what, most in shown if n_queries > most
     )

@@ -101,7 +101,7 @@ def predict_hats(
         for table in tables:
             _describe(table, job.layout)
         tally = _counted(_main_table(tables, output), job)
-    if not tally.n_redshifts:
+    if tally.is_hopeless:
         _remove(output)
         tally.require_a_redshift(config.catalog)
     return output, job, tally

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -10,6 +9,7 @@ from pathlib import Path
 from photoz_ssl.errors import PartError, PhotozError
 from photoz_ssl.progress import Progress, Stop, Stopped
 from photoz_ssl.survey.part_file import (
+    SHARE,
     Part,
     PartWriter,
     begun_part,
@@ -189,8 +189,8 @@ def _share_named(name: str) -> tuple[str, int]:
     >>> _share_named("out.fits.2-of-8.part"), _share_named("out.fits.part")
     (('out.fits', 8), ('', 0))
     """
-    named = re.fullmatch(r"(.+)\.\d+-of-(\d+)\.part", name)
-    return (named[1], int(named[2])) if named else ("", 0)
+    named = SHARE.fullmatch(name)
+    return (named[1], int(named[3])) if named else ("", 0)
 
 
 def _has_blocks(path: Path) -> bool:

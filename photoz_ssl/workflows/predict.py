@@ -41,7 +41,8 @@ class PredictReport:
     Parameters
     ----------
     output : str
-        The table, or the part of one; ``-`` is standard output.
+        The table, or the part of one; ``-`` is standard output. Empty where a share of the rows
+        is empty, so that there is no part.
     n_rows, n_redshifts, n_flagged : int
         Rows in all, those with a redshift, and those with any flag but that of the coarse
         dust map.
@@ -73,17 +74,20 @@ class PredictReport:
 
     def summary(self) -> str:
         """One line: what was written, if anything, with which model and dust map, and how fast."""
-        if not self.n_rows:
+        if not self.output:
             return EMPTY_SHARD
+        target = "standard output" if self.output == STDOUT else self.output
+        model = f"model {self.model} (trained on {self.trained_on})"
+        if not self.n_rows:
+            return f"photoz-ssl: 0 galaxies, so that the table has no rows → {target}; {model}"
         failed = self.n_rows - self.n_redshifts
         found = counted(self.n_redshifts, "redshift")
         found += f" of {counted(self.n_rows, 'row')}" if failed else ""
-        target = "standard output" if self.output == STDOUT else self.output
         pace = f", {self.rate:.0f} galaxies/s on {self.device}" if self.rate else ""
         held_up = f" (held up by {self.slowest})" if self.rate and self.slowest else ""
         return (
             f"photoz-ssl: {found} ({self.n_flagged} flagged) → {target};"
-            f" model {self.model} (trained on {self.trained_on}), {self.dust}{pace}{held_up}"
+            f" {model}, {self.dust}{pace}{held_up}"
         )
 
 
@@ -97,9 +101,9 @@ def predict(
     """Write the redshift table of a catalogue or archive.
 
     Every input row has its row in the table, in order; where the image cannot be used the
-    redshifts are NaN and the flags say why. Memory does not grow with the catalogue. What is
-    finished is kept in a part file beside the output, from which a run that was interrupted
-    can be resumed.
+    redshifts are NaN and the flags say why. A catalogue without rows gives a table without.
+    Memory does not grow with the catalogue. What is finished is kept in a part file beside the
+    output, from which a run that was interrupted can be resumed.
 
     Parameters
     ----------
@@ -137,14 +141,14 @@ def predict(
         path = part_path(output, shard)
         rows = (shard or WHOLE).rows(job.source.n_rows, job.block_size)
         if rows[0] == rows[1] and job.source.n_rows:
-            return _report(job, str(path), Tally())
+            return _report(job, "", Tally())
         with (
             kept_if_interrupted(path),
             computed_part(job, path, rows, command_line, progress, stop) as (part, tally, pace),
         ):
             if shard is not None:
                 return _report(job, str(path), tally, pace)
-            if not tally.n_redshifts:
+            if tally.is_hopeless:
                 path.unlink(missing_ok=True)  # there is nothing to go on with
                 tally.require_a_redshift(config.catalog)
             tally = write_redshifts(

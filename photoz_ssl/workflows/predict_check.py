@@ -63,7 +63,7 @@ class PredictionCheck:
 
     def summary(self) -> str:
         """One line for a person."""
-        if not self.n_rows:
+        if not self.findings:
             return EMPTY_SHARD
         return (
             f"dry run: predict would write {self.n_rows} rows in about {_spelled(self.seconds)};"
@@ -93,8 +93,9 @@ def check_prediction(config: PredictConfig) -> PredictionCheck:
     _claim(config, output, shard)
     with open_job(config) as job:
         start, stop = (shard or WHOLE).rows(job.source.n_rows, job.block_size)
-        if start == stop and job.source.n_rows:
-            return PredictionCheck(findings=(), n_rows=0, seconds=0.0, notices=())
+        if start == stop:
+            findings = () if job.source.n_rows else (*_of_table(job), *_of_output(job, output))
+            return PredictionCheck(findings=findings, n_rows=0, seconds=0.0, notices=())
         tally, reading, computing = _tried(job, start, min(start + SAMPLE_ROWS, stop))
         tally.require_a_redshift(f"the first {tally.n_rows} rows of {config.catalog}")
         needed = _bytes_needed(job, stop - start)
@@ -103,13 +104,13 @@ def check_prediction(config: PredictConfig) -> PredictionCheck:
         seconds = (stop - start) * max(reading, computing) / tally.n_rows
         return PredictionCheck(
             findings=(
-                *_of_input(job, tally),
+                *_of_table(job),
+                *_of_images(job, tally),
                 Finding("model", f"{job.predictor.name} (trained on {job.trained_on})"),
                 Finding("runs on", job.predictor.device_name),
                 Finding("reading", f"{tally.n_rows / reading:.0f} images/s"),
                 Finding("network", f"{tally.n_rows / computing:.0f} galaxies/s"),
-                Finding("output", "standard output" if output == STDOUT else output),
-                Finding("columns", ", ".join(job.layout.dtype.names or ())),
+                *_of_output(job, output),
                 Finding("disk", f"{_size(needed)} needed" + _of_free(free)),
             ),
             n_rows=stop - start,
@@ -145,24 +146,36 @@ def _require_room(output: str, needed: int, free: int | None) -> None:
 def _tried(job: PredictionJob, start: int, stop: int) -> tuple[Tally, float, float]:
     """Some rows predicted; the tally, and seconds of reading and of the network."""
     tally, begun = Tally(), time.perf_counter()
-    (block,) = job.source.blocks(max(stop - start, 1), start, stop)
+    (block,) = job.source.blocks(stop - start, start, stop)
     read = time.perf_counter()
     tally.add(job.begun(block)().facts)
     return tally, read - begun, time.perf_counter() - read
 
 
-def _of_input(job: PredictionJob, tally: Tally) -> tuple[Finding, ...]:
+def _of_table(job: PredictionJob) -> tuple[Finding, ...]:
     source = job.source
     position = f"{source.ra_column}, {source.dec_column}" if source.ra_column else "none"
-    spec = source.spec
     return (
         Finding("catalogue", f"{job.config.catalog}, {source.n_rows} rows"),
         Finding("id", source.id_column or "none: rows are numbered"),
         Finding("position", position),
+    )
+
+
+def _of_images(job: PredictionJob, tally: Tally) -> tuple[Finding, ...]:
+    spec = job.source.spec
+    return (
         Finding("images", f"{tally.n_redshifts} of the first {tally.n_rows} rows can be used"),
         Finding("pixels", f"{spec.size} x {spec.size} of {spec.pixel_scale:g} arcsec, {spec.unit}"),
         Finding("bands", " ".join(spec.bands)),
         Finding("dust", tally.dust),
+    )
+
+
+def _of_output(job: PredictionJob, output: str) -> tuple[Finding, ...]:
+    return (
+        Finding("output", "standard output" if output == STDOUT else output),
+        Finding("columns", ", ".join(job.layout.dtype.names or ())),
     )
 
 

@@ -226,7 +226,12 @@ def open_job(config: PredictConfig) -> Iterator[PredictionJob]:
         columns than its format allows.
     """
     with open_source(
-        config.catalog, config, size=NETWORK_SIZE, workers=config.workers, streaming=True
+        config.catalog,
+        config,
+        size=NETWORK_SIZE,
+        workers=config.workers,
+        streaming=True,
+        may_be_empty=True,
     ) as source:
         predictor = load_predictor(config, source.n_rows)
         job = job_on(source, config, predictor, fingerprint_of_input(config.catalog))

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from photoz_ssl.errors import CatalogError
 from photoz_ssl.redshift.scores import PdfScores, pdf_scores
 from photoz_ssl.survey.carried import RENAMED
-from photoz_ssl.survey.catalog import Catalog, open_beside, open_catalog, selected_rows
+from photoz_ssl.survey.catalog import Catalog, has_beside, open_beside, open_catalog, selected_rows
 from photoz_ssl.survey.placeholders import (
     possible_magnitudes,
     possible_reddening,
@@ -166,15 +166,24 @@ def _score_pdfs(
     catalog: Catalog, z_spec: Array, chosen: NDArray[np.bool_]
 ) -> tuple[PdfScores | None, tuple[str, ...]]:
     """Score the PDFs of the chosen rows; without PDFs, a notice that says why."""
+    left_out = "so PIT, CRPS and CDE loss are left out"
+    if not has_beside(catalog, "META"):
+        return None, (f"there are no PDFs in the file, {left_out}; predict writes them with --pdf",)
     try:
-        with open_beside(catalog, "META") as meta:
-            (kind,) = PDFS_AT.keys() & set(meta.names)
-            points = np.asarray(meta.read(0, 1)[kind][0], np.float64)
-    except (CatalogError, ValueError):
+        return _scored(catalog, z_spec, chosen)
+    except (CatalogError, LookupError, TypeError, ValueError):
         return None, (
-            "there are no PDFs in the file, so PIT, CRPS and CDE loss are left out; predict"
-            " writes them with --pdf",
+            f"the PDFs in the file cannot be read, {left_out}: META and DATA are damaged, or of"
+            " other PDFs than in bins or quantiles",
         )
+
+
+def _scored(
+    catalog: Catalog, z_spec: Array, chosen: NDArray[np.bool_]
+) -> tuple[PdfScores | None, tuple[str, ...]]:
+    with open_beside(catalog, "META") as meta:
+        (kind,) = PDFS_AT.keys() & set(meta.names)
+        points = np.asarray(meta.read(0, 1)[kind][0], np.float64)
     with open_beside(catalog, "DATA") as data:
         n_values, column = len(points) - (kind == "bins"), PDFS_AT[kind]
         fit = column in data.names and data.dtype[column].shape == (n_values,)

@@ -177,7 +177,7 @@ def _write(config: PrepareConfig, source: GalaxySource, progress: Progress) -> P
         notices=(
             *source.notices,
             *_idle_notices(config, source.spec.size),
-            *text_id_notices(source, "archive"),
+            *text_id_notices(source, "the archive's galaxies"),
             *_warning_notices(counts.n_warned, kinds),
             *(() if counts.n_labelled else _magnitude_notices(config, kinds)),
             *(counts.strange.notices if config.split is None else ()),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
 import numpy as np
@@ -25,7 +25,13 @@ from photoz_ssl.spec import ImageSpec
 from photoz_ssl.survey.blocks import GalaxyBlock, GalaxySource
 from photoz_ssl.survey.catalog import Catalog
 from photoz_ssl.survey.object_ids import NO_ID, UnfitIdError, integer_ids
-from photoz_ssl.workflows.atlas_encoder import AtlasEncoder, has_ids, notices_of_itself, text_id
+from photoz_ssl.workflows.atlas_encoder import (
+    AtlasEncoder,
+    has_ids,
+    notices_of_itself,
+    text_id,
+    text_id_notices,
+)
 
 __all__ = [
     "Asked",
@@ -102,7 +108,7 @@ class Question(Protocol):
     def blocks(
         self, atlas: Atlas, encoder: AtlasEncoder, columns: Sequence[str]
     ) -> Iterator[Asked]:
-        """The queries in order.
+        """The queries in order; one block of none where there is no query.
 
         Parameters
         ----------
@@ -140,7 +146,12 @@ class FromImages:
     ) -> Iterator[Asked]:
         """As `Question.blocks`."""
         own_ids, name = has_ids(self._source), text_id(self._source)
-        self._untold = () if self._anonymous else notices_of_itself(atlas, self._source)
+        if not self._anonymous:
+            numbered = () if name is not None else text_id_notices(self._source, "the queries")
+            self._untold = (*numbered, *notices_of_itself(atlas, self._source))
+        if not self.n_queries:
+            names = None if name is None else np.empty(0, self._source.table_dtype[name])
+            yield replace(asked_of_rows(atlas, np.empty(0, np.int64), columns), names=names)
         for block, vectors in encoder.represented(self._source, self.name):
             queries = Queries(
                 vectors=vectors,
@@ -193,7 +204,7 @@ class FromIds:
         self._catalog = catalog
         wanted = config.id_column
         name = catalog.require(wanted, "of ids") if wanted else catalog.id_column()
-        if name is None or catalog.dtype[name].kind not in "iuS" or catalog.dtype[name].shape:
+        if name is None or catalog.dtype[name].kind not in "iufS" or catalog.dtype[name].shape:
             raise CatalogError(
                 f"{catalog.path} says neither where its images are nor has it ids",
                 "name images with --cutouts or --frames, or ids with --id-column",
@@ -205,7 +216,7 @@ class FromIds:
     ) -> Iterator[Asked]:
         """As `Question.blocks`."""
         for start, ids, rows, problem in self._looked_up(atlas):
-            for first in range(0, len(rows), self._batch):
+            for first in range(0, max(len(rows), 1), self._batch):
                 some = slice(first, first + self._batch)
                 yield asked_of_rows(
                     atlas,
@@ -219,7 +230,7 @@ class FromIds:
     def _looked_up(self, atlas: Atlas) -> Iterator[tuple[int, Rows, Rows, str]]:
         """Number of a first query, ids, rows of the atlas, and what is wrong with the first id."""
         first = ""
-        for start in range(0, self.n_queries, IDS_AT_ONCE):
+        for start in range(0, max(self.n_queries, 1), IDS_AT_ONCE):
             table = self._catalog.read(start, min(start + IDS_AT_ONCE, self.n_queries))
             values = table[self._ids]
             find = self._by_name if values.dtype.kind == "S" else self._by_number

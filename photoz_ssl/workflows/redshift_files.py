@@ -147,6 +147,8 @@ def stream_redshifts(
             held.clear()
             count(tally.n_rows)
         tally.require_a_redshift(catalog)
+        if sent is None:  # there is no row
+            _begun_stream(stream, manifest, tally.dust)
         if pdfs is not None:
             pdfs.write(stream)
     return tally

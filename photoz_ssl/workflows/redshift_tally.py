@@ -14,6 +14,7 @@ from photoz_ssl.errors import CatalogError, no_image
 from photoz_ssl.survey.blocks import GalaxyBlock
 from photoz_ssl.survey.dust import spell_sources
 from photoz_ssl.survey.flags import FLAG_MEANINGS, UNUSABLE, RowFlag
+from photoz_ssl.workflows.counting import share_with
 
 __all__ = ["Tally", "counts_of", "facts_of"]
 
@@ -99,7 +100,7 @@ class Tally:
         And for each other flag that all of several rows have.
         """
         failures = (
-            f"{self.by_flag[flag]} of {self.n_rows} rows have no redshift:"
+            f"{share_with(self.by_flag[flag], self.n_rows, 'row')} no redshift:"
             f" {FLAG_MEANINGS[flag]}{self._example(flag)}"
             for flag in RowFlag
             if flag & UNUSABLE and self.by_flag[flag]
@@ -123,17 +124,20 @@ class Tally:
         problems = sorted(self.first.values())
         return problems[0][1] if problems else ""
 
+    @property
+    def is_hopeless(self) -> bool:
+        """Whether there are rows, and not one of them has a redshift."""
+        return self.n_rows > 0 and self.n_redshifts == 0
+
     def require_a_redshift(self, catalog: str) -> None:
-        """Refuse a table without a single redshift.
+        """Refuse a table of rows without a single redshift; one without rows is what was asked.
 
         Raises
         ------
         CatalogError, CutoutError
             That names the first problem.
         """
-        if self.n_rows == 0:
-            raise CatalogError(f"{catalog} has no rows", "check its selection")
-        if self.n_redshifts:
+        if not self.is_hopeless:
             return
         if self.by_flag[RowFlag.NO_REDDENING] == self.n_rows:
             raise CatalogError(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from itertools import chain
 from pathlib import Path
@@ -26,7 +26,7 @@ from photoz_ssl.survey.headers import Card
 from photoz_ssl.survey.tables import STDOUT, Rows
 from photoz_ssl.workflows.asking import open_question
 from photoz_ssl.workflows.atlas_encoder import AtlasEncoder
-from photoz_ssl.workflows.counting import counted
+from photoz_ssl.workflows.counting import counted, share_with
 from photoz_ssl.workflows.gallery import (
     claim_galleries,
     finish,
@@ -117,7 +117,7 @@ class _Tally:
 def similar(
     config: SimilarConfig, *, progress: Progress = silent, command_line: str = ""
 ) -> SimilarReport:
-    """Write the table of the galaxies that look most like each query.
+    """Write the table of the galaxies that look most like each query; no query, no row.
 
     Parameters
     ----------
@@ -241,11 +241,12 @@ class _Search:
         columns = [limit.column for limit in self.limits.within]
         cards = [*self._cards(), ("QUERIES", question.name, "galaxies whose neighbours these are")]
         blocks = question.blocks(self.atlas, self.encoder, columns)
-        first = next(blocks, None)
-        if first is None:
-            raise no_image(question.name, "")
+        first = next(blocks)
         table_file = self._table(EXTNAME, neighbour_columns(first, self.atlas), cards)
-        with open_galleries(self.config) as galleries, table_file as table:
+        with ExitStack() as stack:
+            shown = open_galleries(self.config) if question.n_queries else None
+            galleries = stack.enter_context(shown) if shown else []
+            table = stack.enter_context(table_file)
             for asked in chain([first], blocks):
                 self._require_positions(asked, question.name)
                 found = self._neighbours(asked)
@@ -267,7 +268,7 @@ class _Search:
             atlas, n_unusual, n_neighbours, self.limits, self.progress, self.index
         )
         if len(unusual.row) == 0:
-            raise ArchiveError(f"no galaxy of {atlas.path} has a neighbour", "widen the window")
+            raise self._lonely(f"no galaxy of {atlas.path} has a neighbour")
         table_file = self._table(UNUSUAL_EXTNAME, unusual_columns(atlas), self._cards())
         with open_galleries(config) as galleries, table_file as table:
             table.append(unusual_rows(unusual, atlas))
@@ -309,31 +310,40 @@ class _Search:
         return len(self.atlas) if among is None else int(np.count_nonzero(among))
 
     def _require_positions(self, asked: Asked, name: str) -> None:
-        if self.limits.min_separation > 0 and not np.isfinite(asked.queries.ra).any():
+        placed = np.isfinite(asked.queries.ra)
+        if self.limits.min_separation > 0 and len(placed) and not placed.any():
             raise CatalogError(
                 f"{name} has no position, which --min-separation needs", "leave that out"
             )
 
     def _require_answers(self, tally: _Tally, name: str) -> None:
+        if tally.n_queries == 0:
+            return
         if tally.n_queries == tally.n_without:
             raise no_image(name, tally.first_problem)
         if tally.n_pairs == 0:
-            raise ArchiveError(
-                f"no galaxy of {self.config.among} is a neighbour of any query within the windows",
-                "widen --where, --within or --min-separation",
-            )
+            among = self.config.among
+            raise self._lonely(f"no galaxy of {among} is a neighbour of any query")
+
+    def _lonely(self, problem: str) -> ArchiveError:
+        """The error where nobody has a neighbour: what may give some depends on the windows."""
+        limits = self.limits
+        if limits.within or limits.min_separation > 0 or limits.among is not None:
+            hint = "widen --where, --within or --min-separation"
+            return ArchiveError(f"{problem} within the windows", hint)
+        return ArchiveError(problem, "search among more galaxies: nobody is its own neighbour")
 
     def _notices(self, tally: _Tally) -> tuple[str, ...]:
         notices, n_neighbours = [], self.config.n_neighbours
         if tally.n_without:
             example = f" (first: {tally.first_problem})" if tally.first_problem else ""
             notices.append(
-                f"{tally.n_without} of {tally.n_queries} queries have no usable image{example}"
+                f"{share_with(tally.n_without, tally.n_queries, 'query')} no usable image{example}"
             )
         if 0 < tally.n_answered < tally.n_queries - tally.n_without:
             n_lonely = tally.n_queries - tally.n_without - tally.n_answered
             notices.append(
-                f"{n_lonely} of {tally.n_queries} queries have no neighbour within the windows"
+                f"{share_with(n_lonely, tally.n_queries, 'query')} no neighbour within the windows"
             )
         if n_neighbours > self._n_searched:
             notices.append(

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from photoz_ssl.config import SPLITS
 from photoz_ssl.survey.archive_columns import SPECTRUM_ID
 from photoz_ssl.survey.blocks import GalaxyBlock
-from photoz_ssl.survey.object_ids import NO_ID
+from photoz_ssl.survey.object_ids import tells_apart
 from photoz_ssl.workflows.counting import counted
 
 __all__ = ["StrangeSplits", "draw_split", "object_keys"]
@@ -31,7 +31,7 @@ def object_keys(block: GalaxyBlock, id_column: str | None) -> NDArray[np.int64]:
     rows = np.arange(block.start, block.start + len(block), dtype=np.int64)
     kind = block.table.dtype[id_column].kind if id_column else ""
     if kind in ("i", "u"):
-        keys, known = block.object_id, block.object_id != NO_ID
+        keys, known = block.object_id, tells_apart(block.object_id)
     elif id_column and kind == "S":
         words = np.char.strip(block.table[id_column])
         keys, known = _hashed(bytes(word) for word in words), words != b""

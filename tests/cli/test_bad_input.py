@@ -147,6 +147,19 @@ BAD_TABLES = {
 }
 
 
+TAKE_NOTHING = ("predict", "similar")
+"""Commands of which a table without rows gives one."""
+
+
+@pytest.mark.parametrize("table", ["empty.fits", "catalog.fits[1][RA > 999]"])
+def test_of_a_table_without_rows_comes_one(table: str, survey: Path, run: Run) -> None:
+    make_bad_tables(survey)
+    outcome = run(["predict", table, "--cutouts", "{OBJID}.fits", "-o", "z.fits"])
+    assert outcome.code == 0, outcome.stderr
+    assert "0 galaxies" in outcome.stderr
+    assert outcome.new == {"survey/z.fits"}
+
+
 def make_bad_tables(folder: Path) -> None:
     content = (folder / "catalog.fits").read_bytes()
     (folder / "text.fits").write_text("RA DEC\n1 2\n" * 400)
@@ -167,6 +180,8 @@ def test_tables_that_cannot_be_used(
 ) -> None:
     make_bad_tables(survey)
     for name, words in BAD_TABLES.items():
+        if "no rows" in words and command in TAKE_NOTHING:
+            continue
         text = io.TextIOWrapper(io.BytesIO(b"RA DEC"))
         monkeypatch.setattr(sys, "stdin", text)
         run(COMMANDS[command], name).assert_one_sentence(words)

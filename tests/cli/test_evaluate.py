@@ -46,8 +46,8 @@ def test_tables_on_stdout_and_notices_on_stderr(table: Path) -> None:
     assert "+0.01234" in shown
     assert "outliers" in shown
     assert "Z_SPEC 0 to 0.05" in shown
-    assert "1 of 40 rows are left out" in told
-    assert "rows are left out" not in shown
+    assert "1 of 40 rows has no spectroscopic redshift and is left out" in told
+    assert "left out" not in shown
     assert max(map(len, shown.splitlines())) <= 120
 
 

@@ -306,6 +306,15 @@ def test_images_in_a_column_of_a_wrong_kind_are_flagged(
             assert problem.flag == flag
 
 
+def test_images_whose_bands_come_last_are_told_by_their_axes(
+    tmp_path: Path, pool: Executor
+) -> None:
+    with catalog_of(tmp_path, {"IMAGE": np.ones((N, 64, 64, 5), "f4")}, "nmgy") as catalog:
+        problem, *_ = read(StampColumn("IMAGE", catalog, SIZE, BANDS), catalog, pool)
+    assert isinstance(problem, StampProblem)
+    assert problem.message.startswith("column IMAGE is of 64 x 64 x 5, its bands last and not")
+
+
 def test_a_column_without_a_unit_is_named_in_a_notice(tmp_path: Path) -> None:
     with catalog_of(tmp_path, {"IMAGE": np.ones((N, 5, 64, 64), "f4")}) as catalog:
         notices = StampColumn("IMAGE", catalog, SIZE, BANDS).notices

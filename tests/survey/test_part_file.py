@@ -146,7 +146,19 @@ def test_another_job_does_not_go_on_with_it(
     ):
         pass
     command = MANIFEST.card("COMMAND")
-    assert caught.value.hint == f"repeat the command that it is from, {command}, or remove it"
+    again = f"{command} --resume"
+    assert caught.value.hint == f"repeat the command that it is from, {again}, or remove it"
+
+
+def test_the_command_of_a_share_is_told_with_its_number(tmp_path: Path) -> None:
+    share = tmp_path / "a.fits.2-of-8.part"
+    write(share, 2, finish=False)
+    with (
+        pytest.raises(PartError) as caught,
+        create_part(share, dataclasses.replace(MANIFEST, n_rows=21), resume=True),
+    ):
+        pass
+    assert f"{MANIFEST.card('COMMAND')} --shard 2/8, or" in caught.value.hint
 
 
 def test_two_processes_do_not_write_one_part(tmp_path: Path) -> None:

@@ -250,6 +250,7 @@ def test_what_parquet_has_besides(tmp_path: Path) -> None:
     pq.write_table(table, tmp_path / "t.parquet")
     with open_catalog(str(tmp_path / "t.parquet")) as catalog:
         assert catalog.names == ("when", "class", "bytes", "half", "large", "time", "price")
+        assert catalog.left_out == ("blob", "long", "list", "nothing")
         first, second = read_all(catalog).tolist()
     when, *others = first
     assert when == b"2020-01-02 03:04:05.000"
@@ -358,8 +359,24 @@ def test_files_of_no_such_format(tmp_path: Path, content: bytes) -> None:
 
 @WRITERS
 def test_a_table_without_rows(tmp_path: Path, write: Writer) -> None:
-    write(galaxies()[:0], tmp_path / "cat")
+    write(galaxies(3), tmp_path / "full")
+    write(galaxies(3)[:0], tmp_path / "cat")
     assert refusal_of(tmp_path / "cat").message.endswith("cat has no rows")
+    with (
+        open_catalog(str(tmp_path / "full")) as full,
+        open_catalog(str(tmp_path / "cat"), may_be_empty=True) as none,
+    ):
+        assert none.n_rows == 0
+        assert none.names == full.names
+        assert [none.dtype[name].kind for name in none.names] == [
+            full.dtype[name].kind for name in full.names
+        ]
+
+
+def test_texts_that_pandas_wrote_of_no_row_are_texts(tmp_path: Path) -> None:
+    pq.write_table(pa.table({"CUTOUT": pa.nulls(0)}), tmp_path / "t")
+    with open_catalog(str(tmp_path / "t"), may_be_empty=True) as catalog:
+        assert catalog.dtype["CUTOUT"].kind == "S"
 
 
 @WRITERS

@@ -9,6 +9,8 @@ from typing import Any
 import fitsio
 import h5py
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from numpy.typing import NDArray
 
@@ -180,6 +182,17 @@ def test_an_id_that_no_signed_integer_holds_is_none_and_one_notice_says_so(
         (notice,) = [notice for notice in source.notices if "OBJID" in notice]
     assert found[5:8].tolist() == [5, -1, 7]
     assert "no signed 64-bit integer holds: their id is -1" in notice
+
+
+def test_columns_that_a_parquet_file_alone_has_are_named(tmp_path: Path) -> None:
+    write_stamps(tmp_path)
+    rows = galaxies(FILE=[b"105.fits"] * N)
+    columns = {name: pa.array(rows[name].tolist()) for name in rows.dtype.names or ()}
+    pq.write_table(pa.table({**columns, "EPOCHS": [[1.0]] * N}), tmp_path / "cat.parquet")
+    with open_source(str(tmp_path / "cat.parquet"), CatalogImages(), size=SIZE) as source:
+        assert source.n_rows == N
+        (told,) = [notice for notice in source.notices if "EPOCHS" in notice]
+    assert "are left out" in told
 
 
 def test_a_null_is_no_id_and_one_notice_says_so(tmp_path: Path) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from photoz_ssl.workflows.counting import counted
+from photoz_ssl.workflows.counting import counted, share_with
 
 
 @pytest.mark.parametrize(
@@ -18,3 +18,8 @@ from photoz_ssl.workflows.counting import counted
 )
 def test_one_of_a_thing_and_several(number: int, noun: str, expected: str) -> None:
     assert counted(number, noun) == expected
+
+
+def test_one_of_several_has_something() -> None:
+    assert share_with(1, 60, "row") == "1 of 60 rows has"
+    assert share_with(2, 60, "galaxy") == "2 of 60 galaxies have"

@@ -262,8 +262,8 @@ def test_rows_left_out_are_counted_by_reason(write: WriteTable) -> None:
     rows["Z_PHOT_MEAN"][2:7] = np.nan
     report = evaluate(config(write(rows)))
     assert report.quality.point.n_galaxies == 13
-    assert "3 of 20 rows are left out: they have no spectroscopic redshift" in report.notices
-    assert "4 of 20 rows are left out: they have no photometric redshift" in report.notices
+    assert "3 of 20 rows have no spectroscopic redshift and are left out" in report.notices
+    assert "4 of 20 rows have no photometric redshift and are left out" in report.notices
 
 
 def test_a_placeholder_is_no_redshift_and_a_far_one_does_not_make_countless_bins(
@@ -321,6 +321,21 @@ def test_pdfs_of_the_chosen_rows_are_scored_block_by_block(
     whole = evaluate(config(path, split="train"))
     monkeypatch.setattr(predictions_module, "ROWS_AT_ONCE", 7)
     assert evaluate(config(path, split="train")) == whole
+
+
+@pytest.mark.parametrize("damage", ["META", "DATA"])
+def test_pdfs_that_are_damaged_are_not_said_to_be_absent(write: WriteTable, damage: str) -> None:
+    rows = redshifts(20)
+    path = write(rows, gaussians(rows))
+    with fits.open(path) as hdus:
+        tables = [hdu for hdu in hdus if hdu.name != damage]
+        columns = [fits.Column("odd", "D", array=[1.0])]
+        tables.append(fits.BinTableHDU.from_columns(columns, name=damage))
+        fits.HDUList(tables).writeto(path, overwrite=True)
+    report = evaluate(config(path))
+    assert report.quality.pdf is None
+    assert not any("--pdf" in notice for notice in report.notices)
+    assert any("PDFs in the file" in notice for notice in report.notices)
 
 
 def test_a_table_without_pdfs_or_intervals_says_what_is_missing(write: WriteTable) -> None:

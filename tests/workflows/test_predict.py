@@ -17,7 +17,7 @@ import pytest
 from astropy.io import fits
 from numpy.typing import NDArray
 
-from photoz_ssl.config import EmbedConfig, PredictConfig
+from photoz_ssl.config import EmbedConfig, MergeConfig, PredictConfig
 from photoz_ssl.errors import CatalogError, CutoutError, OutputError, SpecMismatchError
 from photoz_ssl.fields import COLUMN_STYLES
 from photoz_ssl.later import Later
@@ -28,6 +28,7 @@ from photoz_ssl.survey.blocks import GalaxyBlock, RowProblem
 from photoz_ssl.survey.flags import FLAG_MEANINGS, RowFlag
 from photoz_ssl.workflows import embedding_job, inference, prediction_job
 from photoz_ssl.workflows.column_names import NAMES
+from photoz_ssl.workflows.merge import merge
 from photoz_ssl.workflows.predict import default_output, predict
 from photoz_ssl.workflows.redshift_table import lay_out
 
@@ -235,11 +236,31 @@ def test_without_a_single_image_nothing_is_sent(
     assert capsysbinary.readouterr().out == b""
 
 
-def test_a_catalogue_without_rows_is_refused(stage: Stage, tmp_path: Path) -> None:
+def test_a_catalogue_without_rows_gives_a_table_without(
+    stage: Stage, tmp_path: Path, capsysbinary: pytest.CaptureFixture[bytes]
+) -> None:
+    full = stage.run(pdf="hist", output=str(tmp_path / "full.fits"))
     stage.source.n_rows = 0
-    with pytest.raises(CatalogError, match="no rows"):
-        stage.run()
-    assert not list(tmp_path.iterdir())
+    table = stage.run(pdf="hist", output=str(tmp_path / "none.fits"))
+    assert (len(table), table.dtype) == (0, full.dtype)
+    assert stage.report.summary().startswith("photoz-ssl: 0 galaxies, so that the table has no")
+    predict(PredictConfig(catalog=str(tmp_path / "cat.fits"), pdf="hist", output="-"))
+    (tmp_path / "sent.fits").write_bytes(capsysbinary.readouterr().out)
+    for name in ("none.fits", "sent.fits"):
+        with fits.open(tmp_path / name, checksum=True) as hdus:
+            assert [hdu.name for hdu in hdus[1:]] == ["PHOTOZ", "META", "DATA", "ANCIL"]
+            assert [len(hdu.data) for hdu in hdus[1:]] == [0, 1, 0, 0]
+    assert not list(tmp_path.glob("*.part"))
+
+
+def test_shards_of_nothing_are_merged_into_nothing(stage: Stage, tmp_path: Path) -> None:
+    stage.source.n_rows = 0
+    for number in (1, 2):
+        report = predict(PredictConfig(catalog=str(tmp_path / "cat.fits"), shard=f"{number}/2"))
+        assert report.output.endswith(f".{number}-of-2.part")
+    parts = tuple(str(path) for path in tmp_path.glob("*.part"))
+    merge(MergeConfig(parts=parts, output=str(tmp_path / "z.fits")))
+    assert len(fitsio.read(tmp_path / "z.fits", ext="PHOTOZ")) == 0
 
 
 def test_images_of_another_kind_are_refused(stage: Stage, tmp_path: Path) -> None:

@@ -6,6 +6,8 @@ import shutil
 from pathlib import Path
 from types import SimpleNamespace
 
+import fitsio
+import numpy as np
 import pytest
 
 from photoz_ssl.config import PredictConfig
@@ -45,6 +47,17 @@ def test_a_shard_without_rows_is_told(tiny_archive: Path, tmp_path: Path) -> Non
     )
     assert "this shard has no rows" in check.summary()
     assert not check.findings
+
+
+def test_a_catalogue_without_rows_is_told(tiny_archive: Path, tmp_path: Path) -> None:
+    table = Path(tmp_path / "none.fits")
+    kinds = [("OBJID", "i8"), ("RA", "f8"), ("DEC", "f8"), ("CUTOUT", "S9")]
+    fitsio.write(table, np.zeros(0, kinds), header={"EXTNAME": "CAT"})
+    check = check_prediction(PredictConfig(catalog=str(table)))
+    assert check.summary().startswith("dry run: predict would write 0 rows")
+    told = {finding.what: finding.found for finding in check.findings}
+    assert told["catalogue"] == f"{table}, 0 rows"
+    assert "Z_PHOT_MEAN" in told["columns"]
 
 
 def test_it_fails_where_the_run_would(

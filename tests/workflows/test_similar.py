@@ -110,6 +110,43 @@ def changed(archive_path: Path, path: Path, **fields: Any) -> Path:
     return path
 
 
+def test_a_galaxy_alone_is_told_to_need_others(search: Search) -> None:
+    alone = search.folder / "alone.h5"
+    with h5py.File(search.atlas) as whole, h5py.File(alone, "w") as one:
+        one.attrs.update(whole.attrs)
+        for name, values in whole.items():
+            if isinstance(values, h5py.Dataset):
+                one[name] = values[:1]
+    with pytest.raises(ArchiveError) as caught:
+        search.report(queries=None, like=("1000",), among=alone, model=None)
+    assert caught.value.message.endswith("is a neighbour of any query")
+    assert "search among more galaxies" in caught.value.hint
+
+
+@pytest.mark.parametrize("text_ids", [False, True])
+@pytest.mark.parametrize("has_images", [False, True])
+def test_no_query_has_no_neighbour(search: Search, text_ids: bool, has_images: bool) -> None:
+    kinds = [("ID", "S5" if text_ids else "i8"), ("RA", "f8"), ("DEC", "f8")]
+    kinds += [("CUTOUT", "S9")] if has_images else []
+    queries = search.folder / "none.fits"
+    fitsio.write(queries, np.zeros(0, kinds))
+    if text_ids and not has_images:
+        with pytest.raises(CatalogError, match=r"are text, and .* has none"):
+            search.rows(queries=str(queries))
+        return
+    pictures = {"mosaic": search.folder / "m.png", "html": search.folder / "m.html"}
+    rows = search.rows(queries=str(queries), min_separation="3arcsec", **pictures)
+    assert len(rows) == 0
+    assert ("QUERY_NAME" in (rows.dtype.names or ())) == text_ids
+    report = search.report(queries=str(queries), overwrite=True, **pictures)
+    assert "0 neighbours of 0 queries among 24 galaxies" in report.summary()
+    assert report.notices[-2:] == (
+        "there is no query, and so no mosaic",
+        "there is no query, and so no page",
+    )
+    assert not [path for path in pictures.values() if path.exists()]
+
+
 def test_k_neighbours_a_query_closest_first(search: Search) -> None:
     rows = search.rows(n_neighbours=3)
     assert len(rows) == 24 * 3
@@ -200,7 +237,7 @@ def test_a_query_without_image_has_no_neighbours(search: Search) -> None:
     rows = fitsio.read(search.output, ext=EXTNAME)
     assert set(range(24)) - set(rows["QUERY_ROW"].tolist()) == {3}
     assert report.n_without == 1
-    assert "1 of 24 queries have no usable image" in " ".join(report.notices)
+    assert "1 of 24 queries has no usable image" in " ".join(report.notices)
 
 
 def test_without_any_query_nothing_is_written(search: Search) -> None:
@@ -262,6 +299,26 @@ def test_ids_of_the_atlas_are_asked_without_images_or_model(search: Search) -> N
     assert "the id 7 is not in" in " ".join(report.notices)
     with pytest.raises(CutoutError, match="the id 7 is not in"):
         search.report(queries=write_ids(search.folder / "no.fits", [7]), overwrite=True)
+
+
+def test_floating_point_ids_are_asked_where_they_are_exact(search: Search) -> None:
+    path = search.folder / "floats.fits"
+    fitsio.write(path, np.array([(1003.0,), (np.nan,)], [("OBJID", "f8")]))
+    rows = search.rows(queries=str(path), model=None, n_neighbours=3)
+    expected = search.rows(n_neighbours=3)
+    expected = expected[expected["QUERY_ID"] == 1003]
+    np.testing.assert_array_equal(rows["NEIGHBOUR_ID"], expected["NEIGHBOUR_ID"])
+    fitsio.write(path, np.array([(1.2e18,)], [("OBJID", "f8")]), clobber=True)
+    with pytest.raises(CatalogError, match=r"row 1 has the id 1\.2e\+18, a floating-point number"):
+        search.report(queries=str(path), model=None, overwrite=True)
+
+
+def test_queries_whose_ids_are_floating_point_numbers_are_numbered(search: Search) -> None:
+    kinds = [("ID", "f8"), ("RA", "f8"), ("DEC", "f8"), ("CUTOUT", "S9")]
+    fitsio.write(search.folder / "floats.fits", np.zeros(0, kinds))
+    report = search.report(queries=str(search.folder / "floats.fits"))
+    (told,) = [notice for notice in report.notices if "numbered" in notice]
+    assert told.startswith("the ids in ID are floating-point numbers, which have lost")
 
 
 def test_one_galaxy_of_the_atlas_is_asked_by_id_or_position(search: Search) -> None:

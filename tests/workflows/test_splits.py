@@ -61,7 +61,11 @@ def test_numbers_are_their_own_keys() -> None:
     np.testing.assert_array_equal(object_keys(block(np.arange(7, 7 + N)), "ID"), 7 + np.arange(N))
 
 
-@pytest.mark.parametrize("ids", [None, np.full(N, -1), np.full(N, b"")], ids=["no", "null", "text"])
+@pytest.mark.parametrize(
+    "ids",
+    [None, np.full(N, -1), np.full(N, 0), np.full(N, -9999), np.full(N, b"")],
+    ids=["no", "null", "no match", "-9999", "text"],
+)
 def test_objects_without_an_id_are_told_by_their_place(ids: NDArray[Any] | None) -> None:
     ra = np.arange(0, 0.4 * N, 0.4)
     name = "ID" if ids is not None else None

@@ -95,6 +95,8 @@ class IncomingTable:
         Structured: its rows.
     blocks : iterator of structured ndarray
         Its rows, in order.
+    left_out : sequence of str
+        Names of columns that FITS does not get.
     beside : mapping of str to IncomingTable
         Further tables of the file, by name.
     """
@@ -102,11 +104,14 @@ class IncomingTable:
     columns: Sequence[TableColumn]
     dtype: np.dtype[Any]
     blocks: Iterator[NDArray[np.void]]
+    left_out: Sequence[str] = ()
     beside: Mapping[str, IncomingTable] = field(default_factory=dict)
 
 
 def incoming_table(
-    columns: Sequence[Incoming], blocks: Iterable[Mapping[str, Masked]]
+    columns: Sequence[Incoming],
+    blocks: Iterable[Mapping[str, Masked]],
+    left_out: Sequence[str] = (),
 ) -> IncomingTable:
     """A table of these columns.
 
@@ -116,6 +121,8 @@ def incoming_table(
         The columns.
     blocks : iterable of mapping
         The rows, in order: the values of each column by its name.
+    left_out : sequence of str
+        Names of further columns of the file, whose values FITS cannot have.
     """
     names = _names_in_fits([column.name for column in columns])
     dtype = np.dtype([(names[column.name], column.stored, column.shape) for column in columns])
@@ -138,7 +145,7 @@ def incoming_table(
                 table[names[name]] = values
             yield table
 
-    return IncomingTable(told, dtype, rows())
+    return IncomingTable(told, dtype, rows(), left_out)
 
 
 def _names_in_fits(names: Sequence[str]) -> dict[str, str]:

@@ -93,6 +93,8 @@ class _ParquetTable:
             if self._is_plain(one.type) and one.name not in self._masks.values()
         }
         seen = {name: _Seen() for name in fields}
+        for name, one in fields.items():  # of which a file may have no row
+            self._look_at(self._plain(self._arrow.nulls(0, one.type)), seen[name])
         for batch in self._batches(list(fields)):
             for name, values in batch.items():
                 self._look_at(values, seen[name])
@@ -107,7 +109,9 @@ class _ParquetTable:
             {name: self._masked(values, seen[name].kind) for name, values in batch.items()}
             for batch in self._batches(names)
         )
-        return incoming_table(columns, rows)
+        masks = self._masks.values()
+        known = [one for one in self._file.schema_arrow.names if one not in masks]
+        return incoming_table(columns, rows, [one for one in known if one not in names])
 
     @cached_property
     def _masks(self) -> Mapping[str, str]:
@@ -140,9 +144,11 @@ class _ParquetTable:
         if types.is_dictionary(kind):
             return self._is_plain(kind.value_type)
         tests = (getattr(types, f"is_{word}", None) for word in WORDS)
+        text_of_pandas = types.is_null(kind) and not self._file.metadata.num_rows
         return (
             self._is_number(kind)
             or types.is_decimal(kind)
+            or text_of_pandas
             or any(is_kind(kind) for is_kind in tests if is_kind is not None)
         )
 

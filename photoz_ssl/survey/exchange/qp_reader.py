@@ -69,11 +69,11 @@ def read_qp(path: Path) -> IncomingTable:
         points = _few(_dataset(file, "meta", common)).astype(np.float64)
         n_rows = _require_pdfs(name, points, _dataset(file, "data", own))
         ancil = _group(file, "ancil")
-        found = [_column(key, _dataset(file, "ancil", key), n_rows) for key in ancil]
-        columns = [column for column in found if column is not None]
+        found = {key: _column(key, _dataset(file, "ancil", key), n_rows) for key in ancil}
+    columns = [column for column in found.values() if column is not None]
     names = [column.name for column in columns]
     rows = _blocks(path, "ancil", names, n_rows)
-    table = incoming_table(columns, rows)
+    table = incoming_table(columns, rows, [key for key in found if found[key] is None])
     form = PdfForm(QUANTILES if name == "quant" else HISTOGRAM, tuple(points.tolist()))
     told, row = form.meta()
     pdfs = _blocks(path, "data", [own], n_rows)

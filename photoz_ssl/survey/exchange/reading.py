@@ -64,7 +64,7 @@ def format_of_file(path: Path) -> str | None:
     return None if kind == "qp" and is_other_hdf5(path) else kind
 
 
-def rewrite_as_fits(path: Path, kind: str, target: Path, *, shown: str) -> None:
+def rewrite_as_fits(path: Path, kind: str, target: Path, *, shown: str) -> tuple[str, ...]:
     """Write the columns of a table, those with one value a row, as a FITS table; PDFs as others.
 
     Text is kept as ASCII. An integer or truth value that is missing makes its column one of
@@ -80,6 +80,11 @@ def rewrite_as_fits(path: Path, kind: str, target: Path, *, shown: str) -> None:
         The FITS file, which is scratch.
     shown : str
         What an error calls the table.
+
+    Returns
+    -------
+    tuple of str
+        The columns that were left out.
 
     Raises
     ------
@@ -101,6 +106,7 @@ def rewrite_as_fits(path: Path, kind: str, target: Path, *, shown: str) -> None:
                 if block is None:
                     break
                 writer.append(block)
+    return tuple(table.left_out)
 
 
 @contextmanager

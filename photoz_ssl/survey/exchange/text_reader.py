@@ -117,7 +117,8 @@ def _incoming(table: Table) -> IncomingTable:
         )
         for name, (numbers, missing) in plain.items()
     ]
-    return incoming_table(columns, _blocks(plain, len(table)))
+    left_out = [name for name in values if name not in plain]
+    return incoming_table(columns, _blocks(plain, len(table)), left_out)
 
 
 def _blocks(columns: Mapping[str, Masked], n_rows: int) -> Iterator[Mapping[str, Masked]]:
