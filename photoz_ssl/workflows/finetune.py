@@ -50,7 +50,14 @@ from photoz_ssl.workflows.counting import counted
 from photoz_ssl.workflows.pretrain import encoder_file, is_file, load_encoder
 from photoz_ssl.workflows.quantisation import calibrated
 
-__all__ = ["FinetuneReport", "finetune", "labelled_rows", "notices_of_labels", "with_usual_choices"]
+__all__ = [
+    "FinetuneReport",
+    "finetune",
+    "labelled_rows",
+    "labels_a_step",
+    "notices_of_labels",
+    "with_usual_choices",
+]
 
 STEPS_BETWEEN_VALIDATIONS = 50
 HELD_OUT = 0.1
@@ -221,15 +228,7 @@ def with_usual_choices(config: FinetuneConfig, n_labels: int) -> FinetuneConfig:
 
 
 def _plan(config: FinetuneConfig, archive: Archive, rows: Rows, world: World) -> Plan:
-    require_equal_parts(config.batch_size, world)
-    batch_size = min(config.batch_size, len(rows))
-    batch_size -= batch_size % world.size
-    if batch_size == 0:
-        raise ArchiveError(
-            f"{archive.path} has {len(rows)} labels to train on, fewer than the {world.size}"
-            " processes",
-            "start fewer processes",
-        )
+    batch_size = labels_a_step(config, len(rows), world.size)
     n_steps = config.epochs * (len(rows) // batch_size)
     factor = cosine_factor if config.schedule == "cosine" else steps_factor
     return Plan(
@@ -243,6 +242,27 @@ def _plan(config: FinetuneConfig, archive: Archive, rows: Rows, world: World) ->
         world=world,
         bfloat16=uses_bfloat16(config.precision, world.device),
     )
+
+
+def labels_a_step(config: FinetuneConfig, n_labels: int, n_processes: int) -> int:
+    """The batch size, lowered to what the labels fill and the processes divide.
+
+    Raises
+    ------
+    ArchiveError
+        If there are fewer labels than processes.
+    ConfigError
+        If the batch size asked for does not split evenly over the processes.
+    """
+    require_equal_parts(config.batch_size, n_processes)
+    batch_size = min(config.batch_size, n_labels)
+    if batch_size < n_processes:
+        raise ArchiveError(
+            f"{config.archive} has {n_labels} labels to train on, fewer than the {n_processes}"
+            " processes",
+            "start fewer processes",
+        )
+    return batch_size - batch_size % n_processes
 
 
 def _learn(

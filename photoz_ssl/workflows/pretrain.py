@@ -134,7 +134,6 @@ def _network(config: PretrainConfig, encoder: Encoder, device: torch.device) -> 
 
 
 def _plan(config: PretrainConfig, archive: Archive, rows: Rows, world: World) -> Plan:
-    require_equal_parts(config.batch_size, world)
     batch_size = usable_batch_size(config, len(rows), world.size)
     steps = len(rows) // batch_size
     n_steps, warmup = config.epochs * steps, config.warmup_epochs * steps
@@ -168,7 +167,10 @@ def usable_batch_size(config: PretrainConfig, n_galaxies: int, n_processes: int 
     ------
     ArchiveError
         If that leaves fewer than two galaxies a group.
+    ConfigError
+        If the batch size asked for does not split evenly over the processes.
     """
+    require_equal_parts(config.batch_size, n_processes)
     groups = n_processes * math.ceil(config.batchnorm_groups / n_processes)
     batch_size = min(config.batch_size, n_galaxies)
     batch_size -= batch_size % math.lcm(config.batchnorm_groups, n_processes)

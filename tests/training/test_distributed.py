@@ -231,9 +231,9 @@ def test_processes_with_different_options_are_told_so(tiny_archive: Path, tmp_pa
 
 
 def test_a_batch_that_does_not_split_evenly_is_refused() -> None:
-    require_equal_parts(256, World(rank=0, size=8))
+    require_equal_parts(256, 8)
     with pytest.raises(ConfigError, match="--batch-size 256 cannot be split evenly") as refusal:
-        require_equal_parts(256, World(rank=0, size=6))
+        require_equal_parts(256, 6)
     assert "a multiple of 6" in refusal.value.hint
 
 
