@@ -107,6 +107,10 @@ class PretrainConfig(TrainingConfig):
         )
         refuse_unless(self.projection_size > 0, "--projection-size must be positive")
         refuse_unless(0 <= self.warmup_epochs < math.inf, "--warmup-epochs cannot be negative")
+        refuse_unless(
+            self.warmup_epochs < self.epochs,
+            "--warmup-epochs must be less than --epochs, lest the rate never reach its peak",
+        )
         refuse_unless(0 <= self.max_reddening < math.inf, "--max-reddening cannot be negative")
         refuse_unless(self.batchnorm_groups > 0, "--batchnorm-groups must be positive")
         refuse_unless(

@@ -249,6 +249,10 @@ SIMILAR = ["similar", "--among", "x.h5", "-o", "x.fits"]
         ([*PRETRAIN, "--projection-size", "0"], "--projection-size must be positive"),
         ([*PRETRAIN, "--queue-size", "99999999999"], "--queue-size must lie in [1, "),
         ([*PRETRAIN, "--warmup-epochs", "nan"], "--warmup-epochs cannot be negative"),
+        (
+            [*PRETRAIN, "--epochs", "2", "--warmup-epochs", "2"],
+            "--warmup-epochs must be less than --epochs",
+        ),
         ([*PRETRAIN, "--max-reddening", "-1"], "--max-reddening cannot be negative"),
         ([*PRETRAIN, "--noise-range", "0,inf"], "--noise-range takes two numbers"),
         ([*PRETRAIN, "--temperature", "inf"], "--temperature must be positive"),
