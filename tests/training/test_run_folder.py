@@ -21,6 +21,7 @@ from photoz_ssl.networks.checkpoint import Checkpoint, save_checkpoint
 from photoz_ssl.networks.encoder import PRESETS, build_encoder
 from photoz_ssl.spec import ImageSpec
 from photoz_ssl.survey.archive import open_archive
+from photoz_ssl.training.run_folder import MARK
 from photoz_ssl.workflows import finetune as workflow
 from photoz_ssl.workflows.finetune import finetune
 
@@ -187,6 +188,22 @@ def test_a_config_of_the_user_s_own_is_no_run(
     with pytest.raises(ConfigError, match="is not a run folder"):
         finetune(config)
     assert (config.output / "config.toml").read_text() == "[finetune]\nepochs = 3\n"
+
+
+@pytest.mark.parametrize("choice", ["resume", "overwrite"])
+@pytest.mark.parametrize(
+    "name", ["config.toml", "state.pt", "metrics.jsonl", "photoz.safetensors", ".lock"]
+)
+def test_a_folder_in_place_of_a_file_is_told(
+    name: str, choice: str, tiny_archive: Path, tmp_path: Path
+) -> None:
+    config = finetuning(tiny_archive, tmp_path / "run", **{choice: True})
+    (config.output / name).mkdir(parents=True)
+    if name != "config.toml":
+        (config.output / "config.toml").write_text(MARK)
+    with pytest.raises(OutputError, match=rf"{name} is a folder, where a training has a file"):
+        finetune(config)
+    assert (config.output / name).is_dir()
 
 
 @pytest.mark.parametrize("choice", ["resume", "overwrite"])
