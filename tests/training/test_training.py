@@ -440,6 +440,21 @@ def test_a_finished_run_resumes_to_itself(tiny_archive: Path, tmp_path: Path) ->
     assert finetune(replace(config, resume=True)).model.read_bytes() == before
 
 
+def test_a_finished_run_without_its_metrics_resumes_to_itself(
+    tiny_archive: Path, tmp_path: Path
+) -> None:
+    config = pretraining(tiny_archive, tmp_path / "run")
+    done = pretrain(config)
+    before = done.encoder.read_bytes()
+    for damage in (lambda path: path.unlink(), lambda path: path.write_text("half a li")):
+        damage(config.output / "metrics.jsonl")
+        report = pretrain(replace(config, resume=True))
+        assert report.loss == done.loss
+        assert report.encoder.read_bytes() == before
+    done.encoder.unlink()
+    assert " s → " in pretrain(replace(config, resume=True)).summary()
+
+
 def test_a_run_is_not_resumed_with_other_options(tiny_archive: Path, tmp_path: Path) -> None:
     config = finetuning(tiny_archive, tmp_path / "run")
     finetune(config)
