@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from photoz_ssl import __version__
 from photoz_ssl.config import FinetuneConfig
 from photoz_ssl.datasets.galaxies import Rows
-from photoz_ssl.errors import ArchiveError
+from photoz_ssl.errors import ArchiveError, TrainingError
 from photoz_ssl.networks.checkpoint import Checkpoint, save_checkpoint
 from photoz_ssl.networks.compilation import compile_for_training
 from photoz_ssl.networks.encoder import Encoder
@@ -154,7 +154,10 @@ def finetune(
         sigma_mad=metrics["valid_sigma_mad"],
         outlier_fraction=metrics["valid_outlier_fraction"],
         seconds=time.monotonic() - start,
-        notices=notices_of_labels(archive.redshift[np.union1d(rows, valid)], grid),
+        notices=(
+            *_notices_of(evaluation),
+            *notices_of_labels(archive.redshift[np.union1d(rows, valid)], grid),
+        ),
     )
 
 
@@ -312,6 +315,26 @@ def _metrics(
     }
 
 
+def _require_redshifts(evaluation: Evaluation, plan: Plan) -> None:
+    """Refuse to keep a network whose numbers overflow: its last steps led it too far."""
+    if not np.isfinite(evaluation.logits).all(axis=1).any():
+        raise TrainingError(
+            f"the network gives none of {counted(len(evaluation.logits), 'validation galaxy')} a"
+            " redshift that is a number",
+            f"{plan.steadier}, and start again with --overwrite",
+        )
+
+
+def _notices_of(evaluation: Evaluation) -> tuple[str, ...]:
+    n_without = int(np.sum(~np.isfinite(evaluation.logits).all(axis=1)))
+    if n_without == 0:
+        return ()
+    return (
+        f"the model gives {n_without} of {counted(len(evaluation.logits), 'validation galaxy')} no"
+        " redshift; a lower --learning-rate may mend that",
+    )
+
+
 def _save(
     folder: RunFolder,
     network: RedshiftNetwork,
@@ -321,6 +344,7 @@ def _save(
     evaluation: Evaluation,
 ) -> tuple[Path, dict[str, float]]:
     """Calibrate and save the model; return where it is, and what it reached."""
+    _require_redshifts(evaluation, plan)
     calibration = fit_calibration(evaluation.logits, evaluation.redshift, grid)
     metrics = _metrics(evaluation, calibration, grid)
     path = folder.path / "photoz.safetensors"
