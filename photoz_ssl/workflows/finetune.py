@@ -56,6 +56,7 @@ __all__ = [
     "labelled_rows",
     "labels_a_step",
     "notices_of_labels",
+    "valid_metrics",
     "with_usual_choices",
 ]
 
@@ -288,7 +289,7 @@ def _learn(
 
     def after_epoch(epoch: int) -> dict[str, float]:
         due = epoch % pause == 0 or epoch == plan.epochs
-        return _metrics(validate(), Calibration(), grid) if due else {}
+        return valid_metrics(validate(), Calibration(), grid) if due else {}
 
     train(
         network,
@@ -302,9 +303,10 @@ def _learn(
     )
 
 
-def _metrics(
+def valid_metrics(
     evaluation: Evaluation, calibration: Calibration, grid: RedshiftGrid
 ) -> dict[str, float]:
+    """What the mean redshifts of calibrated PDFs reach on the galaxies that have one."""
     mean = calibration.apply(evaluation.logits) @ grid.centres
     dz = normalised_residual(mean, evaluation.redshift)
     dz = dz[np.isfinite(dz)]
@@ -346,7 +348,7 @@ def _save(
     """Calibrate and save the model; return where it is, and what it reached."""
     _require_redshifts(evaluation, plan)
     calibration = fit_calibration(evaluation.logits, evaluation.redshift, grid)
-    metrics = _metrics(evaluation, calibration, grid)
+    metrics = valid_metrics(evaluation, calibration, grid)
     path = folder.path / "photoz.safetensors"
     if not folder.writes:
         return path, metrics
