@@ -246,7 +246,8 @@ SIMILAR = ["similar", "--among", "x.h5", "-o", "x.fits"]
         (["convert", "INPUT", "-o", "x.pth.tar"], "--output must be named NAME.safetensors"),
         ([*PRETRAIN, "--batchnorm-groups", "0"], "--batchnorm-groups must be positive"),
         ([*PRETRAIN, "--batchnorm-groups", "-8"], "--batchnorm-groups must be positive"),
-        ([*PRETRAIN, "--projection-size", "0"], "--projection-size must be positive"),
+        ([*PRETRAIN, "--projection-size", "0"], "--projection-size must lie in [1, "),
+        ([*PRETRAIN, "--projection-size", "9" * 20], "--projection-size must lie in [1, "),
         ([*PRETRAIN, "--queue-size", "99999999999"], "--queue-size must lie in [1, "),
         ([*PRETRAIN, "--warmup-epochs", "nan"], "--warmup-epochs cannot be negative"),
         (
@@ -257,6 +258,8 @@ SIMILAR = ["similar", "--among", "x.h5", "-o", "x.fits"]
         ([*PRETRAIN, "--noise-range", "0,inf"], "--noise-range takes two numbers"),
         ([*PRETRAIN, "--temperature", "inf"], "--temperature must be positive"),
         ([*PRETRAIN, "--learning-rate", "inf"], "--learning-rate must be positive"),
+        ([*FINETUNE, "--learning-rate", "1e39"], "--learning-rate must be positive, and below"),
+        ([*PRETRAIN, "--weight-decay", "1e300"], "--weight-decay cannot be negative, nor above"),
         ([*PRETRAIN, "--max-shift", "-1"], "--max-shift must lie in [0, 32]"),
         ([*FINETUNE, "--max-shift", "1000"], "--max-shift must lie in [0, 32]"),
         ([*FINETUNE, "--weight-decay", "nan"], "--weight-decay cannot be negative"),
