@@ -262,8 +262,8 @@ def labels_a_step(config: FinetuneConfig, n_labels: int, n_processes: int) -> in
     batch_size = min(config.batch_size, n_labels)
     if batch_size < n_processes:
         raise ArchiveError(
-            f"{config.archive} has {n_labels} labels to train on, fewer than the {n_processes}"
-            " processes",
+            f"{config.archive} has {counted(n_labels, 'label')} to train on, fewer than the"
+            f" {n_processes} processes",
             "start fewer processes",
         )
     return batch_size - batch_size % n_processes

@@ -168,19 +168,25 @@ def usable_batch_size(config: PretrainConfig, n_galaxies: int, n_processes: int 
     Raises
     ------
     ArchiveError
-        If that leaves fewer than two galaxies a group.
+        If there is no galaxy, or if that leaves fewer than two a group.
     ConfigError
         If the batch size asked for does not split evenly over the processes.
     """
     require_equal_parts(config.batch_size, n_processes)
     groups = n_processes * math.ceil(config.batchnorm_groups / n_processes)
     batch_size = min(config.batch_size, n_galaxies)
+    if n_galaxies == 0:
+        raise ArchiveError(
+            f"{config.archive} has no usable galaxy to train on",
+            "prepare it with other splits (--split or --split-column), or with images that can be"
+            " used",
+        )
     batch_size -= batch_size % math.lcm(config.batchnorm_groups, n_processes)
     if batch_size < 2 * groups:
         split = f" on {n_processes} processes" if n_processes > 1 else ""
         raise ArchiveError(
-            f"{config.archive} has {n_galaxies} galaxies to train on, too few for batches of"
-            f" {config.batch_size} in {groups} BatchNorm groups{split}",
+            f"{config.archive} has {counted(n_galaxies, 'galaxy')} to train on, too few for batches"
+            f" of {config.batch_size} in {groups} BatchNorm groups{split}",
             "prepare more galaxies, or lower --batchnorm-groups",
         )
     return batch_size

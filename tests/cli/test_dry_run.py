@@ -267,7 +267,7 @@ def test_a_dry_run_knows_that_fewer_labels_than_processes_do_not_do(
     options = ("-o", tmp_path / "run", "--encoder", "resnet18-compact", "--label-fraction", 0.01)
     code, _, err = run("finetune", tiny_archive, *options, "--dry-run", "--device", "cpu")
     assert code == 1
-    assert "has 1 labels to train on, fewer than the 2 processes" in err
+    assert "has 1 label to train on, fewer than the 2 processes" in err
 
 
 def test_a_dry_run_asks_for_the_extra_that_calibrates(

@@ -244,6 +244,9 @@ def test_groups_and_processes_divide_the_batch(tmp_path: Path) -> None:
     assert usable_batch_size(config, 100, 16) == 96
     with pytest.raises(ArchiveError, match="16 BatchNorm groups on 16 processes"):
         usable_batch_size(config, 31, 16)
+    with pytest.raises(ArchiveError, match="has no usable galaxy to train on") as refusal:
+        usable_batch_size(config, 0)
+    assert "--split" in refusal.value.hint
 
 
 def test_who_is_launched_by_torchrun_and_by_srun() -> None:
