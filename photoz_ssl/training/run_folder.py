@@ -139,6 +139,11 @@ class RunFolder:
 
     def _refuse_another_run(self, fingerprint: Mapping[str, Any]) -> None:
         changed = _differences(json.loads(self.fingerprint), fingerprint)
+        if "command" in changed:
+            raise CheckpointError(
+                f"{self.path} is a run folder of {fingerprint.get('command')}",
+                "name another --output, or start again with --overwrite",
+            )
         options = [name for name in changed if name not in OF_THE_ARCHIVE]
         if options == [OF_THE_ENCODER]:
             raise CheckpointError(

@@ -14,14 +14,14 @@ import h5py
 import numpy as np
 import pytest
 
-from photoz_ssl.config import FinetuneConfig
+from photoz_ssl.config import FinetuneConfig, PretrainConfig
 from photoz_ssl.errors import CheckpointError, ConfigError, OutputError
 from photoz_ssl.files import is_leftover
 from photoz_ssl.networks.checkpoint import Checkpoint, save_checkpoint
 from photoz_ssl.networks.encoder import PRESETS, build_encoder
 from photoz_ssl.spec import ImageSpec
 from photoz_ssl.survey.archive import open_archive
-from photoz_ssl.training.run_folder import MARK
+from photoz_ssl.training.run_folder import MARK, check_run_folder
 from photoz_ssl.workflows import finetune as workflow
 from photoz_ssl.workflows.finetune import finetune
 
@@ -126,6 +126,18 @@ def test_a_run_that_does_not_know_its_encoder_s_content_goes_by_its_name(
     moved = str(Path(encoder).rename(tmp_path / "moved.safetensors"))
     with pytest.raises(CheckpointError, match=r"other options \(encoder\)"):
         finetune(replace(config, encoder=moved, resume=True))
+
+
+def test_a_run_of_another_command_is_told(tiny_archive: Path, tmp_path: Path) -> None:
+    config = finetuning(tiny_archive, tmp_path / "run", epochs=1)
+    finetune(config)
+    options: dict[str, Any] = {"epochs": 1, "batch_size": 4, "batchnorm_groups": 2}
+    other = PretrainConfig(
+        archive=tiny_archive, output=config.output, encoder="tiny", resume=True, **options
+    )
+    with pytest.raises(CheckpointError, match=r"run is a run folder of finetune") as caught:
+        check_run_folder(other, "pretrain", {})
+    assert "--output" in caught.value.hint
 
 
 def test_a_model_whose_state_is_gone_is_not_trained_over(
