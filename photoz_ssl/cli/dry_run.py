@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import click
 
 from photoz_ssl.cli.console import note, say
+from photoz_ssl.cli.defaults import given_values
+from photoz_ssl.cli.training import leads
 
 if TYPE_CHECKING:
     from photoz_ssl.config import FinetuneConfig, LabelEfficiencyConfig, PretrainConfig
@@ -32,8 +35,16 @@ def note_before_training(
     note((*recipe_departures(config, command), *precision_notices(config)), quiet=quiet)
 
 
-def show_dry_run(report: DryRunReport, *, quiet: bool) -> None:
-    """Print the constants on stdout, and what else there is to say on stderr, or nothing."""
+def show_dry_run(
+    check: Callable[..., DryRunReport], config: PretrainConfig | FinetuneConfig, *, quiet: bool
+) -> None:
+    """Print the constants on stdout, and what else there is to say on stderr, or nothing.
+
+    Of several processes one checks.
+    """
+    if not leads():
+        return
+    report = check(config, given=given_values())
     if not quiet:
         _print_constants(report)
     note((*report.departures, *report.notices), quiet=quiet)

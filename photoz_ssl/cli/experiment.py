@@ -9,7 +9,7 @@ import click
 from photoz_ssl.cli.dry_run import note_before_training
 from photoz_ssl.cli.options import command, config_from
 from photoz_ssl.cli.signals import stop_on_signals
-from photoz_ssl.cli.training import run_training
+from photoz_ssl.cli.training import leads, run_training
 from photoz_ssl.config import LabelEfficiencyConfig
 
 EXAMPLES = (
@@ -40,6 +40,7 @@ def label_efficiency(quiet: bool, verbose: bool, **options: Any) -> None:
     with stop_on_signals() as stop:
         from photoz_ssl.workflows.label_efficiency import label_efficiency as run
 
+        quiet = quiet or not leads()
         note_before_training(config, "label-efficiency", quiet=quiet)
         run_training(run, config, stop, quiet=quiet)
 

@@ -84,7 +84,11 @@ class PhotozGroup(click.Group):
     ) -> NoReturn:
         """Run the command line and exit: 0 done, 1 an error, 2 usage, 130 interrupted."""
         with usable_streams(), ended_by_signals():
-            sys.exit(self._exit_code(args, prog_name, **extra))
+            try:
+                code = self._exit_code(args, prog_name, **extra)
+            except KeyboardInterrupt:  # an error was being told, as by all that torchrun started
+                code = EXIT_INTERRUPTED
+            sys.exit(code)
 
     def _exit_code(self, args: Sequence[str] | None, prog_name: str | None, **extra: Any) -> int:
         try:

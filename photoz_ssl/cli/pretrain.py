@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-from photoz_ssl.cli.defaults import given_values
 from photoz_ssl.cli.dry_run import DRY_RUN, note_before_training, show_dry_run
 from photoz_ssl.cli.options import command, config_from
 from photoz_ssl.cli.signals import stop_on_signals
@@ -26,7 +25,7 @@ def pretrain(quiet: bool, verbose: bool, dry_run: bool, **options: Any) -> None:
     if dry_run:
         from photoz_ssl.workflows.dry_run import dry_run_pretrain
 
-        show_dry_run(dry_run_pretrain(config, given=given_values()), quiet=quiet)
+        show_dry_run(dry_run_pretrain, config, quiet=quiet)
         return
     with stop_on_signals() as stop:
         from photoz_ssl.workflows.pretrain import pretrain as run

@@ -33,6 +33,12 @@ LARGEST_SHIFT = 32
 LONGEST_QUEUE = 1 << 24
 """Keys; some 9 GB of them."""
 
+LONGEST_PROJECTION = 1 << 16
+"""Numbers of a contrasted vector; no network here has so long a representation."""
+
+LARGEST_NUMBER = 1e38
+"""That a network, in 32 bits, can be multiplied by."""
+
 NARROWEST_BLUR = 0.01
 """Bins; a Gaussian that is narrower is none in the numbers of a network."""
 
@@ -72,8 +78,8 @@ class TrainingConfig:
 
 
 def _refuse_what_teaches_nothing(rate: float, decay: float, max_shift: int) -> None:
-    refuse_unless(0 < rate < math.inf, "--learning-rate must be positive")
-    refuse_unless(0 <= decay < math.inf, "--weight-decay cannot be negative")
+    refuse_unless(0 < rate <= LARGEST_NUMBER, "--learning-rate must be positive, and below 1e38")
+    refuse_unless(0 <= decay <= LARGEST_NUMBER, "--weight-decay cannot be negative, nor above 1e38")
     refuse_unless(
         0 <= max_shift <= LARGEST_SHIFT,
         f"--max-shift must lie in [0, {LARGEST_SHIFT}], lest galaxies leave their views",
@@ -107,8 +113,15 @@ class PretrainConfig(TrainingConfig):
         refuse_unless(
             0 < self.queue_size <= LONGEST_QUEUE, f"--queue-size must lie in [1, {LONGEST_QUEUE}]"
         )
-        refuse_unless(self.projection_size > 0, "--projection-size must be positive")
+        refuse_unless(
+            0 < self.projection_size <= LONGEST_PROJECTION,
+            f"--projection-size must lie in [1, {LONGEST_PROJECTION}]",
+        )
         refuse_unless(0 <= self.warmup_epochs < math.inf, "--warmup-epochs cannot be negative")
+        refuse_unless(
+            self.warmup_epochs < self.epochs,
+            "--warmup-epochs must be less than --epochs, lest the rate never reach its peak",
+        )
         refuse_unless(0 <= self.max_reddening < math.inf, "--max-reddening cannot be negative")
         refuse_unless(self.batchnorm_groups > 0, "--batchnorm-groups must be positive")
         refuse_unless(

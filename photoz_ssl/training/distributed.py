@@ -224,7 +224,7 @@ def share_of(n: int, world: World) -> Share:
     return Share(n * world.size, world.part(n * world.size))
 
 
-def require_equal_parts(batch_size: int, world: World) -> None:
+def require_equal_parts(batch_size: int, n_processes: int) -> None:
     """Refuse a batch that does not split evenly.
 
     Raises
@@ -232,8 +232,8 @@ def require_equal_parts(batch_size: int, world: World) -> None:
     ConfigError
         If it does not.
     """
-    if batch_size % world.size:
+    if batch_size % n_processes:
         raise ConfigError(
-            f"--batch-size {batch_size} cannot be split evenly over {world.size} processes",
-            f"make it a multiple of {world.size}",
+            f"--batch-size {batch_size} cannot be split evenly over {n_processes} processes",
+            f"make it a multiple of {n_processes}",
         )

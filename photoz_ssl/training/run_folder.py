@@ -139,6 +139,11 @@ class RunFolder:
 
     def _refuse_another_run(self, fingerprint: Mapping[str, Any]) -> None:
         changed = _differences(json.loads(self.fingerprint), fingerprint)
+        if "command" in changed:
+            raise CheckpointError(
+                f"{self.path} is a run folder of {fingerprint.get('command')}",
+                "name another --output, or start again with --overwrite",
+            )
         options = [name for name in changed if name not in OF_THE_ARCHIVE]
         if options == [OF_THE_ENCODER]:
             raise CheckpointError(
@@ -298,6 +303,7 @@ def check_run_folder(config: TrainingConfig, command: str, inputs: Mapping[str, 
         raise OutputError(
             f"the run folder {path} exists already", "add --resume to go on, or --overwrite"
         )
+    _require_no_folder_for_a_file(path)
     if occupied and not _is_run(path) and (config.overwrite or (path / "config.toml").exists()):
         raise ConfigError(f"{path} is not a run folder", "name another --output")
     if occupied and config.overwrite:
@@ -311,6 +317,16 @@ def check_run_folder(config: TrainingConfig, command: str, inputs: Mapping[str, 
                 "name another --output, or start again with --overwrite",
             )
     return folder
+
+
+def _require_no_folder_for_a_file(path: Path) -> None:
+    """Refuse a folder of the name that a training gives a file, here or in its trainings."""
+    for inside in (*path.glob("*"), *path.glob("*/*")):
+        if inside.is_dir() and OWN_FILES.fullmatch(inside.relative_to(path).as_posix()):
+            raise OutputError(
+                f"{inside} is a folder, where a training has a file",
+                "move it away, or name another --output",
+            )
 
 
 def _counts_as_nothing(path: Path) -> bool:

@@ -22,6 +22,7 @@ from photoz_ssl.errors import PhotozError
 from photoz_ssl.fields import flag_of
 from photoz_ssl.networks.encoder import Encoder, EncoderConfig, encoder_config
 from photoz_ssl.networks.published import read_model
+from photoz_ssl.networks.quantised import require_quantiser
 from photoz_ssl.networks.runtimes import choose_device, multiplies_bfloat16, uses_bfloat16
 from photoz_ssl.recipes import RECIPES, departures
 from photoz_ssl.redshift.grid import RedshiftGrid
@@ -29,9 +30,15 @@ from photoz_ssl.spec import ImageSpec
 from photoz_ssl.survey.archive import open_archive
 from photoz_ssl.survey.bands import R_SF11
 from photoz_ssl.training.contrastive import measure_band_mad
+from photoz_ssl.training.distributed import launched
 from photoz_ssl.training.run_folder import check_run_folder, identity_of
 from photoz_ssl.training.schedule import STEP_FACTOR, STEP_FRACTIONS
-from photoz_ssl.workflows.finetune import labelled_rows, notices_of_labels, with_usual_choices
+from photoz_ssl.workflows.finetune import (
+    labelled_rows,
+    labels_a_step,
+    notices_of_labels,
+    with_usual_choices,
+)
 from photoz_ssl.workflows.pretrain import (
     encoder_file,
     is_file,
@@ -128,7 +135,7 @@ def dry_run_pretrain(
     """
     archive = open_archive(config.archive)
     rows = archive.rows(split="train")
-    batch_size = usable_batch_size(config, len(rows))
+    batch_size = usable_batch_size(config, len(rows), launched().size)
     encoder = _checked_encoder(config, archive.spec)
     check_run_folder(config, "pretrain", identity_of(archive, rows, encoder_file(config.encoder)))
     constants = [
@@ -163,12 +170,14 @@ def dry_run_finetune(
 
     As `dry_run_pretrain`.
     """
+    if config.calibrate:
+        require_quantiser()
     archive = open_archive(config.archive)
     rows, valid = labelled_rows(archive, config)
     encoder = _checked_encoder(config, archive.spec)
     identity = identity_of(archive, rows, encoder_file(config.encoder))
     check_run_folder(with_usual_choices(config, len(rows)), "finetune", identity)
-    batch_size, grid = min(config.batch_size, len(rows)), RedshiftGrid()
+    batch_size, grid = labels_a_step(config, len(rows), launched().size), RedshiftGrid()
     constants = [
         *_fields(config, "finetune", given or {}, (batch_size, len(rows))),
         *_network(encoder, config.encoder),

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from photoz_ssl import __version__
 from photoz_ssl.config import FinetuneConfig
 from photoz_ssl.datasets.galaxies import Rows
-from photoz_ssl.errors import ArchiveError
+from photoz_ssl.errors import ArchiveError, TrainingError
 from photoz_ssl.networks.checkpoint import Checkpoint, save_checkpoint
 from photoz_ssl.networks.compilation import compile_for_training
 from photoz_ssl.networks.encoder import Encoder
@@ -50,7 +50,15 @@ from photoz_ssl.workflows.counting import counted
 from photoz_ssl.workflows.pretrain import encoder_file, is_file, load_encoder
 from photoz_ssl.workflows.quantisation import calibrated
 
-__all__ = ["FinetuneReport", "finetune", "labelled_rows", "notices_of_labels", "with_usual_choices"]
+__all__ = [
+    "FinetuneReport",
+    "finetune",
+    "labelled_rows",
+    "labels_a_step",
+    "notices_of_labels",
+    "valid_metrics",
+    "with_usual_choices",
+]
 
 STEPS_BETWEEN_VALIDATIONS = 50
 HELD_OUT = 0.1
@@ -147,7 +155,10 @@ def finetune(
         sigma_mad=metrics["valid_sigma_mad"],
         outlier_fraction=metrics["valid_outlier_fraction"],
         seconds=time.monotonic() - start,
-        notices=notices_of_labels(archive.redshift[np.union1d(rows, valid)], grid),
+        notices=(
+            *_notices_of(evaluation),
+            *notices_of_labels(archive.redshift[np.union1d(rows, valid)], grid),
+        ),
     )
 
 
@@ -221,15 +232,7 @@ def with_usual_choices(config: FinetuneConfig, n_labels: int) -> FinetuneConfig:
 
 
 def _plan(config: FinetuneConfig, archive: Archive, rows: Rows, world: World) -> Plan:
-    require_equal_parts(config.batch_size, world)
-    batch_size = min(config.batch_size, len(rows))
-    batch_size -= batch_size % world.size
-    if batch_size == 0:
-        raise ArchiveError(
-            f"{archive.path} has {len(rows)} labels to train on, fewer than the {world.size}"
-            " processes",
-            "start fewer processes",
-        )
+    batch_size = labels_a_step(config, len(rows), world.size)
     n_steps = config.epochs * (len(rows) // batch_size)
     factor = cosine_factor if config.schedule == "cosine" else steps_factor
     return Plan(
@@ -243,6 +246,27 @@ def _plan(config: FinetuneConfig, archive: Archive, rows: Rows, world: World) ->
         world=world,
         bfloat16=uses_bfloat16(config.precision, world.device),
     )
+
+
+def labels_a_step(config: FinetuneConfig, n_labels: int, n_processes: int) -> int:
+    """The batch size, lowered to what the labels fill and the processes divide.
+
+    Raises
+    ------
+    ArchiveError
+        If there are fewer labels than processes.
+    ConfigError
+        If the batch size asked for does not split evenly over the processes.
+    """
+    require_equal_parts(config.batch_size, n_processes)
+    batch_size = min(config.batch_size, n_labels)
+    if batch_size < n_processes:
+        raise ArchiveError(
+            f"{config.archive} has {counted(n_labels, 'label')} to train on, fewer than the"
+            f" {n_processes} processes",
+            "start fewer processes",
+        )
+    return batch_size - batch_size % n_processes
 
 
 def _learn(
@@ -265,7 +289,7 @@ def _learn(
 
     def after_epoch(epoch: int) -> dict[str, float]:
         due = epoch % pause == 0 or epoch == plan.epochs
-        return _metrics(validate(), Calibration(), grid) if due else {}
+        return valid_metrics(validate(), Calibration(), grid) if due else {}
 
     train(
         network,
@@ -279,9 +303,10 @@ def _learn(
     )
 
 
-def _metrics(
+def valid_metrics(
     evaluation: Evaluation, calibration: Calibration, grid: RedshiftGrid
 ) -> dict[str, float]:
+    """What the mean redshifts of calibrated PDFs reach on the galaxies that have one."""
     mean = calibration.apply(evaluation.logits) @ grid.centres
     dz = normalised_residual(mean, evaluation.redshift)
     dz = dz[np.isfinite(dz)]
@@ -290,6 +315,26 @@ def _metrics(
         "valid_outlier_fraction": outlier_fraction(dz),
         "valid_bias": bias(dz),
     }
+
+
+def _require_redshifts(evaluation: Evaluation, plan: Plan) -> None:
+    """Refuse to keep a network whose numbers overflow: its last steps led it too far."""
+    if not np.isfinite(evaluation.logits).all(axis=1).any():
+        raise TrainingError(
+            f"the network gives none of {counted(len(evaluation.logits), 'validation galaxy')} a"
+            " redshift that is a number",
+            f"{plan.steadier}, and start again with --overwrite",
+        )
+
+
+def _notices_of(evaluation: Evaluation) -> tuple[str, ...]:
+    n_without = int(np.sum(~np.isfinite(evaluation.logits).all(axis=1)))
+    if n_without == 0:
+        return ()
+    return (
+        f"the model gives {n_without} of {counted(len(evaluation.logits), 'validation galaxy')} no"
+        " redshift; a lower --learning-rate may mend that",
+    )
 
 
 def _save(
@@ -301,8 +346,9 @@ def _save(
     evaluation: Evaluation,
 ) -> tuple[Path, dict[str, float]]:
     """Calibrate and save the model; return where it is, and what it reached."""
+    _require_redshifts(evaluation, plan)
     calibration = fit_calibration(evaluation.logits, evaluation.redshift, grid)
-    metrics = _metrics(evaluation, calibration, grid)
+    metrics = valid_metrics(evaluation, calibration, grid)
     path = folder.path / "photoz.safetensors"
     if not folder.writes:
         return path, metrics

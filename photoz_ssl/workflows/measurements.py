@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -61,6 +62,8 @@ def _read(path: Path, folder: RunFolder) -> Measurement:
         same = folder.is_of_run(fields.pop("fingerprint"))
         measurement = Measurement(**fields)
         METHODS.index(measurement.method)
+        if not math.isfinite(measurement.sigma_mad + measurement.outlier_fraction):
+            raise ValueError("of no galaxy")
     except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
         raise CheckpointError(
             f"the measurement {path} is damaged", "remove it to measure again"

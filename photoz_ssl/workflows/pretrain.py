@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import time
+from collections.abc import Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,7 +16,7 @@ from photoz_ssl import __version__
 from photoz_ssl.config import PretrainConfig
 from photoz_ssl.datasets.galaxies import Rows
 from photoz_ssl.errors import ArchiveError, SpecMismatchError
-from photoz_ssl.networks.checkpoint import Checkpoint, save_checkpoint
+from photoz_ssl.networks.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from photoz_ssl.networks.compilation import compile_for_training
 from photoz_ssl.networks.encoder import Encoder, build_encoder, encoder_config
 from photoz_ssl.networks.moco import MomentumContrast
@@ -30,7 +31,7 @@ from photoz_ssl.training.contrastive import contrastive_step, measure_band_mad
 from photoz_ssl.training.distributed import join_world, require_equal_parts, synchronised
 from photoz_ssl.training.loop import Plan, train
 from photoz_ssl.training.optimizers import make_optimizer
-from photoz_ssl.training.run_folder import RunFolder, identity_of, training_in
+from photoz_ssl.training.run_folder import MODELS, RunFolder, identity_of, training_in
 from photoz_ssl.training.schedule import cosine_factor
 from photoz_ssl.workflows.counting import counted
 
@@ -48,7 +49,7 @@ class PretrainReport:
     n_galaxies, epochs : int
         Galaxies that were learned from, and how often.
     loss : float
-        Mean of the last epoch; NaN if there was nothing left to do.
+        Mean of the last epoch; NaN if nothing was left to do and what tells it is gone.
     seconds : float
         It took in this process.
     notices : tuple of str
@@ -64,9 +65,10 @@ class PretrainReport:
 
     def summary(self) -> str:
         """One line for a person."""
+        loss = f", last loss {self.loss:.3f}" if math.isfinite(self.loss) else ""
         return (
             f"pretrained {counted(self.epochs, 'epoch')} on {counted(self.n_galaxies, 'galaxy')} in"
-            f" {self.seconds:.0f} s, last loss {self.loss:.3f} → {self.encoder}"
+            f" {self.seconds:.0f} s{loss} → {self.encoder}"
         )
 
 
@@ -113,8 +115,8 @@ def pretrain(
         trained = synchronised(network, world)
         step = contrastive_step(trained, mad, config, world, plan.n_steps)
         train(network, optimizer, step, plan, folder, progress=progress, stop=stop)
-        last = folder.last_metrics()
         with world.together():
+            last = _last_metrics(folder)
             path = _save(folder, encoder, archive.spec, config, last, mad.tolist(), len(rows))
     seconds = time.monotonic() - start
     return PretrainReport(path, len(rows), config.epochs, last.get("loss", float("nan")), seconds)
@@ -134,7 +136,6 @@ def _network(config: PretrainConfig, encoder: Encoder, device: torch.device) -> 
 
 
 def _plan(config: PretrainConfig, archive: Archive, rows: Rows, world: World) -> Plan:
-    require_equal_parts(config.batch_size, world)
     batch_size = usable_batch_size(config, len(rows), world.size)
     steps = len(rows) // batch_size
     n_steps, warmup = config.epochs * steps, config.warmup_epochs * steps
@@ -167,16 +168,25 @@ def usable_batch_size(config: PretrainConfig, n_galaxies: int, n_processes: int 
     Raises
     ------
     ArchiveError
-        If that leaves fewer than two galaxies a group.
+        If there is no galaxy, or if that leaves fewer than two a group.
+    ConfigError
+        If the batch size asked for does not split evenly over the processes.
     """
+    require_equal_parts(config.batch_size, n_processes)
     groups = n_processes * math.ceil(config.batchnorm_groups / n_processes)
     batch_size = min(config.batch_size, n_galaxies)
+    if n_galaxies == 0:
+        raise ArchiveError(
+            f"{config.archive} has no usable galaxy to train on",
+            "prepare it with other splits (--split or --split-column), or with images that can be"
+            " used",
+        )
     batch_size -= batch_size % math.lcm(config.batchnorm_groups, n_processes)
     if batch_size < 2 * groups:
         split = f" on {n_processes} processes" if n_processes > 1 else ""
         raise ArchiveError(
-            f"{config.archive} has {n_galaxies} galaxies to train on, too few for batches of"
-            f" {config.batch_size} in {groups} BatchNorm groups{split}",
+            f"{config.archive} has {counted(n_galaxies, 'galaxy')} to train on, too few for batches"
+            f" of {config.batch_size} in {groups} BatchNorm groups{split}",
             "prepare more galaxies, or lower --batchnorm-groups",
         )
     return batch_size
@@ -227,16 +237,22 @@ def encoder_file(encoder: str) -> Path | None:
     return Path(encoder) if is_file(encoder) else None
 
 
+def _last_metrics(folder: RunFolder) -> Mapping[str, float]:
+    """Of the last epoch, from the finished encoder if nothing else tells them any more."""
+    path = folder.path / MODELS["pretrain"]
+    return folder.last_metrics() or (load_checkpoint(path).metrics if path.exists() else {})
+
+
 def _save(
     folder: RunFolder,
     encoder: Encoder,
     spec: ImageSpec,
     config: PretrainConfig,
-    metrics: dict[str, float],
+    metrics: Mapping[str, float],
     mad: list[float],
     n_galaxies: int,
 ) -> Path:
-    path = folder.path / "encoder.safetensors"
+    path = folder.path / MODELS["pretrain"]
     if not folder.writes:
         return path
     provenance: dict[str, Any] = {

@@ -19,6 +19,7 @@ from photoz_ssl.redshift.metrics import normalised_residual
 from photoz_ssl.survey.archive import Archive
 from photoz_ssl.training.supervised import Evaluation, evaluate_logits
 from photoz_ssl.workflows.counting import counted
+from photoz_ssl.workflows.finetune import valid_metrics
 
 __all__ = ["FEWEST_LABELS", "recalibrated"]
 
@@ -42,7 +43,8 @@ def recalibrated(checkpoint: Checkpoint, archive: Archive) -> tuple[Checkpoint, 
     Returns
     -------
     checkpoint : Checkpoint
-        The same, with another `Checkpoint.calibration`; its weights are untouched.
+        The same, with another `Checkpoint.calibration`, and the metrics of its redshifts on these
+        labels alone, since those that it had are of other PDFs; its weights are untouched.
     found : str
         What it changed on the same galaxies, as a sentence without the full stop.
 
@@ -72,7 +74,8 @@ def recalibrated(checkpoint: Checkpoint, archive: Archive) -> tuple[Checkpoint, 
     }  # without its name: it is another model now, known by its file's
     was, now = (_told(calibration, evaluation, checkpoint.grid) for calibration in (before, after))
     found = f"on the {len(rows)} labels that the PDFs are fitted to: {was} before, {now} now"
-    return replace(checkpoint, calibration=after, provenance=provenance), found
+    metrics = valid_metrics(evaluation, after, checkpoint.grid)
+    return replace(checkpoint, calibration=after, provenance=provenance, metrics=metrics), found
 
 
 def _labelled(archive: Archive) -> Rows:

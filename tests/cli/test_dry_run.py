@@ -228,3 +228,54 @@ def test_a_run_says_where_it_is_no_longer_the_recipes(
     assert len(notes) == 2
     assert "--encoder is tiny, not resnet50" in notes[-1] + notes[0]
     assert "recipe" in (tmp_path / "run" / "config.toml").read_text()
+
+
+TWO = {"RANK": "0", "WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": "29500"}
+
+
+@pytest.fixture
+def one_of_two(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
+    """As torchrun starts the first of two processes."""
+    for name, value in TWO.items():
+        monkeypatch.setenv(name, value)
+    return monkeypatch
+
+
+@pytest.mark.parametrize("command", [("pretrain", "--batchnorm-groups", 1), ("finetune",)])
+def test_of_several_processes_one_does_the_dry_run(
+    command: tuple[object, ...],
+    tiny_archive: Path,
+    tmp_path: Path,
+    run: Run,
+    one_of_two: pytest.MonkeyPatch,
+) -> None:
+    usual = (*command, tiny_archive, "-o", tmp_path / "run", "--encoder", "resnet18-compact")
+    usual += ("--dry-run", "--device", "cpu")
+    code, out, _ = run(*usual, "--batch-size", 10)
+    assert (code, constants(out)["batch_size"][0]) == (0, "10")
+    assert constants(run(*usual, "--batch-size", 14)[1])["batch_size"][0] == "12"
+    code, out, err = run(*usual, "--batch-size", 5)
+    assert (code, out) == (1, "")
+    assert "--batch-size 5 cannot be split evenly over 2 processes" in err
+    one_of_two.setenv("RANK", "1")
+    assert run(*usual, "--batch-size", 10) == (0, "", "")
+
+
+def test_a_dry_run_knows_that_fewer_labels_than_processes_do_not_do(
+    tiny_archive: Path, tmp_path: Path, run: Run, one_of_two: pytest.MonkeyPatch
+) -> None:
+    options = ("-o", tmp_path / "run", "--encoder", "resnet18-compact", "--label-fraction", 0.01)
+    code, _, err = run("finetune", tiny_archive, *options, "--dry-run", "--device", "cpu")
+    assert code == 1
+    assert "has 1 label to train on, fewer than the 2 processes" in err
+
+
+def test_a_dry_run_asks_for_the_extra_that_calibrates(
+    tiny_archive: Path, tmp_path: Path, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("photoz_ssl.extras.is_installed", lambda package: package != "nncf")
+    options = ("-o", tmp_path / "run", "--encoder", "resnet18-compact", "--dry-run")
+    assert run("finetune", tiny_archive, *options)[0] == 0
+    code, out, err = run("finetune", tiny_archive, *options, "--calibrate")
+    assert (code, out) == (1, "")
+    assert "nncf" in err

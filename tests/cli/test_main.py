@@ -227,6 +227,18 @@ def test_a_fault_of_the_program_is_no_lack_of_memory() -> None:
     assert b"Traceback" in done.stderr
 
 
+def test_a_signal_that_comes_while_an_error_is_told_ends_the_work(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """As torchrun ends all processes once the first of them has told a mistyped option."""
+    monkeypatch.setattr(
+        click.UsageError, "show", lambda error: os.kill(os.getpid(), signal.SIGTERM)
+    )
+    with pytest.raises(SystemExit) as stop:
+        main(["predict", "--mistyped"])
+    assert stop.value.code == 130
+
+
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
 def test_signals_end_the_work_as_ctrl_c_does(number: signal.Signals, tmp_path: Path) -> None:
     works = (

@@ -224,9 +224,9 @@ def test_processes_with_different_options_are_told_so(tiny_archive: Path, tmp_pa
 
 
 def test_a_batch_that_does_not_split_evenly_is_refused() -> None:
-    require_equal_parts(256, World(rank=0, size=8))
+    require_equal_parts(256, 8)
     with pytest.raises(ConfigError, match="--batch-size 256 cannot be split evenly") as refusal:
-        require_equal_parts(256, World(rank=0, size=6))
+        require_equal_parts(256, 6)
     assert "a multiple of 6" in refusal.value.hint
 
 
@@ -237,6 +237,9 @@ def test_groups_and_processes_divide_the_batch(tmp_path: Path) -> None:
     assert usable_batch_size(config, 100, 16) == 96
     with pytest.raises(ArchiveError, match="16 BatchNorm groups on 16 processes"):
         usable_batch_size(config, 31, 16)
+    with pytest.raises(ArchiveError, match="has no usable galaxy to train on") as refusal:
+        usable_batch_size(config, 0)
+    assert "--split" in refusal.value.hint
 
 
 def test_who_is_launched_by_torchrun_and_by_srun() -> None:

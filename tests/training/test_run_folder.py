@@ -14,13 +14,14 @@ import h5py
 import numpy as np
 import pytest
 
-from photoz_ssl.config import FinetuneConfig
+from photoz_ssl.config import FinetuneConfig, PretrainConfig
 from photoz_ssl.errors import CheckpointError, ConfigError, OutputError
 from photoz_ssl.files import is_leftover
 from photoz_ssl.networks.checkpoint import Checkpoint, save_checkpoint
 from photoz_ssl.networks.encoder import PRESETS, build_encoder
 from photoz_ssl.spec import ImageSpec
 from photoz_ssl.survey.archive import open_archive
+from photoz_ssl.training.run_folder import MARK, check_run_folder
 from photoz_ssl.workflows import finetune as workflow
 from photoz_ssl.workflows.finetune import finetune
 
@@ -127,6 +128,18 @@ def test_a_run_that_does_not_know_its_encoder_s_content_goes_by_its_name(
         finetune(replace(config, encoder=moved, resume=True))
 
 
+def test_a_run_of_another_command_is_told(tiny_archive: Path, tmp_path: Path) -> None:
+    config = finetuning(tiny_archive, tmp_path / "run", epochs=1)
+    finetune(config)
+    options: dict[str, Any] = {"epochs": 1, "batch_size": 4, "batchnorm_groups": 2}
+    other = PretrainConfig(
+        archive=tiny_archive, output=config.output, encoder="tiny", resume=True, **options
+    )
+    with pytest.raises(CheckpointError, match=r"run is a run folder of finetune") as caught:
+        check_run_folder(other, "pretrain", {})
+    assert "--output" in caught.value.hint
+
+
 def test_a_model_whose_state_is_gone_is_not_trained_over(
     tiny_archive: Path, tmp_path: Path
 ) -> None:
@@ -187,6 +200,22 @@ def test_a_config_of_the_user_s_own_is_no_run(
     with pytest.raises(ConfigError, match="is not a run folder"):
         finetune(config)
     assert (config.output / "config.toml").read_text() == "[finetune]\nepochs = 3\n"
+
+
+@pytest.mark.parametrize("choice", ["resume", "overwrite"])
+@pytest.mark.parametrize(
+    "name", ["config.toml", "state.pt", "metrics.jsonl", "photoz.safetensors", ".lock"]
+)
+def test_a_folder_in_place_of_a_file_is_told(
+    name: str, choice: str, tiny_archive: Path, tmp_path: Path
+) -> None:
+    config = finetuning(tiny_archive, tmp_path / "run", **{choice: True})
+    (config.output / name).mkdir(parents=True)
+    if name != "config.toml":
+        (config.output / "config.toml").write_text(MARK)
+    with pytest.raises(OutputError, match=rf"{name} is a folder, where a training has a file"):
+        finetune(config)
+    assert (config.output / name).is_dir()
 
 
 @pytest.mark.parametrize("choice", ["resume", "overwrite"])

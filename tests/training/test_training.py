@@ -41,6 +41,7 @@ from photoz_ssl.training import loop, supervised
 from photoz_ssl.training.loop import Plan, step_generator
 from photoz_ssl.training.schedule import cosine_factor, steps_factor
 from photoz_ssl.training.supervised import (
+    Evaluation,
     evaluate_logits,
     finetuning_optimizer,
     label_distribution,
@@ -387,6 +388,29 @@ def test_a_loss_that_is_no_number_ends_a_training(
     assert not (config.output / "state.pt").exists()
 
 
+def test_a_network_without_a_redshift_is_not_kept(tiny_archive: Path, tmp_path: Path) -> None:
+    config = finetuning(tiny_archive, tmp_path / "run", epochs=1, batch_size=12, learning_rate=1e10)
+    for again in (config, replace(config, resume=True)):
+        with pytest.raises(TrainingError, match="none of 6 validation galaxies") as caught:
+            finetune(again)
+        assert "lower --learning-rate, and start again with --overwrite" in caught.value.hint
+    assert not (config.output / "photoz.safetensors").exists()
+
+
+def test_galaxies_that_the_model_gives_no_redshift_are_counted(
+    tiny_archive: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def with_an_overflow(*arguments: Any) -> Evaluation:
+        found = evaluate_logits(*arguments)
+        found.logits[0] = np.inf
+        return found
+
+    monkeypatch.setattr("photoz_ssl.workflows.finetune.evaluate_logits", with_an_overflow)
+    report = finetune(finetuning(tiny_archive, tmp_path / "run", epochs=1))
+    assert report.notices[0].startswith("the model gives 1 of 6 validation galaxies no redshift")
+    assert np.isfinite(report.sigma_mad)
+
+
 def test_pixels_that_are_no_numbers_end_a_training(tiny_archive: Path, tmp_path: Path) -> None:
     shutil.copy(tiny_archive, tmp_path / "bad.h5")
     row = open_archive(tmp_path / "bad.h5").rows(split="train")[3]
@@ -438,6 +462,25 @@ def test_a_finished_run_resumes_to_itself(tiny_archive: Path, tmp_path: Path) ->
     config = finetuning(tiny_archive, tmp_path / "run")
     before = finetune(config).model.read_bytes()
     assert finetune(replace(config, resume=True)).model.read_bytes() == before
+
+
+def test_a_finished_run_without_its_metrics_resumes_to_itself(
+    tiny_archive: Path, tmp_path: Path
+) -> None:
+    config = pretraining(tiny_archive, tmp_path / "run")
+    done = pretrain(config)
+    before = done.encoder.read_bytes()
+    metrics = config.output / "metrics.jsonl"
+    for rest in (b"", b"half a li"):
+        metrics.unlink(missing_ok=True)
+        if rest:
+            metrics.write_bytes(rest)
+        report = pretrain(replace(config, resume=True))
+        assert report.loss == done.loss
+        assert report.encoder.read_bytes() == before
+    done.encoder.unlink()
+    metrics.unlink(missing_ok=True)
+    assert " s → " in pretrain(replace(config, resume=True)).summary()
 
 
 def test_a_run_is_not_resumed_with_other_options(tiny_archive: Path, tmp_path: Path) -> None:

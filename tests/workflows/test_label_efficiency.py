@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -397,14 +398,20 @@ def test_several_processes_are_refused_before_they_write(
     assert not config.output.exists()
 
 
-def test_a_measurement_by_an_unknown_method_is_damaged(
+def test_a_measurement_by_an_unknown_method_or_of_no_galaxy_is_damaged(
     short: LabelEfficiencyConfig, made_short: Experiment
 ) -> None:
     made_short.copied_to(short)
     measured = next((short.output / "measured").glob("photometry-*.json"))
-    measured.write_text(measured.read_text().replace('"photometry"', '"guesses"'))
-    with pytest.raises(CheckpointError, match="is damaged"):
-        label_efficiency(replace(short, resume=True))
+    whole = measured.read_text()
+    for before, after in (
+        ('"photometry"', '"guesses"'),
+        (r'"sigma_mad": [\d.e-]+', '"sigma_mad": NaN'),
+    ):
+        measured.write_text(re.sub(before, after, whole))
+        assert measured.read_text() != whole
+        with pytest.raises(CheckpointError, match="is damaged"):
+            label_efficiency(replace(short, resume=True))
 
 
 @pytest.mark.usefixtures("undrawn")

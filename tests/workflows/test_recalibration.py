@@ -17,6 +17,7 @@ from photoz_ssl.config import ConvertConfig, PredictConfig
 from photoz_ssl.errors import ArchiveError, CheckpointError, SpecMismatchError
 from photoz_ssl.networks.checkpoint import load_checkpoint, shipped_model_path
 from photoz_ssl.redshift.calibration import Calibration
+from photoz_ssl.redshift.metrics import normalised_residual, outlier_fraction, sigma_mad
 from photoz_ssl.spec import ImageSpec
 from photoz_ssl.survey.archive import open_archive
 from photoz_ssl.survey.archive_writer import create_archive
@@ -97,6 +98,17 @@ def test_weights_stay_and_the_file_says_what_was_done(labelled: Path, tmp_path: 
     assert after.calibration != before.calibration
     assert after.provenance["calibrated_on"] == f"{N} labels of real.h5"
     assert "name" not in after.provenance
+    truth = open_archive(labelled).redshift
+    dz = normalised_residual(means(labelled, tmp_path / "z.fits", path), truth)
+    assert "test" in before.metrics  # of its old PDFs
+    assert after.metrics == pytest.approx(
+        {
+            "valid_sigma_mad": sigma_mad(dz),
+            "valid_outlier_fraction": outlier_fraction(dz),
+            "valid_bias": np.mean(dz),
+        },
+        abs=1e-4,
+    )
 
 
 def test_a_file_that_is_called_shipped_is_itself(
