@@ -16,7 +16,9 @@ from photoz_ssl.datasets.augment import finetuning_view, prediction_view
 from photoz_ssl.datasets.galaxies import GalaxyBatch, Rows, consecutive_rows, read_ahead
 from photoz_ssl.networks.ranks import ALONE, World
 from photoz_ssl.networks.redshift_head import RedshiftNetwork
+from photoz_ssl.redshift.calibration import Calibration
 from photoz_ssl.redshift.grid import RedshiftGrid
+from photoz_ssl.redshift.metrics import bias, normalised_residual, outlier_fraction, sigma_mad
 from photoz_ssl.survey.archive import Archive
 from photoz_ssl.training.distributed import share_of
 from photoz_ssl.training.loop import Step
@@ -31,6 +33,7 @@ __all__ = [
     "supervised_step",
     "usual_blur",
     "usual_encoder_rate",
+    "valid_metrics",
 ]
 
 
@@ -145,6 +148,20 @@ class Evaluation:
 
     logits: NDArray[np.float32]
     redshift: NDArray[np.float32]
+
+
+def valid_metrics(
+    evaluation: Evaluation, calibration: Calibration, grid: RedshiftGrid
+) -> dict[str, float]:
+    """What the mean redshifts of calibrated PDFs reach on the galaxies that have one."""
+    mean = calibration.apply(evaluation.logits) @ grid.centres
+    dz = normalised_residual(mean, evaluation.redshift)
+    dz = dz[np.isfinite(dz)]
+    return {
+        "valid_sigma_mad": sigma_mad(dz),
+        "valid_outlier_fraction": outlier_fraction(dz),
+        "valid_bias": bias(dz),
+    }
 
 
 def evaluate_logits(

@@ -30,7 +30,6 @@ from photoz_ssl.networks.runtimes import uses_bfloat16
 from photoz_ssl.progress import Progress, Stop, never, silent
 from photoz_ssl.redshift.calibration import Calibration, fit_calibration
 from photoz_ssl.redshift.grid import RedshiftGrid
-from photoz_ssl.redshift.metrics import bias, normalised_residual, outlier_fraction, sigma_mad
 from photoz_ssl.survey.archive import Archive, open_archive
 from photoz_ssl.survey.object_ids import tells_apart
 from photoz_ssl.training.distributed import join_world, require_equal_parts, synchronised
@@ -45,6 +44,7 @@ from photoz_ssl.training.supervised import (
     supervised_step,
     usual_blur,
     usual_encoder_rate,
+    valid_metrics,
 )
 from photoz_ssl.workflows.counting import counted
 from photoz_ssl.workflows.pretrain import encoder_file, is_file, load_encoder
@@ -56,7 +56,6 @@ __all__ = [
     "labelled_rows",
     "labels_a_step",
     "notices_of_labels",
-    "valid_metrics",
     "with_usual_choices",
 ]
 
@@ -301,20 +300,6 @@ def _learn(
         progress=progress,
         stop=stop,
     )
-
-
-def valid_metrics(
-    evaluation: Evaluation, calibration: Calibration, grid: RedshiftGrid
-) -> dict[str, float]:
-    """What the mean redshifts of calibrated PDFs reach on the galaxies that have one."""
-    mean = calibration.apply(evaluation.logits) @ grid.centres
-    dz = normalised_residual(mean, evaluation.redshift)
-    dz = dz[np.isfinite(dz)]
-    return {
-        "valid_sigma_mad": sigma_mad(dz),
-        "valid_outlier_fraction": outlier_fraction(dz),
-        "valid_bias": bias(dz),
-    }
 
 
 def _require_redshifts(evaluation: Evaluation, plan: Plan) -> None:

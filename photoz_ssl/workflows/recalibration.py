@@ -17,9 +17,8 @@ from photoz_ssl.redshift.estimates import summarise
 from photoz_ssl.redshift.grid import RedshiftGrid
 from photoz_ssl.redshift.metrics import normalised_residual
 from photoz_ssl.survey.archive import Archive
-from photoz_ssl.training.supervised import Evaluation, evaluate_logits
+from photoz_ssl.training.supervised import Evaluation, evaluate_logits, valid_metrics
 from photoz_ssl.workflows.counting import counted
-from photoz_ssl.workflows.finetune import valid_metrics
 
 __all__ = ["FEWEST_LABELS", "recalibrated"]
 
