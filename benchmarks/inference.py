@@ -24,8 +24,8 @@ from _machine import machine
 from photoz_ssl.networks.checkpoint import Checkpoint, load_checkpoint, shipped_model_path
 from photoz_ssl.networks.compilation import IMAGES_WORTH_COMPILING
 from photoz_ssl.networks.encoder import PRESETS, build_encoder
-from photoz_ssl.networks.openvino_engine import has_openvino
-from photoz_ssl.networks.openvino_runner import computes_in_bfloat16
+from photoz_ssl.networks.engines.openvino_engine import has_openvino
+from photoz_ssl.networks.engines.openvino_runner import computes_in_bfloat16
 from photoz_ssl.networks.redshift_head import RedshiftNetwork
 from photoz_ssl.networks.runtimes import IMAGES_WORTH_CONVERTING, Runtime, open_runtime
 from photoz_ssl.redshift.calibration import Calibration

@@ -35,7 +35,7 @@ from photoz_ssl.networks.checkpoint import (
     shipped_model_path,
 )
 from photoz_ssl.networks.encoder import PRESETS, build_encoder
-from photoz_ssl.networks.openvino_runner import computes_in_bfloat16
+from photoz_ssl.networks.engines.openvino_runner import computes_in_bfloat16
 from photoz_ssl.networks.redshift_head import RedshiftNetwork
 from photoz_ssl.redshift.grid import RedshiftGrid
 from photoz_ssl.spec import NETWORK_SIZE, ImageSpec
@@ -44,7 +44,7 @@ from photoz_ssl.survey.bands import BANDS, R_SF11
 from photoz_ssl.survey.sources import open_source
 from photoz_ssl.workflows.predict import predict
 from photoz_ssl.workflows.prepare import prepare
-from photoz_ssl.workflows.quantisation import calibrated
+from photoz_ssl.workflows.trained.quantisation import calibrated
 
 SIDE = 107
 FRAME_SHAPE = (1489, 2048)

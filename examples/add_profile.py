@@ -18,7 +18,7 @@ import numpy as np
 
 from photoz_ssl.networks.checkpoint import load_checkpoint, save_checkpoint
 from photoz_ssl.survey.archive import open_archive
-from photoz_ssl.survey.light_profile import fit_profile_space, light_profile
+from photoz_ssl.survey.images.light_profile import fit_profile_space, light_profile
 from photoz_ssl.survey.simulation.galaxies import simulate_again, simulate_block
 
 BLOCK = 250

@@ -28,7 +28,7 @@ import numpy as np
 
 from photoz_ssl.errors import PartError
 from photoz_ssl.survey.archive import open_archive
-from photoz_ssl.survey.part_file import read_part
+from photoz_ssl.survey.tables.part_file import read_part
 
 KINDS = ("SIGINT", "SIGTERM", "SIGKILL", "full disk")
 BATCH_SIZE = 64

@@ -28,7 +28,7 @@ from photoz_ssl.datasets.augment import (
 )
 from photoz_ssl.neighbours.exact import nearest
 from photoz_ssl.survey.archive import Archive, open_archive
-from photoz_ssl.workflows.inference import Predictor
+from photoz_ssl.workflows.trained.inference import Predictor
 
 BATCH = 128
 MAD_GALAXIES = 256

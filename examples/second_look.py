@@ -23,7 +23,7 @@ from photoz_ssl.spec import NETWORK_SIZE
 from photoz_ssl.survey.archive import Archive, open_archive
 from photoz_ssl.survey.bands import PIXEL_SCALE, R_SF11
 from photoz_ssl.survey.simulation.galaxies import simulate_again, simulate_block
-from photoz_ssl.workflows.inference import Predictor
+from photoz_ssl.workflows.trained.inference import Predictor
 
 BLOCK = 250
 LOOK = 1

@@ -20,7 +20,7 @@ from photoz_ssl.networks.checkpoint import (
 )
 from photoz_ssl.networks.encoder import EncoderConfig
 from photoz_ssl.survey.archive import open_archive
-from photoz_ssl.workflows.quantisation import calibrated
+from photoz_ssl.workflows.trained.quantisation import calibrated
 
 CARD = Path(__file__).parents[1] / "docs" / "model_card.md"
 NAMES = {"encoder": "compact-5-encoder", "photoz": "compact-6"}

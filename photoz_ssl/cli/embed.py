@@ -32,7 +32,7 @@ def embed(quiet: bool, verbose: bool, **options: Any) -> None:
     survey embedded on several machines, it makes one.
     """
     from photoz_ssl.workflows.embed import embed as run
-    from photoz_ssl.workflows.part_work import unfinished_part
+    from photoz_ssl.workflows.jobs.part_work import unfinished_part
 
     config = config_from(EmbedConfig, options)
     output = str(config.output)

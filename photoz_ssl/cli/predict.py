@@ -43,7 +43,7 @@ def predict(quiet: bool, verbose: bool, dry_run: bool, **options: Any) -> None:
     Images are found by --cutouts, in --frames, in an image column, or by a column of file
     names, in this order.
     """
-    from photoz_ssl.workflows.part_work import unfinished_part
+    from photoz_ssl.workflows.jobs.part_work import unfinished_part
     from photoz_ssl.workflows.predict import default_output
     from photoz_ssl.workflows.predict import predict as run
 

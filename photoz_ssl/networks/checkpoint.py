@@ -17,13 +17,13 @@ from torch import Tensor
 from photoz_ssl.errors import CheckpointError, PhotozError
 from photoz_ssl.files import atomic_output
 from photoz_ssl.networks.encoder import Encoder, EncoderConfig, build_encoder, without_storage
-from photoz_ssl.networks.quantised import Quantised
+from photoz_ssl.networks.engines.quantised import Quantised
 from photoz_ssl.networks.redshift_head import RedshiftNetwork
 from photoz_ssl.redshift.calibration import Calibration
 from photoz_ssl.redshift.grid import RedshiftGrid
 from photoz_ssl.spec import ImageSpec
 from photoz_ssl.survey.bands import BANDS
-from photoz_ssl.survey.light_profile import ProfileSpace
+from photoz_ssl.survey.images.light_profile import ProfileSpace
 
 __all__ = [
     "ACCEPTED",

@@ -16,13 +16,13 @@ from photoz_ssl.later import Later, of_later
 from photoz_ssl.networks.checkpoint import Checkpoint
 from photoz_ssl.networks.compilation import compile_for_inference
 from photoz_ssl.networks.encoder import Encoder
-from photoz_ssl.networks.engines import Batches, Engine
-from photoz_ssl.networks.folding import fold_batchnorm
-from photoz_ssl.networks.openvino_engine import OpenVinoEngine, has_openvino
-from photoz_ssl.networks.openvino_runner import computes_in_bfloat16
-from photoz_ssl.networks.quantised import QuantisedEngine
+from photoz_ssl.networks.engines.engine import Batches, Engine
+from photoz_ssl.networks.engines.folding import fold_batchnorm
+from photoz_ssl.networks.engines.openvino_engine import OpenVinoEngine, has_openvino
+from photoz_ssl.networks.engines.openvino_runner import computes_in_bfloat16
+from photoz_ssl.networks.engines.quantised import QuantisedEngine
+from photoz_ssl.networks.engines.torch_engine import TorchEngine
 from photoz_ssl.networks.redshift_head import RedshiftNetwork
-from photoz_ssl.networks.torch_engine import TorchEngine
 from photoz_ssl.redshift.calibration import Calibration
 
 __all__ = [
@@ -84,7 +84,7 @@ class Runtime:
     device : torch.device
         Where.
     features : callable
-        The encoder; see `photoz_ssl.networks.engines.Engine`.
+        The encoder; see `photoz_ssl.networks.engines.engine.Engine`.
     logits : callable, optional
         The encoder with its head; None where the file held an encoder alone.
     calibration : Calibration

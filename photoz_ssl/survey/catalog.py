@@ -21,7 +21,7 @@ from photoz_ssl.files import temporary_errors
 from photoz_ssl.fingerprints import file_and_selection
 from photoz_ssl.survey.named_columns import NamedColumns
 from photoz_ssl.survey.plain_table import plain_table
-from photoz_ssl.survey.table_file import (
+from photoz_ssl.survey.tables.table_file import (
     SHOWN_STDIN,
     cards_of,
     dtype_of,
@@ -31,7 +31,7 @@ from photoz_ssl.survey.table_file import (
     refuse_damage,
     table_hdu,
 )
-from photoz_ssl.survey.table_stream import open_stream
+from photoz_ssl.survey.tables.table_stream import open_stream
 
 __all__ = ["Catalog", "has_beside", "open_beside", "open_catalog", "selected_rows"]
 

@@ -16,19 +16,19 @@ from photoz_ssl.errors import CatalogError, CutoutError, listed
 from photoz_ssl.spec import ImageSpec
 from photoz_ssl.survey.blocks import GalaxyBlock, GalaxySource, RowProblem
 from photoz_ssl.survey.catalog import Catalog
-from photoz_ssl.survey.cutouts import (
+from photoz_ssl.survey.dust import Reddening
+from photoz_ssl.survey.flags import RowFlag
+from photoz_ssl.survey.images.cutouts import (
     StampColumn,
     StampFiles,
     Stamps,
     file_column,
     image_column,
 )
-from photoz_ssl.survey.dust import Reddening
-from photoz_ssl.survey.flags import RowFlag
-from photoz_ssl.survey.frames import Frames
+from photoz_ssl.survey.images.frames import Frames
+from photoz_ssl.survey.images.stamp_pixels import Stamp, StampProblem
 from photoz_ssl.survey.object_ids import NO_ID, integer_ids
 from photoz_ssl.survey.placeholders import without_placeholders
-from photoz_ssl.survey.stamp_pixels import Stamp, StampProblem
 
 __all__ = ["catalog_source", "says_where_images_are"]
 

@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 
 from photoz_ssl.errors import CatalogError, columns_hint
 from photoz_ssl.survey.angles import degrees_in, degrees_of
-from photoz_ssl.survey.carried import RENAMED
-from photoz_ssl.survey.headers import null_in, null_of
+from photoz_ssl.survey.tables.carried import RENAMED
+from photoz_ssl.survey.tables.headers import null_in, null_of
 from photoz_ssl.survey.units import is_plain_number
 
 __all__ = ["REDSHIFT_WARNINGS", "NamedColumns"]

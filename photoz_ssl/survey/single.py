@@ -10,8 +10,8 @@ import numpy as np
 from photoz_ssl.errors import CutoutError, SpecMismatchError
 from photoz_ssl.spec import ImageSpec
 from photoz_ssl.survey.catalog import Catalog
-from photoz_ssl.survey.stamp_pixels import StampProblem
-from photoz_ssl.survey.stamps import ImageFacts, image_facts
+from photoz_ssl.survey.images.stamp_pixels import StampProblem
+from photoz_ssl.survey.images.stamps import ImageFacts, image_facts
 
 __all__ = ["image_catalog", "position_catalog"]
 

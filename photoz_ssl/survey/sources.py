@@ -19,10 +19,10 @@ from photoz_ssl.survey.blocks import GalaxyBlock, GalaxySource
 from photoz_ssl.survey.catalog import Catalog, open_catalog
 from photoz_ssl.survey.catalog_source import catalog_source
 from photoz_ssl.survey.flags import RowFlag
-from photoz_ssl.survey.headers import null_cards
+from photoz_ssl.survey.images.stamp_pixels import lack_a_band
 from photoz_ssl.survey.npz import is_npz
 from photoz_ssl.survey.pasquet import open_pasquet
-from photoz_ssl.survey.stamp_pixels import lack_a_band
+from photoz_ssl.survey.tables.headers import null_cards
 
 __all__ = ["GalaxySource", "open_source"]
 

@@ -19,11 +19,11 @@ from photoz_ssl.errors import ArchiveError, ConfigError, MissingExtraError
 from photoz_ssl.neighbours.atlas import Atlas, read_atlas
 from photoz_ssl.neighbours.index import index_path, read_index
 from photoz_ssl.neighbours.map import has_map, principal_map, read_map
-from photoz_ssl.workflows.atlas_encoder import AtlasEncoder
 from photoz_ssl.workflows.browser.images import DroppedImages
 from photoz_ssl.workflows.browser.server import make_app, require_server
 from photoz_ssl.workflows.browser.view import AtlasView
 from photoz_ssl.workflows.counting import counted
+from photoz_ssl.workflows.searching.atlas_encoder import AtlasEncoder
 
 if TYPE_CHECKING:
     from uvicorn import Server

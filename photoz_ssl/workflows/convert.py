@@ -18,8 +18,8 @@ from photoz_ssl.networks.checkpoint import (
 )
 from photoz_ssl.networks.published import read_published
 from photoz_ssl.survey.archive import open_archive
-from photoz_ssl.workflows.quantisation import calibrated
-from photoz_ssl.workflows.recalibration import recalibrated
+from photoz_ssl.workflows.trained.quantisation import calibrated
+from photoz_ssl.workflows.trained.recalibration import recalibrated
 
 __all__ = ["ConvertReport", "convert"]
 

@@ -21,8 +21,8 @@ from photoz_ssl.config import (
 from photoz_ssl.errors import PhotozError
 from photoz_ssl.fields import flag_of
 from photoz_ssl.networks.encoder import Encoder, EncoderConfig, encoder_config
+from photoz_ssl.networks.engines.quantised import require_quantiser
 from photoz_ssl.networks.published import read_model
-from photoz_ssl.networks.quantised import require_quantiser
 from photoz_ssl.networks.runtimes import choose_device, multiplies_bfloat16, uses_bfloat16
 from photoz_ssl.recipes import RECIPES, departures
 from photoz_ssl.redshift.grid import RedshiftGrid

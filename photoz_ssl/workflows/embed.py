@@ -20,23 +20,27 @@ from photoz_ssl.neighbours.index_tuning import Recall, measure_recall
 from photoz_ssl.neighbours.map import build_map, map_path, require_mapper
 from photoz_ssl.neighbours.projection import require_components
 from photoz_ssl.progress import Progress, Stop, never, silent, stopping
-from photoz_ssl.survey.part_file import Part
-from photoz_ssl.workflows.atlas_encoder import (
-    left_out_notices,
-    name_column,
-    text_id_notices,
-)
-from photoz_ssl.workflows.atlases import named_atlases, rewrite_atlases
+from photoz_ssl.survey.tables.part_file import Part
 from photoz_ssl.workflows.counting import counted, share_with
-from photoz_ssl.workflows.embedding_job import EmbeddingJob, open_embedding, write_atlas_of
-from photoz_ssl.workflows.part_work import (
+from photoz_ssl.workflows.jobs.part_work import (
     computed_part,
     kept_if_interrupted,
     part_path,
     shard_of,
 )
-from photoz_ssl.workflows.redshift_tally import Tally
-from photoz_ssl.workflows.shards import EMPTY_SHARD, WHOLE
+from photoz_ssl.workflows.jobs.shards import EMPTY_SHARD, WHOLE
+from photoz_ssl.workflows.jobs.tally import Tally
+from photoz_ssl.workflows.searching.atlas_encoder import (
+    left_out_notices,
+    name_column,
+    text_id_notices,
+)
+from photoz_ssl.workflows.searching.atlases import named_atlases, rewrite_atlases
+from photoz_ssl.workflows.searching.embedding_job import (
+    EmbeddingJob,
+    open_embedding,
+    write_atlas_of,
+)
 
 __all__ = ["EmbedReport", "IndexReport", "embed", "write_atlas"]
 

@@ -26,8 +26,8 @@ from photoz_ssl.redshift.metrics import (
     subsets,
 )
 from photoz_ssl.workflows.counting import counted, share_with
-from photoz_ssl.workflows.figures import draw_figures, require_matplotlib
-from photoz_ssl.workflows.predictions import Predictions, read_predictions
+from photoz_ssl.workflows.pictures.figures import draw_figures, require_matplotlib
+from photoz_ssl.workflows.prediction.predictions import Predictions, read_predictions
 
 __all__ = ["EvaluateReport", "Quality", "QualityInBin", "evaluate"]
 

@@ -22,8 +22,8 @@ from photoz_ssl.errors import ArchiveError, TrainingError
 from photoz_ssl.networks.checkpoint import Checkpoint, save_checkpoint
 from photoz_ssl.networks.compilation import compile_for_training
 from photoz_ssl.networks.encoder import Encoder
+from photoz_ssl.networks.engines.quantised import require_quantiser
 from photoz_ssl.networks.published import read_model
-from photoz_ssl.networks.quantised import require_quantiser
 from photoz_ssl.networks.ranks import World
 from photoz_ssl.networks.redshift_head import RedshiftNetwork
 from photoz_ssl.networks.runtimes import uses_bfloat16
@@ -48,7 +48,7 @@ from photoz_ssl.training.supervised import (
 )
 from photoz_ssl.workflows.counting import counted
 from photoz_ssl.workflows.pretrain import encoder_file, is_file, load_encoder
-from photoz_ssl.workflows.quantisation import calibrated
+from photoz_ssl.workflows.trained.quantisation import calibrated
 
 __all__ = [
     "FinetuneReport",

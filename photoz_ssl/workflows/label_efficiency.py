@@ -33,20 +33,20 @@ from photoz_ssl.training.run_folder import (
     training_in,
 )
 from photoz_ssl.workflows.counting import counted
-from photoz_ssl.workflows.finetune import finetune, labelled_rows, notices_of_labels
-from photoz_ssl.workflows.inference import Predictor
-from photoz_ssl.workflows.label_figure import draw_label_efficiency
-from photoz_ssl.workflows.measurements import (
+from photoz_ssl.workflows.experiments.label_figure import draw_label_efficiency
+from photoz_ssl.workflows.experiments.measurements import (
     METHODS,
     Measurement,
     measured_in,
     read_measurements,
 )
-from photoz_ssl.workflows.photometry import (
+from photoz_ssl.workflows.experiments.photometry import (
     magnitude_systems,
     photometric_features,
     photometric_redshifts,
 )
+from photoz_ssl.workflows.finetune import finetune, labelled_rows, notices_of_labels
+from photoz_ssl.workflows.trained.inference import Predictor
 
 __all__ = ["Curve", "LabelEfficiencyReport", "label_efficiency"]
 

@@ -10,12 +10,12 @@ from photoz_ssl.config import MergeConfig
 from photoz_ssl.errors import ConfigError, PartError
 from photoz_ssl.files import require_other
 from photoz_ssl.survey.exchange.formats import format_of, notices_of_format, require_writer
-from photoz_ssl.survey.part_file import Part, read_part
-from photoz_ssl.survey.tables import STDOUT, claim_table
+from photoz_ssl.survey.tables.part_file import Part, read_part
+from photoz_ssl.survey.tables.writer import STDOUT, claim_table
 from photoz_ssl.workflows.counting import counted
-from photoz_ssl.workflows.embedding_job import ATLAS, write_atlas_of
-from photoz_ssl.workflows.redshift_files import write_redshifts
-from photoz_ssl.workflows.redshift_tally import Tally
+from photoz_ssl.workflows.jobs.tally import Tally
+from photoz_ssl.workflows.prediction.redshift_files import write_redshifts
+from photoz_ssl.workflows.searching.embedding_job import ATLAS, write_atlas_of
 
 __all__ = ["MergeReport", "merge"]
 

@@ -12,21 +12,21 @@ from photoz_ssl.files import claim_output, require_other
 from photoz_ssl.fingerprints import file_and_selection
 from photoz_ssl.progress import Progress, Stop, never, silent
 from photoz_ssl.survey.exchange.formats import format_of, notices_of_format, require_writer
-from photoz_ssl.survey.tables import STDOUT, claim_table
-from photoz_ssl.workflows.computed_blocks import ComputedBlocks, Pace
+from photoz_ssl.survey.tables.writer import STDOUT, claim_table
 from photoz_ssl.workflows.counting import counted
-from photoz_ssl.workflows.hats import is_hats, predict_hats
-from photoz_ssl.workflows.part_work import (
+from photoz_ssl.workflows.jobs.computed_blocks import ComputedBlocks, Pace
+from photoz_ssl.workflows.jobs.part_work import (
     computed_part,
     kept_if_interrupted,
     part_path,
     shard_of,
 )
-from photoz_ssl.workflows.prediction_job import PredictionJob, open_job, require_extras
-from photoz_ssl.workflows.redshift_files import stream_redshifts, write_redshifts
-from photoz_ssl.workflows.redshift_tally import Tally
+from photoz_ssl.workflows.jobs.shards import EMPTY_SHARD, WHOLE
+from photoz_ssl.workflows.jobs.tally import Tally
+from photoz_ssl.workflows.prediction.hats import is_hats, predict_hats
+from photoz_ssl.workflows.prediction.prediction_job import PredictionJob, open_job, require_extras
+from photoz_ssl.workflows.prediction.redshift_files import stream_redshifts, write_redshifts
 from photoz_ssl.workflows.samp import send_table
-from photoz_ssl.workflows.shards import EMPTY_SHARD, WHOLE
 
 __all__ = ["PredictReport", "default_output", "predict"]
 

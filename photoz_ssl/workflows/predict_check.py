@@ -11,13 +11,13 @@ from photoz_ssl.config import PredictConfig
 from photoz_ssl.errors import ConfigError, OutputError
 from photoz_ssl.files import claim_output
 from photoz_ssl.survey.exchange.formats import format_of, notices_of_format, require_writer
-from photoz_ssl.survey.tables import STDOUT, claim_table
-from photoz_ssl.workflows.hats import is_hats
-from photoz_ssl.workflows.part_work import part_path, refuse_unfinished, shard_of
+from photoz_ssl.survey.tables.writer import STDOUT, claim_table
+from photoz_ssl.workflows.jobs.part_work import part_path, refuse_unfinished, shard_of
+from photoz_ssl.workflows.jobs.shards import EMPTY_SHARD, WHOLE, Shard
+from photoz_ssl.workflows.jobs.tally import Tally
 from photoz_ssl.workflows.predict import default_output
-from photoz_ssl.workflows.prediction_job import PredictionJob, open_job, require_extras
-from photoz_ssl.workflows.redshift_tally import Tally
-from photoz_ssl.workflows.shards import EMPTY_SHARD, WHOLE, Shard
+from photoz_ssl.workflows.prediction.hats import is_hats
+from photoz_ssl.workflows.prediction.prediction_job import PredictionJob, open_job, require_extras
 
 __all__ = ["Finding", "PredictionCheck", "check_prediction"]
 

@@ -20,11 +20,11 @@ from photoz_ssl.survey.archive_writer import create_archive
 from photoz_ssl.survey.blocks import GalaxyBlock, RowProblem
 from photoz_ssl.survey.dust import spell_sources
 from photoz_ssl.survey.flags import UNUSABLE, RowFlag
-from photoz_ssl.survey.headers import null_in, null_of
 from photoz_ssl.survey.named_columns import REDSHIFT_WARNINGS
 from photoz_ssl.survey.sources import GalaxySource, open_source
-from photoz_ssl.workflows.atlas_encoder import has_ids, text_id_notices
+from photoz_ssl.survey.tables.headers import null_in, null_of
 from photoz_ssl.workflows.counting import counted
+from photoz_ssl.workflows.searching.atlas_encoder import has_ids, text_id_notices
 from photoz_ssl.workflows.splits import StrangeSplits, draw_split, object_keys
 
 __all__ = ["PrepareReport", "prepare"]

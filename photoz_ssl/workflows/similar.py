@@ -22,12 +22,12 @@ from photoz_ssl.neighbours.query import Neighbours, Restriction, find_neighbours
 from photoz_ssl.neighbours.unusual import most_unusual
 from photoz_ssl.neighbours.windows import parse_angle, parse_tolerance, rows_where
 from photoz_ssl.progress import Progress, silent
-from photoz_ssl.survey.headers import Card
-from photoz_ssl.survey.tables import STDOUT, Rows
-from photoz_ssl.workflows.asking import open_question
-from photoz_ssl.workflows.atlas_encoder import AtlasEncoder
+from photoz_ssl.survey.tables.headers import Card
+from photoz_ssl.survey.tables.writer import STDOUT, Rows
 from photoz_ssl.workflows.counting import counted, share_with
-from photoz_ssl.workflows.gallery import (
+from photoz_ssl.workflows.searching.asking import open_question
+from photoz_ssl.workflows.searching.atlas_encoder import AtlasEncoder
+from photoz_ssl.workflows.searching.gallery import (
     claim_galleries,
     finish,
     gallery_notices,
@@ -35,7 +35,7 @@ from photoz_ssl.workflows.gallery import (
     show,
     wants_pictures,
 )
-from photoz_ssl.workflows.neighbour_table import (
+from photoz_ssl.workflows.searching.neighbour_table import (
     Column,
     claim_neighbours,
     neighbour_columns,
@@ -45,10 +45,10 @@ from photoz_ssl.workflows.neighbour_table import (
     unusual_columns,
     unusual_rows,
 )
-from photoz_ssl.workflows.questions import Asked, Question, asked_of_rows
+from photoz_ssl.workflows.searching.questions import Asked, Question, asked_of_rows
 
 if TYPE_CHECKING:
-    from photoz_ssl.workflows.inference import Predictor
+    from photoz_ssl.workflows.trained.inference import Predictor
 
 __all__ = ["EXTNAME", "UNUSUAL_EXTNAME", "SimilarReport", "similar"]
 
@@ -186,7 +186,7 @@ def _embed(
 ) -> Predictor:
     """Make a passing atlas of the archive or catalogue to search, and give its encoder."""
     from photoz_ssl.workflows.embed import write_atlas
-    from photoz_ssl.workflows.embedding_job import open_embedding
+    from photoz_ssl.workflows.searching.embedding_job import open_embedding
 
     embedding = EmbedConfig(
         catalog=str(config.among),

@@ -15,8 +15,8 @@ import pytest
 from photoz_ssl.cli import main
 from photoz_ssl.cli.evaluate import _bin_row, _metrics
 from photoz_ssl.redshift.metrics import IntervalMetrics, point_metrics
-from photoz_ssl.survey.headers import TableColumn
-from photoz_ssl.survey.tables import write_table
+from photoz_ssl.survey.tables.headers import TableColumn
+from photoz_ssl.survey.tables.writer import write_table
 from photoz_ssl.workflows.evaluate import EvaluateReport, Quality, QualityInBin
 
 

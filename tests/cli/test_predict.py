@@ -348,7 +348,7 @@ def test_a_model_that_is_none_is_one_clear_sentence(
 
 FULL_DISK = (
     "import resource, sys; from photoz_ssl.cli import main;"
-    " import photoz_ssl.workflows.inference, photoz_ssl.workflows.predict;"
+    " import photoz_ssl.workflows.trained.inference, photoz_ssl.workflows.predict;"
     " resource.setrlimit(resource.RLIMIT_FSIZE, (12_000, 12_000)); main(sys.argv[1:])"
 )
 

@@ -13,8 +13,8 @@ from photoz_ssl.errors import CheckpointError, ConfigError
 from photoz_ssl.networks.aperture_photometry import FAINTEST, AperturePhotometry
 from photoz_ssl.networks.batchnorm import group_batchnorm, set_groups
 from photoz_ssl.networks.encoder import PRESETS, Encoder, EncoderConfig, build_encoder
-from photoz_ssl.networks.quantised import QuantisedEngine, quantise
-from photoz_ssl.networks.torch_engine import TorchEngine
+from photoz_ssl.networks.engines.quantised import QuantisedEngine, quantise
+from photoz_ssl.networks.engines.torch_engine import TorchEngine
 
 RADII = (1.5, 6.0, 20.0)
 TINY = replace(PRESETS["resnet18-photometric"], width=0.125)
@@ -98,7 +98,7 @@ def of(encoder: Encoder, images: Tensor) -> np.ndarray[tuple[int, ...], np.dtype
 def test_openvino_gives_the_same_and_8_bits_leave_the_photometry_alone() -> None:
     pytest.importorskip("openvino", reason="the extra [cpu] is not installed")
     pytest.importorskip("nncf", reason="the extra [cpu] is not installed")
-    from photoz_ssl.networks.openvino_engine import OpenVinoEngine
+    from photoz_ssl.networks.engines.openvino_engine import OpenVinoEngine
 
     encoder, images = build_encoder(TINY).eval(), galaxies(40)
     expected = of(encoder, images)

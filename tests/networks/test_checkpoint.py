@@ -23,8 +23,8 @@ from photoz_ssl.networks.runtimes import choose_device, open_runtime, uses_bfloa
 from photoz_ssl.redshift.calibration import Calibration
 from photoz_ssl.redshift.grid import RedshiftGrid
 from photoz_ssl.spec import ImageSpec
-from photoz_ssl.survey.light_profile import N_MEASURED, ProfileSpace
-from photoz_ssl.workflows.inference import Predictor
+from photoz_ssl.survey.images.light_profile import N_MEASURED, ProfileSpace
+from photoz_ssl.workflows.trained.inference import Predictor
 
 TINY = replace(PRESETS["resnet18-compact"], width=0.125)
 

@@ -11,7 +11,7 @@ import pytest
 
 from photoz_ssl.errors import CatalogError
 from photoz_ssl.survey.catalog import open_catalog
-from photoz_ssl.survey.image_files import open_images
+from photoz_ssl.survey.images.image_files import open_images
 from photoz_ssl.survey.raw_headers import data_bytes, refuse_absurd_tiles, repeated_structure
 
 

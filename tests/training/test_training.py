@@ -49,10 +49,10 @@ from photoz_ssl.training.supervised import (
     supervised_step,
     usual_encoder_rate,
 )
-from photoz_ssl.workflows import inference
 from photoz_ssl.workflows.finetune import finetune, labelled_rows
-from photoz_ssl.workflows.inference import Predictor
 from photoz_ssl.workflows.pretrain import load_encoder, pretrain
+from photoz_ssl.workflows.trained import inference
+from photoz_ssl.workflows.trained.inference import Predictor
 
 pytestmark = pytest.mark.usefixtures("tiny_preset")
 

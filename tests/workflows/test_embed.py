@@ -36,11 +36,11 @@ from photoz_ssl.survey.archive import open_archive
 from photoz_ssl.survey.archive_writer import create_archive
 from photoz_ssl.survey.flags import RowFlag
 from photoz_ssl.workflows.embed import embed
+from photoz_ssl.workflows.jobs.part_work import unfinished_part
+from photoz_ssl.workflows.jobs.shards import EMPTY_SHARD
 from photoz_ssl.workflows.merge import merge
-from photoz_ssl.workflows.part_work import unfinished_part
-from photoz_ssl.workflows.shards import EMPTY_SHARD
+from photoz_ssl.workflows.pictures.thumbnails import thumbnails
 from photoz_ssl.workflows.similar import similar
-from photoz_ssl.workflows.thumbnails import thumbnails
 
 
 class MakeModel(Protocol):

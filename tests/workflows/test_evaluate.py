@@ -19,15 +19,15 @@ from PIL import Image
 from photoz_ssl.config import EvaluateConfig
 from photoz_ssl.errors import CatalogError, MissingExtraError, OutputError, PhotozError
 from photoz_ssl.redshift.grid import RedshiftGrid
-from photoz_ssl.survey.ensembles import spool_pdfs
-from photoz_ssl.survey.headers import TableColumn
-from photoz_ssl.survey.manifest import pdf_rows
-from photoz_ssl.survey.pdf_form import PdfForm
-from photoz_ssl.survey.tables import write_tables
-from photoz_ssl.workflows import figures as figures_module
-from photoz_ssl.workflows import predictions as predictions_module
-from photoz_ssl.workflows.column_names import NAMES
+from photoz_ssl.survey.tables.ensembles import spool_pdfs
+from photoz_ssl.survey.tables.headers import TableColumn
+from photoz_ssl.survey.tables.manifest import pdf_rows
+from photoz_ssl.survey.tables.pdf_form import PdfForm
+from photoz_ssl.survey.tables.writer import write_tables
 from photoz_ssl.workflows.evaluate import evaluate
+from photoz_ssl.workflows.pictures import figures as figures_module
+from photoz_ssl.workflows.prediction import predictions as predictions_module
+from photoz_ssl.workflows.prediction.column_names import NAMES
 
 GRID = RedshiftGrid(0.4, 40)
 EDGES = ("L68", "U68", "L95", "U95", "ODDS")

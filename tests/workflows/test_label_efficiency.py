@@ -26,10 +26,10 @@ from photoz_ssl.survey.bands import BANDS
 from photoz_ssl.training.run_folder import RunFolder
 from photoz_ssl.training.run_lock import LOCK, sole_training
 from photoz_ssl.workflows import label_efficiency as module
+from photoz_ssl.workflows.experiments.measurements import METHODS, Measurement
+from photoz_ssl.workflows.experiments.photometry import photometric_features
 from photoz_ssl.workflows.finetune import labelled_rows
 from photoz_ssl.workflows.label_efficiency import LabelEfficiencyReport, label_efficiency
-from photoz_ssl.workflows.measurements import METHODS, Measurement
-from photoz_ssl.workflows.photometry import photometric_features
 from photoz_ssl.workflows.pretrain import pretrain
 
 

@@ -26,13 +26,13 @@ from photoz_ssl.errors import (
     PhotozError,
 )
 from photoz_ssl.progress import Stopped
-from photoz_ssl.survey.part_file import PartWriter, locked_part, read_part
-from photoz_ssl.workflows import prediction_job
+from photoz_ssl.survey.tables.part_file import PartWriter, locked_part, read_part
+from photoz_ssl.workflows.jobs.shards import EMPTY_SHARD
 from photoz_ssl.workflows.merge import merge
 from photoz_ssl.workflows.predict import predict
 from photoz_ssl.workflows.predict_check import check_prediction
-from photoz_ssl.workflows.redshift_files import write_redshifts
-from photoz_ssl.workflows.shards import EMPTY_SHARD
+from photoz_ssl.workflows.prediction import prediction_job
+from photoz_ssl.workflows.prediction.redshift_files import write_redshifts
 
 N_SHARDS = 3
 

@@ -22,7 +22,7 @@ from photoz_ssl.redshift.grid import RedshiftGrid
 from photoz_ssl.spec import ImageSpec
 from photoz_ssl.training.supervised import Evaluation
 from photoz_ssl.workflows import finetune as finetuning
-from photoz_ssl.workflows.inference import Predictor
+from photoz_ssl.workflows.trained.inference import Predictor
 from tests.fake_gpu import fake_gpu
 
 SMALL = replace(PRESETS["resnet18-photometric"], width=0.125)

@@ -26,11 +26,13 @@ from photoz_ssl.redshift.grid import RedshiftGrid
 from photoz_ssl.spec import ImageSpec
 from photoz_ssl.survey.blocks import GalaxyBlock, RowProblem
 from photoz_ssl.survey.flags import FLAG_MEANINGS, RowFlag
-from photoz_ssl.workflows import embedding_job, inference, prediction_job
-from photoz_ssl.workflows.column_names import NAMES
 from photoz_ssl.workflows.merge import merge
 from photoz_ssl.workflows.predict import default_output, predict
-from photoz_ssl.workflows.redshift_table import lay_out
+from photoz_ssl.workflows.prediction import prediction_job
+from photoz_ssl.workflows.prediction.column_names import NAMES
+from photoz_ssl.workflows.prediction.redshift_table import lay_out
+from photoz_ssl.workflows.searching import embedding_job
+from photoz_ssl.workflows.trained import inference
 
 GRID = RedshiftGrid()
 DTYPE = np.dtype([("NAME", "S6"), ("OBJID", "i8"), ("RA", "f8"), ("DEC", "f8"), ("FLAGS", "i2")])

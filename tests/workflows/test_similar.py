@@ -675,7 +675,7 @@ def test_ids_are_looked_up_in_one_go(named: Search, monkeypatch: pytest.MonkeyPa
         return rows_of_names(atlas, names)
 
     fitsio.write(path, NAMES[::-1].astype([("NAME", "S12")]))
-    monkeypatch.setattr("photoz_ssl.workflows.questions.rows_of_names", counted)
+    monkeypatch.setattr("photoz_ssl.workflows.searching.questions.rows_of_names", counted)
     rows = named.rows(queries=str(path), id_column="NAME", n_neighbours=1, batch_size=5)
     assert n_asked == [24]
     np.testing.assert_array_equal(rows["QUERY_NAME"], NAMES[::-1].astype(str))

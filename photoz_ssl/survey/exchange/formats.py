@@ -18,9 +18,9 @@ from photoz_ssl.survey.exchange.ecsv import EcsvWriter
 from photoz_ssl.survey.exchange.parquet import ParquetWriter, require_pyarrow
 from photoz_ssl.survey.exchange.qp_file import QpWriter
 from photoz_ssl.survey.exchange.votable import VotableWriter
-from photoz_ssl.survey.headers import Card, TableColumn, null_in
-from photoz_ssl.survey.manifest import PdfRows
-from photoz_ssl.survey.pdf_form import PdfForm
+from photoz_ssl.survey.tables.headers import Card, TableColumn, null_in
+from photoz_ssl.survey.tables.manifest import PdfRows
+from photoz_ssl.survey.tables.pdf_form import PdfForm
 
 __all__ = [
     "SUFFIXES_OF_TABLES",
@@ -65,7 +65,7 @@ class ExchangeWriter(Protocol):
 
 @dataclass(frozen=True, kw_only=True)
 class TableLayout:
-    """What a table is; see `photoz_ssl.survey.manifest.Manifest`.
+    """What a table is; see `photoz_ssl.survey.tables.manifest.Manifest`.
 
     Parameters
     ----------

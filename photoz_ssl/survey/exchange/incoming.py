@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from photoz_ssl.survey.headers import LONGEST_NAME, TableColumn, stored_null
+from photoz_ssl.survey.tables.headers import LONGEST_NAME, TableColumn, stored_null
 
 __all__ = ["LONGEST_TEXT", "ROWS_AT_ONCE", "Incoming", "IncomingTable", "Masked", "incoming_table"]
 

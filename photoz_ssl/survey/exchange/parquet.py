@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 
 from photoz_ssl.extras import import_extra
 from photoz_ssl.survey.exchange.votable import votable_frame
-from photoz_ssl.survey.headers import TableColumn
-from photoz_ssl.survey.manifest import PdfRows
+from photoz_ssl.survey.tables.headers import TableColumn
+from photoz_ssl.survey.tables.manifest import PdfRows
 
 if TYPE_CHECKING:
     from photoz_ssl.survey.exchange.formats import TableLayout

@@ -11,8 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from photoz_ssl.hdf5 import DeferredWrites
-from photoz_ssl.survey.manifest import PdfRows
-from photoz_ssl.survey.pdf_form import MODE
+from photoz_ssl.survey.tables.manifest import PdfRows
+from photoz_ssl.survey.tables.pdf_form import MODE
 
 if TYPE_CHECKING:
     from photoz_ssl.survey.exchange.formats import TableLayout

@@ -21,7 +21,7 @@ from photoz_ssl.survey.exchange.incoming import (
     Masked,
     incoming_table,
 )
-from photoz_ssl.survey.pdf_form import HISTOGRAM, QUANTILES, PdfForm
+from photoz_ssl.survey.tables.pdf_form import HISTOGRAM, QUANTILES, PdfForm
 
 __all__ = ["is_other_hdf5", "read_qp"]
 

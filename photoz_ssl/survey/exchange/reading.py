@@ -14,8 +14,8 @@ from photoz_ssl.survey.exchange.incoming import IncomingTable
 from photoz_ssl.survey.exchange.parquet_reader import read_parquet
 from photoz_ssl.survey.exchange.qp_reader import is_other_hdf5, read_qp
 from photoz_ssl.survey.exchange.text_reader import read_ecsv, read_votable
-from photoz_ssl.survey.table_file import by_stilts
-from photoz_ssl.survey.tables import scratch_tables
+from photoz_ssl.survey.tables.table_file import by_stilts
+from photoz_ssl.survey.tables.writer import scratch_tables
 
 __all__ = ["format_of_file", "rewrite_as_fits"]
 

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 if TYPE_CHECKING:
     from photoz_ssl.survey.exchange.formats import TableLayout
-    from photoz_ssl.survey.headers import TableColumn
+    from photoz_ssl.survey.tables.headers import TableColumn
 
 __all__ = ["described_table", "text_rows"]
 

@@ -16,7 +16,7 @@ from astropy.units import UnitsWarning
 from numpy.typing import NDArray
 
 from photoz_ssl.survey.exchange.text import described_table, text_rows
-from photoz_ssl.survey.manifest import PdfRows
+from photoz_ssl.survey.tables.manifest import PdfRows
 
 if TYPE_CHECKING:
     from photoz_ssl.survey.exchange.formats import TableLayout

@@ -14,9 +14,9 @@ from numpy.typing import NDArray
 
 from photoz_ssl.survey.bands import BANDS, PIXEL_SCALE
 from photoz_ssl.survey.blocks import GalaxyBlock
-from photoz_ssl.survey.headers import TableColumn
 from photoz_ssl.survey.simulation.galaxies import TABLE_DTYPE
-from photoz_ssl.survey.tables import write_table
+from photoz_ssl.survey.tables.headers import TableColumn
+from photoz_ssl.survey.tables.writer import write_table
 
 __all__ = ["CATALOG_COLUMNS", "cutout_name", "write_cutout", "write_survey"]
 

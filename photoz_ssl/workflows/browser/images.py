@@ -15,9 +15,9 @@ from numpy.typing import NDArray
 from photoz_ssl.config import SimilarConfig
 from photoz_ssl.errors import ConfigError, CutoutError, PhotozError
 from photoz_ssl.neighbours.atlas import Atlas
-from photoz_ssl.workflows.asking import open_question
-from photoz_ssl.workflows.atlas_encoder import AtlasEncoder
-from photoz_ssl.workflows.questions import Asked
+from photoz_ssl.workflows.searching.asking import open_question
+from photoz_ssl.workflows.searching.atlas_encoder import AtlasEncoder
+from photoz_ssl.workflows.searching.questions import Asked
 
 __all__ = ["DroppedImage", "DroppedImages"]
 

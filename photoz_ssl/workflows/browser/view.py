@@ -20,10 +20,10 @@ from photoz_ssl.neighbours.lookup import is_number, nearest_on_sky, row_of
 from photoz_ssl.neighbours.map import AtlasMap
 from photoz_ssl.neighbours.query import Neighbours, Restriction, find_neighbours, rocchio
 from photoz_ssl.survey.angles import position_of
-from photoz_ssl.survey.headers import TableColumn
 from photoz_ssl.survey.object_ids import NO_ID
-from photoz_ssl.survey.tables import write_tables
-from photoz_ssl.workflows.neighbour_table import (
+from photoz_ssl.survey.tables.headers import TableColumn
+from photoz_ssl.survey.tables.writer import write_tables
+from photoz_ssl.workflows.searching.neighbour_table import (
     NEIGHBOUR_COLUMNS,
     neighbour_columns,
     neighbour_rows,
@@ -31,7 +31,7 @@ from photoz_ssl.workflows.neighbour_table import (
     origin_cards,
     search_cards,
 )
-from photoz_ssl.workflows.questions import Asked, asked_of_rows
+from photoz_ssl.workflows.searching.questions import Asked, asked_of_rows
 
 __all__ = ["Ask", "AtlasView", "Range", "Selection"]
 

@@ -1,0 +1,1 @@
+"""What runs a trained network: PyTorch or OpenVINO, in floats or in 8-bit integers."""

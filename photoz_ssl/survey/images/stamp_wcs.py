@@ -1,0 +1,212 @@
+"""Where on a stamp a position of the sky lies, by the WCS in the stamp's header."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from functools import cached_property, lru_cache
+from typing import Any
+
+import numpy as np
+from astropy.coordinates import (
+    ICRS,
+    BarycentricMeanEcliptic,
+    BaseCoordinateFrame,
+    SkyCoord,
+    Supergalactic,
+)
+from astropy.io import fits
+from astropy.wcs import WCS, NoConvergence
+from astropy.wcs.utils import proj_plane_pixel_scales, wcs_to_celestial_frame
+from numpy.typing import NDArray
+
+from photoz_ssl.survey.angles import degrees_in
+from photoz_ssl.survey.images.image_files import Header
+
+__all__ = ["SkyGrid", "celestial_wcs", "frame_of", "sky_grid", "to_pixels", "to_sky"]
+
+WCS_CARD = re.compile(
+    r"(CTYPE|CRPIX|CRVAL|CDELT|CUNIT|CROTA)[12]$|(CD|PC)[12]_[12]$"
+    r"|(EQUINOX|RADESYS|RADECSYS|LONPOLE|LATPOLE)$|PV[12]_\d+$"
+)
+SIP_CARD = re.compile(r"[AB]P?_(ORDER|\d_\d)$")
+
+CELESTIAL = re.compile(r"RA--|DEC-|.(LON|LAT)|..(LN|LT)")
+"""What the CTYPE of an axis of the sky begins with."""
+
+UNITS = {1.0: "deg", degrees_in("arcmin"): "arcmin", degrees_in("arcsec"): "arcsec"}
+"""The standard's names of what CUNIT may be spelled as, by their degrees."""
+
+OTHER_FRAMES = {"ELON": BarycentricMeanEcliptic(), "SLON": Supergalactic()}
+"""Of the coordinates that astropy does not know from a WCS, by the longitude's CTYPE."""
+
+FAR_OFF = (-1e9, -1e9)
+"""The pixel of what the WCS does not show."""
+
+Pixels = tuple[NDArray[np.float64], NDArray[np.float64]]
+
+
+@dataclass(frozen=True)
+class SkyGrid:
+    """The celestial WCS of an image.
+
+    Parameters
+    ----------
+    wcs : WCS
+        It may be distorted, and its axes in any order.
+    frame : astropy frame, optional
+        Of its coordinates; None where those are ICRS to a few hundredths of an arcsecond.
+    """
+
+    wcs: WCS
+    frame: BaseCoordinateFrame | None
+
+    def pixel_of(self, ra: float, dec: float) -> tuple[float, float]:
+        """Column and row, from 0, of a position in ICRS, degrees; far off where not shown."""
+        position = (ra, dec)
+        if self.frame is not None:
+            there = SkyCoord(ra, dec, unit="deg").transform_to(self.frame).spherical
+            position = there.lon.deg, there.lat.deg
+        x, y = to_pixels(self.wcs, *(position if self.wcs.wcs.lng == 0 else position[::-1]))
+        if not (np.isfinite(x) and np.isfinite(y)):
+            return FAR_OFF
+        return float(np.clip(x, -1e9, 1e9)), float(np.clip(y, -1e9, 1e9))
+
+    def position_of(self, x: float, y: float) -> tuple[float, float]:
+        """RA and Dec in ICRS, degrees, of a pixel, from 0."""
+        first, second = (float(angle) for angle in to_sky(self.wcs, x, y))
+        position = (first, second) if self.wcs.wcs.lng == 0 else (second, first)
+        if self.frame is None or not np.isfinite(position).all():
+            return position
+        there = SkyCoord(*position, unit="deg", frame=self.frame).transform_to(ICRS())
+        return float(there.ra.deg), float(there.dec.deg)
+
+    @cached_property
+    def pixel_scale(self) -> float:
+        """Arcseconds a pixel, at the reference point."""
+        return 3600 * float(np.mean(proj_plane_pixel_scales(self.wcs)))
+
+
+def to_pixels(wcs: WCS, first: Any, second: Any) -> Pixels:
+    """Pixels, from 0, of positions in the WCS's own terms; by way of its distortion if it has one.
+
+    NaN where there is none.
+    """
+    x, y = wcs.wcs_world2pix(first, second, 0)
+    if wcs.sip is None:
+        return x, y
+    x, y, positions = np.ravel(x), np.ravel(y), np.stack([np.ravel(first), np.ravel(second)], 1)
+    seen = np.isfinite(x) & np.isfinite(y)
+    if seen.any():
+        x[seen], y[seen] = _undistorted(wcs, positions[seen]).T
+    return x.reshape(np.shape(first)), y.reshape(np.shape(first))
+
+
+def _undistorted(wcs: WCS, positions: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Pixels of positions, shape (n, 2), for which the distortion is turned round step by step."""
+    try:
+        return np.asarray(wcs.all_world2pix(positions, 0))
+    except NoConvergence as error:
+        pixels = np.array(error.best_solution)
+        for failed in (error.divergent, error.slow_conv):
+            if failed is not None:
+                pixels[failed] = np.nan
+        return pixels
+
+
+def to_sky(wcs: WCS, x: Any, y: Any) -> Pixels:
+    """The other way round."""
+    first, second = (wcs.wcs_pix2world if wcs.sip is None else wcs.all_pix2world)(x, y, 0)
+    return first, second
+
+
+def sky_grid(header: Header) -> SkyGrid | None:
+    """The celestial WCS of an image, or None.
+
+    Raises
+    ------
+    ValueError
+        If its coordinates are of a frame that cannot be told, or make no sense.
+    """
+    if "CTYPE1" not in header:
+        return None
+    distorted = str(header["CTYPE1"]["value"]).strip().upper().endswith("-SIP")
+    known = (
+        card["card_string"].ljust(80)
+        for name, card in header.items()
+        if WCS_CARD.match(name) or (distorted and SIP_CARD.match(name))
+    )
+    return _grid_of("".join(known))
+
+
+@lru_cache(maxsize=16)
+def _grid_of(cards: str) -> SkyGrid | None:
+    wcs = celestial_wcs(fits.Header.fromstring(cards))
+    return None if wcs is None else SkyGrid(wcs, frame_of(wcs))
+
+
+def celestial_wcs(header: fits.Header) -> WCS | None:
+    """The WCS of a header; None where its axes are of something else than the sky.
+
+    Raises
+    ------
+    ValueError
+        If they are of the sky and it makes no sense: what would be cut there is not known.
+    """
+    plain = not any(name == "RADECSYS" or name.startswith("PV2_") for name in header)
+    wcs = _wcs_of(header) if plain else None
+    if wcs is None:
+        wcs = _wcs_of(_modern(header.copy()))
+    if wcs is None and any(CELESTIAL.match(_ctype(header, axis)) for axis in (1, 2)):
+        raise ValueError("its WCS makes no sense")
+    return wcs
+
+
+def _wcs_of(header: fits.Header) -> WCS | None:
+    """The celestial WCS of a header as it stands; None where there is none that makes sense."""
+    try:
+        wcs = WCS(header, naxis=2, fix=False)
+        wcs.wcs_world2pix(*wcs.wcs.crval, 0)
+    except (ValueError, KeyError, TypeError, MemoryError):
+        return None
+    return wcs if wcs.has_celestial else None
+
+
+def _ctype(header: fits.Header, axis: int) -> str:
+    return str(header.get(f"CTYPE{axis}", "")).strip().upper()
+
+
+def _modern(header: fits.Header) -> fits.Header:
+    """The header with what is deprecated, or only somebody's, in the words of the standard.
+
+    TAN with coefficients of the second axis, as SCAMP wrote it, is what has become TPV.
+    """
+    if "RADECSYS" in header:
+        header.setdefault("RADESYS", header["RADECSYS"])
+        header.remove("RADECSYS")
+    for axis in (1, 2):
+        unit = header.get(f"CUNIT{axis}")
+        if isinstance(unit, str) and unit.strip() and (degrees := degrees_in(unit)) in UNITS:
+            header[f"CUNIT{axis}"] = UNITS[degrees]
+        if isinstance(header.get(f"CTYPE{axis}"), str):
+            header[f"CTYPE{axis}"] = _ctype(header, axis)
+    ctypes = [_ctype(header, axis) for axis in (1, 2)]
+    lengths = [sum(name.startswith(f"PV{axis}_") for name in header) for axis in (1, 2)]
+    if all(lengths) and all(ctype.endswith("-TAN") for ctype in ctypes):
+        for axis, ctype in enumerate(ctypes, start=1):
+            header[f"CTYPE{axis}"] = ctype[:-3] + "TPV"
+    return header
+
+
+def frame_of(wcs: WCS) -> BaseCoordinateFrame | None:
+    """The frame of a WCS; None for ICRS, and for FK5 of J2000, which differs by 0.02 arcsec.
+
+    A ValueError where it cannot be told.
+    """
+    system, equinox = wcs.wcs.radesys.strip(), wcs.wcs.equinox
+    modern = system == "ICRS" or (system in ("", "FK5") and (np.isnan(equinox) or equinox == 2000))
+    longitude = wcs.wcs.ctype[wcs.wcs.lng][:4]
+    if longitude == "RA--" and modern:
+        return None
+    known = longitude in OTHER_FRAMES
+    return OTHER_FRAMES[longitude] if known else wcs_to_celestial_frame(wcs)

@@ -1,0 +1,1 @@
+"""Tables of the sky as FITS files: what their columns say, read and written block by block."""

@@ -1,0 +1,1 @@
+"""What people look at: figures, pictures of galaxies, mosaics and pages of them."""

@@ -1,0 +1,1 @@
+"""The work of `predict`: from galaxies to the redshift table, and that table read back."""

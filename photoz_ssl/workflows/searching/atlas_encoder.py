@@ -1,0 +1,206 @@
+"""The encoder that made an atlas, which alone can make queries for it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from photoz_ssl.config import Inference
+from photoz_ssl.errors import SpecMismatchError, listed
+from photoz_ssl.fingerprints import sha256_of
+from photoz_ssl.later import Later, of_later
+from photoz_ssl.neighbours.atlas import Atlas
+from photoz_ssl.neighbours.atlas_writer import kept_columns, left_out_columns
+from photoz_ssl.survey.blocks import GalaxyBlock, GalaxySource
+from photoz_ssl.survey.images.appearance import appearance
+
+if TYPE_CHECKING:
+    from photoz_ssl.workflows.trained.inference import Predictor
+
+__all__ = [
+    "AtlasEncoder",
+    "described",
+    "has_ids",
+    "left_out_notices",
+    "name_column",
+    "represent_block",
+    "represent_block_later",
+    "text_id",
+    "text_id_notices",
+]
+
+SHIPPED_KINDS = ("encoder", "photoz")
+
+
+class AtlasEncoder:
+    """Represents galaxies as an atlas does; it is loaded when the first image needs it.
+
+    Parameters
+    ----------
+    atlas : Atlas
+        Whose encoder it is.
+    model : Path, optional
+        Its file; None for one that ships with the package.
+    config : Inference
+        Where and in what batches it runs.
+    predictor : Predictor, optional
+        The encoder itself, where it is loaded already.
+    n_galaxies : int, optional
+        How many there are to be, None if nobody knows: with many a slower start pays.
+    """
+
+    def __init__(
+        self,
+        atlas: Atlas,
+        model: Path | None,
+        config: Inference,
+        predictor: Predictor | None = None,
+        n_galaxies: int | None = 0,
+    ) -> None:
+        self._n_galaxies = n_galaxies
+        self._atlas, self._model, self._config = atlas, model, config
+        self._given = predictor
+
+    @cached_property
+    def predictor(self) -> Predictor:
+        """The model, loaded.
+
+        Raises
+        ------
+        SpecMismatchError
+            If the model that was named is another, or none was named and it does not ship.
+        """
+        if self._given is not None:
+            return self._given
+        from photoz_ssl.networks.checkpoint import shipped_model_path
+        from photoz_ssl.workflows.trained.inference import Predictor
+
+        header, path = self._atlas.header, self._model
+        if path is None:
+            shipped = (shipped_model_path(kind) for kind in SHIPPED_KINDS)
+            known = (file for file in shipped if file.exists())
+            path = next((file for file in known if sha256_of(file) == header.model_sha256), None)
+        if path is None:
+            raise SpecMismatchError(
+                f"{self._atlas.path} was made by the model {header.model}"
+                f" ({header.model_sha256[:8]}), which is not one of those that ship",
+                "name its file with --model",
+            )
+        predictor = Predictor.load(
+            path,
+            self._config.device,
+            kind="encoder",
+            batch_size=self._config.batch_size,
+            n_galaxies=self._n_galaxies,
+            precision=self._config.precision,
+        )
+        header.require_model(predictor.sha256, model=predictor.name, atlas=str(self._atlas.path))
+        return predictor
+
+    def represented(
+        self, source: GalaxySource, name: str
+    ) -> Iterator[tuple[GalaxyBlock, NDArray[np.float32]]]:
+        """Blocks of galaxies, and for each its vectors as the atlas has them.
+
+        Parameters
+        ----------
+        source : GalaxySource
+            Galaxies.
+        name : str
+            What they are called in an error.
+
+        Raises
+        ------
+        SpecMismatchError
+            If their images are of another kind than those of the atlas.
+        """
+        source.spec.require_usable_by(
+            self.predictor.spec, here=name, there=f"the model {self.predictor.name}"
+        )
+        projection = self._atlas.projection
+        for block in source.blocks(self.predictor.batch_size):
+            vectors = represent_block(block, self.predictor)
+            yield block, vectors if projection is None else projection.apply(vectors)
+
+
+def represent_block(block: GalaxyBlock, predictor: Predictor) -> NDArray[np.float32]:
+    """Representations of a block, shape (n, n_features); NaN where an image cannot be used."""
+    return represent_block_later(block, predictor)()
+
+
+def represent_block_later(block: GalaxyBlock, predictor: Predictor) -> Later[NDArray[np.float32]]:
+    """Begin with the representations of a block; what is returned waits for them."""
+    usable = slice(None) if block.usable.all() else block.usable  # a slice copies nothing
+
+    def placed(found: NDArray[np.float32]) -> NDArray[np.float32]:
+        representations = np.full((len(block), found.shape[1]), np.nan, np.float32)
+        representations[usable] = found
+        return representations
+
+    return of_later(placed, predictor.represent_later(block.images[usable], block.ebv[usable]))
+
+
+def described(block: GalaxyBlock) -> NDArray[np.float32]:
+    """Plain descriptions of the images of a block, NaN where one cannot be used."""
+    looks = appearance(block.images)
+    looks[~block.usable] = np.nan
+    return looks
+
+
+def has_ids(source: GalaxySource) -> bool:
+    """Whether the ids of the galaxies are the input's own, and not their row numbers."""
+    name = source.id_column
+    return name is not None and np.dtype(source.table_dtype[name]).kind in "iu"
+
+
+def text_id(source: GalaxySource) -> str | None:
+    """The column of ids, where they are text."""
+    name = source.id_column
+    return name if name is not None and source.table_dtype[name].kind == "S" else None
+
+
+def name_column(source: GalaxySource) -> str | None:
+    """The column of ids, where they are text that an atlas keeps."""
+    name = text_id(source)
+    return name if name in kept_columns(source.table_dtype) else None
+
+
+def text_id_notices(source: GalaxySource, galaxies: str) -> tuple[str, ...]:
+    """What becomes of ids that are no integers where there is room for such alone."""
+    name = source.id_column
+    if name is None or has_ids(source):
+        return ()
+    kind = np.dtype(source.table_dtype[name]).kind
+    what = {
+        "S": "text",
+        "f": "floating-point numbers, which have lost the digits of long ids",
+    }.get(kind, "no whole numbers")
+    return (f"the ids in {name} are {what}: {galaxies} are numbered from 0 instead",)
+
+
+def left_out_notices(source: GalaxySource) -> tuple[str, ...]:
+    """Which columns of a catalogue its atlas does not keep."""
+    roles = (source.id_column, source.ra_column, source.dec_column)
+    names = left_out_columns(source.table_dtype, [name for name in roles if name is not None])
+    told = (
+        "left out are the columns that are not one number or short text, have / in their name, or"
+        " are called as another one is there"
+    )
+    return (f"{told}: {listed(names)}",) if names else ()
+
+
+def notices_of_itself(atlas: Atlas, source: GalaxySource) -> tuple[str, ...]:
+    """A notice where nothing tells a galaxy from itself in the atlas."""
+    by_id = has_ids(source) and atlas.header.has_ids
+    by_place = source.ra_column is not None and bool(np.isfinite(atlas.ra).any())
+    if by_id or by_place:
+        return ()
+    return (
+        "the catalogue and the atlas have neither integer ids nor positions in common, so that a"
+        " galaxy that is in both is its own neighbour",
+    )

@@ -1,0 +1,1 @@
+"""Trained models: put to use, calibrated anew, and brought into 8-bit integers."""
