@@ -294,7 +294,7 @@ def test_an_existing_output_is_refused(survey: Path, run: Run) -> None:
     assert len(fitsio.read(output, ext="PHOTOZ")) == N_GALAXIES
 
 
-@pytest.mark.parametrize("catalog", ["text.fits", "truncated.fits", "empty.fits", "nothing.fits"])
+@pytest.mark.parametrize("catalog", ["text.fits", "truncated.fits", "nothing.fits"])
 def test_a_catalogue_that_is_none_is_one_clear_sentence(
     survey: Path, run: Run, catalog: str
 ) -> None:
@@ -303,8 +303,6 @@ def test_a_catalogue_that_is_none_is_one_clear_sentence(
         path.write_text("OBJID RA DEC\n1 2 3\n" * 300)
     elif catalog == "truncated.fits":
         path.write_bytes(survey.read_bytes()[: 2880 * 2 + 300])
-    elif catalog == "empty.fits":
-        write_catalog(path, galaxies(0))
     else:
         path.write_bytes(b"")
     assert_one_clear_sentence(run(path), 1, re.escape(catalog))

@@ -292,7 +292,7 @@ def test_more_shards_than_blocks_are_merged_all_the_same(
     run: Callable[..., Path], whole: bytes, tmp_path: Path
 ) -> None:
     parts = [run(shard=f"{number}/20") for number in range(1, 21)]
-    there = [str(part) for part in parts if part.exists()]
+    there = [str(part) for part in parts if part != Path()]
     assert len(there) < len(parts)
     merge(MergeConfig(parts=tuple(there), output=str(tmp_path / "merged.fits")))
     assert (tmp_path / "merged.fits").read_bytes() == whole
