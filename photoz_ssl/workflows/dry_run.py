@@ -33,6 +33,7 @@ from photoz_ssl.training.contrastive import measure_band_mad
 from photoz_ssl.training.distributed import launched
 from photoz_ssl.training.run_folder import check_run_folder, identity_of
 from photoz_ssl.training.schedule import STEP_FACTOR, STEP_FRACTIONS
+from photoz_ssl.workflows.counting import counted
 from photoz_ssl.workflows.finetune import (
     labelled_rows,
     labels_a_step,
@@ -188,7 +189,9 @@ def dry_run_finetune(
         RunConstant("point_estimate", "mean over bin centres", "[code]"),
         *_views(archive.spec),
         RunConstant(
-            "calibration", f"temperature, blur, shift; {len(valid)} galaxies", "Guo et al. 2017"
+            "calibration",
+            f"temperature, blur, shift; {counted(len(valid), 'galaxy')}",
+            "Guo et al. 2017",
         ),
     ]
     return DryRunReport(

@@ -12,6 +12,7 @@ from photoz_ssl.errors import ConfigError, OutputError
 from photoz_ssl.files import claim_output
 from photoz_ssl.survey.exchange.formats import format_of, notices_of_format, require_writer
 from photoz_ssl.survey.tables.writer import STDOUT, claim_table
+from photoz_ssl.workflows.counting import counted
 from photoz_ssl.workflows.jobs.part_work import part_path, refuse_unfinished, shard_of
 from photoz_ssl.workflows.jobs.shards import EMPTY_SHARD, WHOLE, Shard
 from photoz_ssl.workflows.jobs.tally import Tally
@@ -66,8 +67,8 @@ class PredictionCheck:
         if not self.findings:
             return EMPTY_SHARD
         return (
-            f"dry run: predict would write {self.n_rows} rows in about {_spelled(self.seconds)};"
-            " nothing was written"
+            f"dry run: predict would write {counted(self.n_rows, 'row')} in about"
+            f" {_spelled(self.seconds)}; nothing was written"
         )
 
 
@@ -156,7 +157,7 @@ def _of_table(job: PredictionJob) -> tuple[Finding, ...]:
     source = job.source
     position = f"{source.ra_column}, {source.dec_column}" if source.ra_column else "none"
     return (
-        Finding("catalogue", f"{job.config.catalog}, {source.n_rows} rows"),
+        Finding("catalogue", f"{job.config.catalog}, {counted(source.n_rows, 'row')}"),
         Finding("id", source.id_column or "none: rows are numbered"),
         Finding("position", position),
     )

@@ -16,6 +16,7 @@ from photoz_ssl.networks.checkpoint import Checkpoint
 from photoz_ssl.networks.engines.quantised import IMAGES_TO_CALIBRATE_BY, quantise
 from photoz_ssl.networks.runtimes import Runtime, open_runtime
 from photoz_ssl.survey.archive import Archive
+from photoz_ssl.workflows.counting import counted
 
 __all__ = ["calibrated"]
 
@@ -67,19 +68,19 @@ def _validation_images(checkpoint: Checkpoint, archive: Archive) -> Tensor:
 def _compared(checkpoint: Checkpoint, images: Tensor) -> str:
     integers = open_runtime(checkpoint, "cpu", precision="int8")
     floats = open_runtime(checkpoint, "cpu", precision="fp32")
-    n_images = len(images)
+    galaxies = counted(len(images), "galaxy")
     if checkpoint.grid is None:
         cosine = np.sum(
             integers.represent_later(images)() * floats.represent_later(images)(), axis=1
         )
         return (
-            f"on {n_images} galaxies the representations of the 8-bit network have a cosine of"
+            f"on {galaxies} the representations of the 8-bit network have a cosine of"
             f" {cosine.min():.4f} or more with those of the original"
         )
     change = np.abs(_means(integers, checkpoint, images) - _means(floats, checkpoint, images))
     close = 100 * np.mean(change < LARGE_CHANGE)
     return (
-        f"of the 8-bit network's redshifts of {n_images} galaxies {close:.1f} % are within"
+        f"of the 8-bit network's redshifts of {galaxies} {close:.1f} % are within"
         f" {LARGE_CHANGE} of the original's, the farthest {change.max():.4f} off"
     )
 
