@@ -140,7 +140,7 @@ def open_stream(file: IO[bytes], folder: Path) -> tuple[InputStream | None, byte
     -------
     stream : InputStream, optional
         None where the file has to be read as a whole: it is compressed, its table has columns
-        of variable length, or it is not FITS.
+        of variable length, or it is damaged or not FITS.
     seen : bytes
         In that case, what has been read; empty otherwise.
     """
@@ -154,6 +154,7 @@ def open_stream(file: IO[bytes], folder: Path) -> tuple[InputStream | None, byte
             header, number = _next_header(file, seen), number + 1
         if (
             whole_number(header, "PCOUNT")
+            or whole_number(header, "NAXIS2") < 0
             or not 0 < whole_number(header, "NAXIS1") <= MOST_ROW_BYTES
         ):
             raise NotAStreamError

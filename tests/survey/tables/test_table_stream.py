@@ -104,6 +104,13 @@ def test_a_head_that_is_cut_is_one_clear_sentence(
         pass
 
 
+def test_fewer_rows_than_none_are_damage(content: bytes, piped: Callable[[bytes], Pipe]) -> None:
+    piped(content.replace(b"NAXIS2  =                  100", b"NAXIS2  =                   -5"))
+    refused = pytest.raises(CatalogError, match="truncated or damaged")
+    with refused, open_catalog("-", streaming=True, may_be_empty=True):
+        pass
+
+
 def test_rows_that_do_not_come_are_told(content: bytes, piped: Callable[[bytes], Pipe]) -> None:
     end = content.index(b"XTENSION= 'BINTABLE'") + 2880 + 40 * DTYPE.itemsize
     piped(content[:end])
