@@ -160,8 +160,8 @@ class SupervisedConfig(TrainingConfig):
         super().__post_init__()
         _refuse_what_teaches_nothing(self.learning_rate, self.weight_decay, self.max_shift)
         refuse_unless(
-            self.encoder_rate is None or 0 <= self.encoder_rate < math.inf,
-            "--encoder-rate cannot be negative",
+            0 <= (self.encoder_rate or 0) * self.learning_rate <= LARGEST_NUMBER,
+            "--encoder-rate cannot be negative, nor, times --learning-rate, above 1e38",
         )
         refuse_unless(
             not self.label_blur or NARROWEST_BLUR <= self.label_blur < math.inf,

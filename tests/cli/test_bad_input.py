@@ -279,6 +279,7 @@ SIMILAR = ["similar", "--among", "x.h5", "-o", "x.fits"]
         ([*FINETUNE, "--max-shift", "1000"], "--max-shift must lie in [0, 32]"),
         ([*FINETUNE, "--weight-decay", "nan"], "--weight-decay cannot be negative"),
         ([*FINETUNE, "--encoder-rate", "inf"], "--encoder-rate cannot be negative"),
+        ([*FINETUNE, "--encoder-rate", "1e41"], "--encoder-rate cannot be negative, nor, times"),
         ([*FINETUNE, "--label-blur", "1e-300"], "--label-blur takes 0, or 0.01 bins and more"),
         ([*EMBED, "--whiten"], "--whiten goes with --dim"),
         ([*EMBED, "--shard", "4/3"], "--shard 4/3 is no share"),
