@@ -96,7 +96,8 @@ def check_prediction(config: PredictConfig) -> PredictionCheck:
         start, stop = (shard or WHOLE).rows(job.source.n_rows, job.block_size)
         if start == stop:
             findings = () if job.source.n_rows else (*_of_table(job), *_of_output(job, output))
-            return PredictionCheck(findings=findings, n_rows=0, seconds=0.0, notices=())
+            notices = job.notices if findings else ()
+            return PredictionCheck(findings=findings, n_rows=0, seconds=0.0, notices=notices)
         tally, reading, computing = _tried(job, start, min(start + SAMPLE_ROWS, stop))
         tally.require_a_redshift(f"the first {tally.n_rows} rows of {config.catalog}")
         needed = _bytes_needed(job, stop - start)

@@ -12,6 +12,7 @@ import pytest
 
 from photoz_ssl.config import PredictConfig
 from photoz_ssl.errors import CheckpointError, CutoutError, OutputError
+from photoz_ssl.workflows.predict import predict
 from photoz_ssl.workflows.predict_check import check_prediction
 
 
@@ -51,9 +52,13 @@ def test_a_shard_without_rows_is_told(tiny_archive: Path, tmp_path: Path) -> Non
 
 def test_a_catalogue_without_rows_is_told(tiny_archive: Path, tmp_path: Path) -> None:
     table = Path(tmp_path / "none.fits")
-    kinds = [("OBJID", "i8"), ("RA", "f8"), ("DEC", "f8"), ("CUTOUT", "S9")]
+    kinds = [("OBJID", "i8"), ("CUTOUT", "S9")]
     fitsio.write(table, np.zeros(0, kinds), header={"EXTNAME": "CAT"})
-    check = check_prediction(PredictConfig(catalog=str(table)))
+    config = PredictConfig(catalog=str(table))
+    check = check_prediction(config)
+    (notice,) = check.notices
+    assert notice.startswith("no columns of right ascension and declination were found")
+    assert predict(config).notices == check.notices
     assert check.summary().startswith("dry run: predict would write 0 rows")
     told = {finding.what: finding.found for finding in check.findings}
     assert told["catalogue"] == f"{table}, 0 rows"

@@ -108,8 +108,9 @@ class PredictionJob:
 
     @property
     def notices(self) -> tuple[str, ...]:
-        """What a user should know before the first row is read."""
-        return (*self.layout.notices, *(self.evidence.notices if self.evidence else ()))
+        """What a user should know before the first row is read, and of the source if none is."""
+        told = () if self.source.n_rows else self.source.notices
+        return (*self.layout.notices, *(self.evidence.notices if self.evidence else ()), *told)
 
     @property
     def trained_on(self) -> str:
