@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from photoz_ssl.config import FinetuneConfig, LabelEfficiencyConfig, SupervisedConfig
 from photoz_ssl.datasets.galaxies import Rows, consecutive_rows
-from photoz_ssl.errors import ArchiveError, ConfigError
+from photoz_ssl.errors import ArchiveError, ConfigError, TrainingError
 from photoz_ssl.extras import require_extra
 from photoz_ssl.files import atomic_output
 from photoz_ssl.networks.encoder import PRESETS
@@ -235,6 +235,11 @@ class _Experiment:
         )
         dz = normalised_residual(redshift, self.archive.redshift[self.test])
         dz = dz[np.isfinite(dz)]
+        if len(dz) == 0:
+            raise TrainingError(
+                f"the network {_name(method, fraction, seed)} gives no test galaxy a redshift",
+                "lower --learning-rate, and start again with --overwrite",
+            )
         measurement = Measurement(
             method=method,
             fraction=fraction,

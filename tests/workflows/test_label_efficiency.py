@@ -15,7 +15,13 @@ import numpy as np
 import pytest
 
 from photoz_ssl.config import FinetuneConfig, LabelEfficiencyConfig, PretrainConfig
-from photoz_ssl.errors import ArchiveError, CheckpointError, ConfigError, OutputError
+from photoz_ssl.errors import (
+    ArchiveError,
+    CheckpointError,
+    ConfigError,
+    OutputError,
+    TrainingError,
+)
 from photoz_ssl.networks.checkpoint import Checkpoint, save_checkpoint
 from photoz_ssl.networks.encoder import PRESETS, build_encoder
 from photoz_ssl.progress import Stopped, never, silent
@@ -494,3 +500,13 @@ def test_the_summary_states_the_factor_or_that_there_is_none() -> None:
     report = LabelEfficiencyReport(output=Path("out"), curves=(), saved=(2.0, 3.0), n_test=9)
     assert "a factor of 2.0 to 3.0 of labels" in report.summary()
     assert "no point" in replace(report, saved=(float("nan"),)).summary()
+
+
+def test_a_network_that_gives_no_test_galaxy_a_redshift_is_no_measurement(
+    short: LabelEfficiencyConfig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    nowhere = np.full(6, np.nan)
+    monkeypatch.setattr(module, "normalised_residual", lambda *_: nowhere)
+    with pytest.raises(TrainingError, match="gives no test galaxy a redshift"):
+        label_efficiency(short)
+    assert not list((short.output / "measured").glob("*"))

@@ -208,8 +208,8 @@ class StampColumn:
                 shape = " x ".join(map(str, image.shape))
                 raise StampProblem(
                     RowFlag.WRONG_SHAPE,
-                    f"{name} is of {shape}, its bands last and not first, as VOTables that astropy"
-                    " wrote say of cubes that are right: FITS and ECSV do not",
+                    f"{name} is of {shape}, where bands come first; a VOTable by astropy says so of"
+                    " images whose bands do: write FITS or ECSV",
                 )
             require_bands(len(image), self._n_bands, name)
             pixels = crop(image, self._size, name)

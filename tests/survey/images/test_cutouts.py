@@ -312,7 +312,7 @@ def test_images_whose_bands_come_last_are_told_by_their_axes(
     with catalog_of(tmp_path, {"IMAGE": np.ones((N, 64, 64, 5), "f4")}, "nmgy") as catalog:
         problem, *_ = read(StampColumn("IMAGE", catalog, SIZE, BANDS), catalog, pool)
     assert isinstance(problem, StampProblem)
-    assert problem.message.startswith("column IMAGE is of 64 x 64 x 5, its bands last and not")
+    assert problem.message.startswith("column IMAGE is of 64 x 64 x 5, where bands come first")
 
 
 def test_a_column_without_a_unit_is_named_in_a_notice(tmp_path: Path) -> None:
