@@ -33,6 +33,7 @@ from photoz_ssl.training.contrastive import measure_band_mad
 from photoz_ssl.training.distributed import launched
 from photoz_ssl.training.run_folder import check_run_folder, identity_of
 from photoz_ssl.training.schedule import STEP_FACTOR, STEP_FRACTIONS
+from photoz_ssl.workflows.counting import counted
 from photoz_ssl.workflows.finetune import (
     labelled_rows,
     labels_a_step,
@@ -111,8 +112,8 @@ class DryRunReport:
     def summary(self) -> str:
         """One line for a person."""
         return (
-            f"dry run: {self.command} would take {self.n_steps} steps on {self.n_galaxies}"
-            f" galaxies → {self.output}; nothing was written"
+            f"dry run: {self.command} would take {counted(self.n_steps, 'step')} on"
+            f" {counted(self.n_galaxies, 'galaxy')} → {self.output}; nothing was written"
         )
 
 
