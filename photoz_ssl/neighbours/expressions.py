@@ -27,7 +27,10 @@ DEEPEST = 50
 
 LONGEST_INTEGER = 2**63
 
-HINT = "write something like 'Z_SPEC < 0.1 and PETRO_MAG_r < 17'"
+HINT = (
+    "write something like \"Z_SPEC < 0.1 and SPLIT == 'train'\": with == for equal, text in quotes,"
+    " and, or, not in small letters"
+)
 
 Column = NDArray[Any]
 Function = Callable[..., Any]

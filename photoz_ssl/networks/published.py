@@ -115,6 +115,7 @@ def _load_tensors(path: Path) -> Mapping[Any, Any]:
     """Read a pickle with torch's loader that makes tensors and plain containers only."""
     require_model_file(path)
     try:
+        _refuse_others(path)
         _refuse_packed(path)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
@@ -133,6 +134,16 @@ def _load_tensors(path: Path) -> Mapping[Any, Any]:
     if not isinstance(content, Mapping):
         raise CheckpointError(f"{path} holds no named tensors", "name a published checkpoint")
     return content
+
+
+def _refuse_others(path: Path) -> None:
+    """Refuse what torch.save has not begun: tables, archives, pictures, texts."""
+    with path.open("rb") as file:
+        if not file.read(2).startswith((b"PK", b"\x80")):  # a zip; before PyTorch 1.6, a pickle
+            raise CheckpointError(
+                f"{path} is not a readable PyTorch checkpoint",
+                "name a published checkpoint (*.pth.tar), and no table or archive",
+            )
 
 
 def _refuse_packed(path: Path) -> None:

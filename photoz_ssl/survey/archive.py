@@ -197,7 +197,7 @@ def open_archive(path: Path) -> Archive:
     except (OSError, RuntimeError, KeyError, TypeError, ValueError) as error:
         raise ArchiveError(
             f"{path} is not a readable HDF5 archive of galaxies",
-            "it may be truncated or of another kind; copy it, or make it, again",
+            "make one of a catalogue with photoz-ssl prepare, or copy it again if it is truncated",
         ) from error
     log.info("read the archive %s, %d rows", path, len(archive))
     return archive

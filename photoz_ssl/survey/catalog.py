@@ -207,12 +207,12 @@ def _opened(shown: str, path: str, folder: Path) -> Iterator[Catalog]:
         try:
             file = fitsio.FITS(name)
         except (OSError, ValueError) as error:
-            raise CatalogError(
-                f"{shown} cannot be read: {reason_of(error, name)}",
-                "check the HDU and the selection in its brackets"
-                if "[" in name
-                else "copy it again",
-            ) from error
+            hint = "copy it again"
+            if "://" in name:
+                hint = "download it, and name the copy"
+            elif "[" in name:
+                hint = "check the HDU and the selection in its brackets"
+            raise CatalogError(f"{shown} cannot be read: {reason_of(error, name)}", hint) from error
         with file:
             hdu = table_hdu(shown, name, file)
             n_rows = int(hdu.get_nrows())

@@ -14,7 +14,7 @@ from photoz_ssl.survey.tables.carried import RENAMED
 from photoz_ssl.survey.tables.headers import null_in, null_of
 from photoz_ssl.survey.units import is_plain_number
 
-__all__ = ["REDSHIFT_WARNINGS", "NamedColumns"]
+__all__ = ["REDSHIFT_NAMES", "REDSHIFT_WARNINGS", "NamedColumns"]
 
 ID_NAMES = (
     *("TARGETID", "CATAID"),  # of DESI and GAMA, whose OBJID is another thing

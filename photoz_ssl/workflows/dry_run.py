@@ -112,8 +112,8 @@ class DryRunReport:
     def summary(self) -> str:
         """One line for a person."""
         return (
-            f"dry run: {self.command} would take {self.n_steps} steps on {self.n_galaxies}"
-            f" galaxies → {self.output}; nothing was written"
+            f"dry run: {self.command} would take {counted(self.n_steps, 'step')} on"
+            f" {counted(self.n_galaxies, 'galaxy')} → {self.output}; nothing was written"
         )
 
 

@@ -160,7 +160,7 @@ def evaluate(config: EvaluateConfig) -> EvaluateReport:
     )
     everything = np.ones(len(predictions.z_spec), bool)
     quality = _quality(predictions, everything, config.seed)
-    notices = (*_dropped(predictions), *predictions.notices)
+    notices = (*_dropped(predictions), *_without_pdf(predictions), *predictions.notices)
     if quality.point.n_galaxies == 0:
         raise CatalogError(
             f"{config.predictions} has nothing to compare: {notices[0]}",
@@ -239,6 +239,16 @@ def _dropped(predictions: Predictions) -> tuple[str, ...]:
         for count, kind in ((unlabelled.sum(), "spectroscopic"), (failed.sum(), "photometric"))
         if count
     )
+
+
+def _without_pdf(predictions: Predictions) -> tuple[str, ...]:
+    """A sentence where some of the galaxies that are compared have no PDF."""
+    if predictions.scores is None:
+        return ()
+    compared = np.isfinite(predictions.z_spec) & np.isfinite(predictions.z_phot)
+    missing = (compared & ~np.isfinite(predictions.scores.pit)).sum()
+    told = share_with(missing, compared.sum(), "galaxy")
+    return (f"{told} no PDF: PIT, CRPS and CDE loss are of the others",) if missing else ()
 
 
 def _pit_histogram(predictions: Predictions) -> tuple[int, ...]:

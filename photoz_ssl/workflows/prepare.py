@@ -20,7 +20,7 @@ from photoz_ssl.survey.archive_writer import create_archive
 from photoz_ssl.survey.blocks import GalaxyBlock, RowProblem
 from photoz_ssl.survey.dust import spell_sources
 from photoz_ssl.survey.flags import UNUSABLE, RowFlag
-from photoz_ssl.survey.named_columns import REDSHIFT_WARNINGS
+from photoz_ssl.survey.named_columns import REDSHIFT_NAMES, REDSHIFT_WARNINGS
 from photoz_ssl.survey.sources import GalaxySource, open_source
 from photoz_ssl.survey.tables.headers import null_in, null_of
 from photoz_ssl.workflows.counting import counted
@@ -179,7 +179,7 @@ def _write(config: PrepareConfig, source: GalaxySource, progress: Progress) -> P
             *_idle_notices(config, source.spec.size),
             *text_id_notices(source, "the archive's galaxies"),
             *_warning_notices(counts.n_warned, kinds),
-            *(() if counts.n_labelled else _magnitude_notices(config, kinds)),
+            *(() if counts.n_labelled else _unread_notices(config, kinds)),
             *(counts.strange.notices if config.split is None else ()),
         ),
     )
@@ -224,11 +224,16 @@ def _warning_notices(n_warned: int, table: np.dtype[Any]) -> tuple[str, ...]:
     )
 
 
-def _magnitude_notices(config: PrepareConfig, table: np.dtype[Any]) -> tuple[str, ...]:
-    """Why a column Z, where nobody has named it, may not have been taken for redshifts."""
+def _unread_notices(config: PrepareConfig, table: np.dtype[Any]) -> tuple[str, ...]:
+    """Why columns that nobody has named may not have been taken for redshifts."""
     if config.redshift_column is not None or is_archive(config.catalog):
         return ()
+    texts = (name for name in table.names or () if name.upper() in REDSHIFT_NAMES)
     return tuple(
+        f"no row has a redshift; the column {name} is text: write its redshifts as numbers"
+        for name in texts
+        if table[name].kind == "S"
+    ) + tuple(
         f"no row has a redshift; beside other magnitudes the column {name} counts as one, unless"
         f" --redshift-column {name} says otherwise"
         for name in table.names or ()

@@ -347,8 +347,8 @@ class _Search:
             )
         if n_neighbours > self._n_searched:
             notices.append(
-                f"-k asks for {n_neighbours} neighbours, more than the {self._n_searched} galaxies"
-                f" of {self.config.among} that are searched"
+                f"-k asks for {n_neighbours} neighbours, more than the"
+                f" {counted(self._n_searched, 'galaxy')} of {self.config.among} to search"
             )
         return (*notices, *gallery_notices(self.config, tally.n_queries - tally.n_without))
 

@@ -151,8 +151,8 @@ def test_a_dry_run_tells_departures_and_notices(
             output=config.output,
             recipe=None,
             constants=(RunConstant("epochs", "[3]", "flag"),),
-            n_galaxies=10,
-            n_steps=30,
+            n_galaxies=1,
+            n_steps=1,
             departures=("it departs",),
             notices=("a label is beyond",),
         )
@@ -165,6 +165,7 @@ def test_a_dry_run_tells_departures_and_notices(
         captured = capsys.readouterr()
         assert ("[3]" in captured.out) is shown
         assert captured.err.splitlines()[:2] == told
+        assert ("would take 1 step on 1 galaxy →" in captured.err) is shown
 
 
 @pytest.mark.parametrize("name", ["pretrain", "finetune"])

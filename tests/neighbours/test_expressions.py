@@ -113,6 +113,14 @@ def test_what_is_no_condition_is_told(text: str) -> None:
         parse_condition(text).holds(COLUMNS)
 
 
+@pytest.mark.parametrize("text", ["SPLIT = 'train'", "Z_SPEC < 1 AND R_MAG < 17"])
+def test_what_other_languages_write_is_told_in_ours(text: str) -> None:
+    with pytest.raises(ConfigError, match="not a condition") as caught:
+        parse_condition(text)
+    assert "== for equal" in caught.value.hint
+    assert "and, or, not in small letters" in caught.value.hint
+
+
 def test_a_huge_power_is_over_at_once() -> None:
     assert parse_condition("Z_SPEC < 9 ** 9 ** 9 ** 9").holds(COLUMNS).shape == (4,)
 

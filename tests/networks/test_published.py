@@ -154,6 +154,15 @@ def test_names_without_the_published_prefix_are_told(
         read_published(path)
 
 
+@pytest.mark.parametrize("start", [b"SIMPLE  =", b"\x89HDF\r\n", b"PAR1", b"# text\n"])
+def test_tables_and_texts_are_no_damaged_checkpoints(tmp_path: Path, start: bytes) -> None:
+    path = tmp_path / "model.pth.tar"
+    path.write_bytes(start * 1000)
+    with pytest.raises(CheckpointError, match="not a readable PyTorch checkpoint") as raised:
+        read_published(path)
+    assert "no table or archive" in raised.value.hint
+
+
 class Malicious:
     def __reduce__(self) -> tuple[object, tuple[str]]:
         return print, ("owned",)

@@ -126,8 +126,9 @@ def test_hostile_archives_are_told_in_a_sentence(tiny_archive: Path, tmp_path: P
     with pytest.raises(ArchiveError, match="there is no archive"):
         open_archive(path)
     path.write_text("not HDF5")
-    with pytest.raises(ArchiveError, match="not a readable HDF5 archive"):
+    with pytest.raises(ArchiveError, match="not a readable HDF5 archive") as raised:
         open_archive(path)
+    assert "of a catalogue with photoz-ssl prepare" in raised.value.hint
     whole = tiny_archive.read_bytes()
     for fraction in (0.1, 0.5, 0.999):
         path.write_bytes(whole[: int(fraction * len(whole))])

@@ -128,6 +128,14 @@ def test_brackets_in_the_name_of_a_file_that_is_there_are_part_of_it(
         assert catalog.path == str(path)
 
 
+@pytest.mark.parametrize("brackets", ["", "[1]"])
+def test_an_address_that_cannot_be_read_is_to_be_downloaded(brackets: str) -> None:
+    address = f"nowhere://sky/cat.fits{brackets}"
+    with pytest.raises(CatalogError, match="cannot be read") as caught, open_catalog(address):
+        pass
+    assert caught.value.hint == "download it, and name the copy"
+
+
 def test_where_no_such_file_is_there_brackets_are_a_selection(path: Path) -> None:
     (path.parent / "cat.fits[1]").write_bytes(b"")
     assert len(read_all(f"{path}[2]")) == N // 2

@@ -221,6 +221,8 @@ def test_parts_are_joined_to_what_was_embedded_at_once(
             catalog=str(tmp_path / "part.h5"), output=tmp_path / f"atlas-{number}.h5", model=model
         )
         embed(options)
+        for kind in ("index", "map"):
+            (tmp_path / f"atlas-{number}.{kind}.h5").write_text("lies beside the atlas")
     report = embed(EmbedConfig(catalog=str(tmp_path / "atlas-*.h5"), output=tmp_path / "joined.h5"))
     embed(EmbedConfig(catalog=str(tiny_archive), output=tmp_path / "whole.h5", model=model))
     joined, whole = read_atlas(tmp_path / "joined.h5"), read_atlas(tmp_path / "whole.h5")

@@ -266,6 +266,20 @@ def test_rows_left_out_are_counted_by_reason(write: WriteTable) -> None:
     assert "4 of 20 rows have no photometric redshift and are left out" in report.notices
 
 
+def test_galaxies_without_a_pdf_are_counted(write: WriteTable) -> None:
+    rows = redshifts(20)
+    rows["Z_SPEC"][:3] = np.nan
+    pdfs = gaussians(redshifts(20))
+    assert evaluate(config(write(rows, pdfs))).notices[1:] == ()
+    pdfs[:7] = np.nan
+    report = evaluate(config(write(rows, pdfs)))
+    assert report.quality.pdf is not None
+    assert report.quality.pdf.n_galaxies == 13
+    assert report.notices[1:] == (
+        "4 of 17 galaxies have no PDF: PIT, CRPS and CDE loss are of the others",
+    )
+
+
 def test_a_placeholder_is_no_redshift_and_a_far_one_does_not_make_countless_bins(
     write: WriteTable,
 ) -> None:

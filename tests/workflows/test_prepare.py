@@ -307,6 +307,18 @@ def test_a_column_that_is_taken_for_magnitudes_is_told_where_there_is_no_redshif
     assert not any("magnitudes" in notice for notice in report.notices)
 
 
+def test_redshifts_in_words_are_told(tmp_path: Path) -> None:
+    rows = np.zeros(N, [("OBJID", "i8"), ("z_spec", "S6"), ("EBV", "f4")])
+    rows["OBJID"], rows["z_spec"] = 100 + np.arange(N), b"0.1"
+    fitsio.write(str(tmp_path / "cat.fits"), rows)
+    for number, image in enumerate(cubes()):
+        fitsio.write(str(tmp_path / f"{100 + number}.fits"), image)
+    report = prepare(config(tmp_path))
+    assert report.n_labelled == 0
+    told = "no row has a redshift; the column z_spec is text: write its redshifts as numbers"
+    assert told in report.notices
+
+
 def test_a_catalogue_without_positions_is_told(tmp_path: Path) -> None:
     rows = np.zeros(N, [("OBJID", "i8"), ("ALPHA", "f8"), ("BETA", "f8"), ("EBV", "f4")])
     rows["OBJID"] = 100 + np.arange(N)

@@ -498,6 +498,8 @@ def test_more_neighbours_than_galaxies_is_told(search: Search) -> None:
         report = search.report(n_neighbours=most, overwrite=True)
         told = f"-k asks for {most} neighbours, more than the 24 galaxies"
         assert told in " ".join(report.notices)
+    one = search.report(n_neighbours=2, where=("OBJID == 1003",), overwrite=True)
+    assert "more than the 1 galaxy of" in " ".join(one.notices)
 
 
 def test_the_most_unusual_are_ranked(search: Search) -> None:

@@ -108,7 +108,8 @@ def finite(image: NDArray[Any], name: str) -> NDArray[np.float32]:
     stamp = np.ascontiguousarray(image, dtype=np.float32)
     bad = int(stamp.size - np.count_nonzero(np.isfinite(stamp)))
     if bad:
-        raise StampProblem(RowFlag.NOT_FINITE, f"{name} has {bad} pixels that are not finite")
+        told = "1 pixel that is" if bad == 1 else f"{bad} pixels that are"
+        raise StampProblem(RowFlag.NOT_FINITE, f"{name} has {told} not finite")
     if lack_a_band(stamp[np.newaxis])[0]:
         raise StampProblem(RowFlag.WRONG_SHAPE, f"{name} has a band in which all pixels are 0")
     return stamp

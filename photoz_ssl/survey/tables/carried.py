@@ -120,9 +120,10 @@ def carry_columns(
             shown = repr(name) if UNPRINTABLE.search(name) else name
             notices.append(f"the input's column {shown} is carried over as {new_name}")
         taken.add(new_name.upper())
-        column = _described(name, cards.get(name, {}), roles.get(name))
-        if dtype[name].base.kind == "S" and "TUNIT" not in cards.get(name, {}):
-            column = replace(column, unit="")
+        said = cards.get(name, {})
+        column = _described(name, said, roles.get(name))
+        if dtype[name].base.kind == "S":  # what we know of it is about numbers
+            column = replace(column, unit=said.get("TUNIT", ""), display=said.get("TDISP", ""))
         carried.append(CarriedColumn(name, replace(column, name=new_name), _in_fits(dtype[name])))
     return tuple(carried), tuple(notices)
 

@@ -15,6 +15,8 @@ from photoz_ssl.config import EmbedConfig
 from photoz_ssl.errors import ConfigError, SpecMismatchError
 from photoz_ssl.neighbours.atlas import CATALOG_NAMES, Atlas, is_atlas, read_atlas
 from photoz_ssl.neighbours.atlas_writer import create_atlas
+from photoz_ssl.neighbours.index import index_path
+from photoz_ssl.neighbours.map import map_path
 from photoz_ssl.neighbours.projection import Projection, fit_projection
 from photoz_ssl.progress import Progress
 from photoz_ssl.spec import ImageSpec
@@ -30,10 +32,13 @@ def named_atlases(catalog: str) -> list[Atlas]:
     Parameters
     ----------
     catalog : str
-        What may name them; of a pattern, in the order of their names.
+        What may name them; of a pattern, in the order of their names and without the indices and
+        maps that lie beside them.
     """
     path = Path(catalog)
     found = [path] if path.exists() else [Path(name) for name in sorted(glob.glob(catalog))]  # noqa: PTH207
+    beside = {path_of(name) for name in found for path_of in (index_path, map_path)}
+    found = [name for name in found if name not in beside]
     if not found or not all(is_atlas(name) for name in found):
         return []
     return [read_atlas(name) for name in found]

@@ -424,7 +424,7 @@ def test_scaled_integers_are_their_values(tmp_path: Path) -> None:
 @pytest.mark.parametrize("cards", [{}, {"BSCALE": 0.01, "BZERO": 3.0}, {"BSCALE": -2.0}])
 def test_blank_pixels_have_no_value(tmp_path: Path, cards: dict[str, float]) -> None:
     path = scaled(tmp_path / "blank.fits", **cards, BLANK=77)
-    with pytest.raises(StampProblem, match="has 1 pixels that are not finite"):
+    with pytest.raises(StampProblem, match="has 1 pixel that is not finite"):
         read(path)
     np.testing.assert_array_equal(
         read(scaled(tmp_path / "other.fits", **cards, BLANK=-5)),

@@ -82,6 +82,14 @@ def test_a_position_in_words_is_not_said_to_be_degrees() -> None:
     assert [column.column.unit for column in carried] == ["", "deg"]
 
 
+def test_redshifts_in_words_are_not_said_to_be_shown_as_numbers() -> None:
+    dtype = np.dtype([("Z_SPEC", "S8"), ("Z_SPEC_ERR", "f4")])
+    carried, _ = carry_columns(
+        dtype, {}, keep="all", own=(), id_column=None, ra_column=None, dec_column=None
+    )
+    assert [column.column.display for column in carried] == ["", "F8.5"]
+
+
 def test_columns_keep_what_they_say_of_themselves() -> None:
     by_name = {carried.source: carried.column for carried in carry()[0]}
     mag = by_name["MAG"]
