@@ -36,12 +36,17 @@ def named_atlases(catalog: str) -> list[Atlas]:
         maps that lie beside them.
     """
     path = Path(catalog)
-    found = [path] if path.exists() else [Path(name) for name in sorted(glob.glob(catalog))]  # noqa: PTH207
-    beside = {path_of(name) for name in found for path_of in (index_path, map_path)}
-    found = [name for name in found if name not in beside]
+    found = [path] if path.exists() else _matching(catalog)
     if not found or not all(is_atlas(name) for name in found):
         return []
     return [read_atlas(name) for name in found]
+
+
+def _matching(pattern: str) -> list[Path]:
+    """Files of a pattern, in order, but those that `embed` makes beside an atlas among them."""
+    found = [Path(name) for name in sorted(glob.glob(pattern))]  # noqa: PTH207
+    beside = {path_of(name) for name in found for path_of in (index_path, map_path)}
+    return [name for name in found if name not in beside]
 
 
 def rewrite_atlases(
