@@ -337,14 +337,24 @@ def test_pdfs_of_the_chosen_rows_are_scored_block_by_block(
     assert evaluate(config(path, split="train")) == whole
 
 
-@pytest.mark.parametrize("damage", ["META", "DATA"])
-def test_pdfs_that_are_damaged_are_not_said_to_be_absent(write: WriteTable, damage: str) -> None:
+@pytest.mark.parametrize(
+    ("damage", "column"),
+    [
+        ("META", fits.Column("odd", "D", array=[1.0])),
+        ("META", fits.Column("bins", "D", array=[1.0])),
+        ("META", fits.Column("bins", "181A", array=["many"])),
+        ("DATA", fits.Column("odd", "D", array=[1.0])),
+        ("DATA", fits.Column("pdfs", "180A", array=["many"] * 20)),
+    ],
+)
+def test_pdfs_that_are_damaged_are_not_said_to_be_absent(
+    write: WriteTable, damage: str, column: fits.Column
+) -> None:
     rows = redshifts(20)
     path = write(rows, gaussians(rows))
     with fits.open(path) as hdus:
         tables = [hdu for hdu in hdus if hdu.name != damage]
-        columns = [fits.Column("odd", "D", array=[1.0])]
-        tables.append(fits.BinTableHDU.from_columns(columns, name=damage))
+        tables.append(fits.BinTableHDU.from_columns([column], name=damage))
         fits.HDUList(tables).writeto(path, overwrite=True)
     report = evaluate(config(path))
     assert report.quality.pdf is None

@@ -171,7 +171,7 @@ def _score_pdfs(
         return None, (f"there are no PDFs in the file, {left_out}; predict writes them with --pdf",)
     try:
         return _scored(catalog, z_spec, chosen)
-    except (CatalogError, LookupError, TypeError, ValueError):
+    except CatalogError:
         return None, (
             f"the PDFs in the file cannot be read, {left_out}: META and DATA are damaged, or of"
             " other PDFs than in bins or quantiles",
@@ -182,11 +182,10 @@ def _scored(
     catalog: Catalog, z_spec: Array, chosen: NDArray[np.bool_]
 ) -> tuple[PdfScores | None, tuple[str, ...]]:
     with open_beside(catalog, "META") as meta:
-        (kind,) = PDFS_AT.keys() & set(meta.names)
-        points = np.asarray(meta.read(0, 1)[kind][0], np.float64)
+        kind, points = _points_of(meta)
     with open_beside(catalog, "DATA") as data:
         n_values, column = len(points) - (kind == "bins"), PDFS_AT[kind]
-        fit = column in data.names and data.dtype[column].shape == (n_values,)
+        fit = column in data.names and _numbers(data, column) == (n_values,)
         rows = selected_rows(catalog) if data.n_rows != len(z_spec) else None
         if rows is not None and rows[-1] < data.n_rows:
             z_spec, chosen = (_in_file(values, rows, data.n_rows) for values in (z_spec, chosen))
@@ -202,6 +201,20 @@ def _scored(
         for name in ("pit", "crps", "cde_loss")
     )
     return PdfScores(pit, crps, cde_loss), ()
+
+
+def _points_of(meta: Catalog) -> tuple[str, Array]:
+    """Of what kind PDFs are, and the redshifts or probabilities that they are between, (n,)."""
+    known = [name for name in PDFS_AT if name in meta.names and len(_numbers(meta, name)) == 1]
+    if len(known) != 1:
+        raise CatalogError(f"{meta.path} does not say what its PDFs are between")
+    return known[0], np.asarray(meta.read(0, 1)[known[0]][0], np.float64)
+
+
+def _numbers(table: Catalog, name: str) -> tuple[int, ...]:
+    """Shape of the numbers that a row has in a column; () too where they are none."""
+    kind = table.dtype[name]
+    return kind.shape if kind.base.kind in "iuf" else ()
 
 
 def _in_file(values: NDArray[Any], rows: NDArray[np.int64], n_rows: int) -> NDArray[Any]:
