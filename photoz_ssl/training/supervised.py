@@ -153,7 +153,23 @@ class Evaluation:
 def valid_metrics(
     evaluation: Evaluation, calibration: Calibration, grid: RedshiftGrid
 ) -> dict[str, float]:
-    """What the mean redshifts of calibrated PDFs reach on the galaxies that have one."""
+    """What the mean redshifts of calibrated PDFs reach on the galaxies that have one.
+
+    Parameters
+    ----------
+    evaluation : Evaluation
+        Of validation galaxies.
+    calibration : Calibration
+        Of the PDFs.
+    grid : RedshiftGrid
+        Of the logits.
+
+    Returns
+    -------
+    dict of str to float
+        ``valid_sigma_mad``, ``valid_outlier_fraction`` and ``valid_bias`` of dz / (1 + z); NaN
+        where no galaxy has a redshift.
+    """
     mean = calibration.apply(evaluation.logits) @ grid.centres
     dz = normalised_residual(mean, evaluation.redshift)
     dz = dz[np.isfinite(dz)]
