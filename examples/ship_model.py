@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import argparse
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -24,6 +24,17 @@ from photoz_ssl.workflows.trained.quantisation import calibrated
 
 CARD = Path(__file__).parents[1] / "docs" / "model_card.md"
 NAMES = {"encoder": "compact-5-encoder", "photoz": "compact-6"}
+METRICS = {
+    "sigma_mad": "σ_MAD",
+    "outlier_fraction": "η, share of outliers",
+    "bias": "bias, mean Δz",
+    "coverage68": "68 % intervals hold",
+    "coverage95": "95 % intervals hold",
+    "odds": "mean odds",
+    "pit_ks": "KS distance of the PIT from uniform",
+    "crps": "CRPS",
+    "cde_loss": "CDE loss",
+}
 FILES = {"encoder": "joined.safetensors", "photoz": "finetuned/photoz.safetensors"}
 
 
@@ -43,34 +54,64 @@ def described(
 def card(encoder: Checkpoint, photoz: Checkpoint) -> str:
     """The card of both files as a page of the documentation."""
     network, training = photoz.encoder, photoz.provenance
+    found, reached = encoder.metrics["retrieval"], photoz.metrics["test"]
     lines = [
         "# The models that ship",
-        f"A {network.architecture} with {network.width:g} times the channels, stem stride"
-        f" {network.stem_stride} and arcsinh input{photometry(network)}, comes as two files,"
-        f" weights stored as float16: the encoder `{NAMES['encoder']}` as pretraining without"
-        f" redshifts left it, which `embed` and `similar` use, and the redshift model"
-        f" `{NAMES['photoz']}` fine-tuned from it, which `predict` uses.",
-        "**Both are trained on simulations** (see [the science](science.md)), not on a real"
-        " survey. The redshifts of real galaxies have not been validated: train your own model"
-        " before you use redshifts for science, or calibrate this one's PDFs on some redshifts of"
-        " your own (`photoz-ssl convert shipped --labels real.h5 -o real.safetensors`) and"
-        " validate it on others.",
+        "**Both are trained on simulations** ([the science](science.md#the-simulated-survey)), not"
+        " on a real survey. The redshifts of real galaxies have not been validated. Before you use"
+        " redshifts for science, [train your own model](tutorial.md#a-model-of-your-own), or"
+        " calibrate this one's PDFs on some redshifts of your own"
+        " (`photoz-ssl convert shipped --labels real.h5 -o real.safetensors`) and validate it on"
+        " others.",
+        "Two files ship, weights stored as float16:",
+        f"- the encoder `{NAMES['encoder']}`, as pretraining without redshifts left it, which"
+        " `embed` and `similar` use. Light profiles go beside its representations"
+        f" ({encoder.provenance['light_profiles']}; `examples/add_profile.py`);\n"
+        f"- the redshift model `{NAMES['photoz']}`, fine-tuned from it, which `predict` uses.",
+        f"The network is a {network.architecture} with {network.width:g} times the channels, stem"
+        f" stride {network.stem_stride} and arcsinh input{photometry(network)}.",
+        "## What they reach on the simulated test split",
+        f"{reached['n_galaxies']:,} galaxies; no galaxy's spectrum is both among them and in what"
+        " the models were trained and validated on. By `photoz-ssl evaluate`"
+        " ([what each metric is](science.md#metrics)):",
+        _metrics(reached),
+        f"The encoder finds {found['retrieved']:.0%} of {found['n_galaxies']:,} galaxies by a"
+        " mirrored, turned, shifted and noisier copy (`examples/retrieval.py`).",
         "## How they were trained",
         f"On {training['hardware']}, {training['pretraining_hours']:g} hours of pretraining"
         f" ({encoder.provenance['trained_on']}) and {training['finetuning_hours']:g} hours of"
-        f" fine-tuning ({training['trained_on']}). `examples/train_shipped_model.sh` repeats it."
-        f" Beside the encoder's representations go light profiles"
-        f" ({encoder.provenance['light_profiles']}; `examples/add_profile.py`).",
-        _json(training["history"]),
-        "## What they reach on the simulated test split",
-        "No galaxy's spectrum is both in this split and in those they were trained and validated"
-        " on. How often the encoder finds a galaxy by a mirrored, turned, shifted and noisier"
-        " copy (`examples/retrieval.py`):",
-        _json(encoder.metrics["retrieval"]),
-        "The redshifts (`photoz-ssl evaluate`, the metrics of [the science](science.md)):",
-        _json({name: value for name, value in photoz.metrics["test"].items() if name != "bins"}),
+        f" fine-tuning ({training['trained_on']}). `examples/train_shipped_model.sh` repeats it.",
+        _options(training["history"]),
     ]
     return "\n\n".join(lines) + "\n"
+
+
+def _metrics(reached: Mapping[str, Any]) -> str:
+    """A table of what was measured, each with its error where there is one."""
+    rows = [
+        f"| {words} | {reached[name]:.4g} | {_error(reached.get(f'{name}_error'))} |"
+        for name, words in METRICS.items()
+    ]
+    return "\n".join(["| metric | value | error |", "|---|---|---|", *rows])
+
+
+def _error(error: float | None) -> str:
+    return "" if error is None else f"{error:.2g}"
+
+
+def _options(history: Sequence[Mapping[str, Any]]) -> str:
+    """A table of the options of each training, one column a training."""
+    names = sorted({name for training in history for name in training} - {"command"})
+    titles = [training["command"] for training in history]
+    rows = [[f"`{name}`", *(_cell(each.get(name)) for each in history)] for name in names]
+    table = [["option", *titles], ["---"] * (1 + len(titles)), *rows]
+    return "\n".join(f"| {' | '.join(row)} |" for row in table)
+
+
+def _cell(value: object) -> str:
+    if value is None:
+        return ""
+    return value if isinstance(value, str) else json.dumps(value)
 
 
 def photometry(network: EncoderConfig) -> str:
@@ -79,10 +120,6 @@ def photometry(network: EncoderConfig) -> str:
         return ""
     *radii, last = (f"{radius:g}" for radius in network.apertures)
     return f", beside it the fluxes within {', '.join(radii)} and {last} pixels of the galaxy"
-
-
-def _json(value: object) -> str:
-    return f"```json\n{json.dumps(value, indent=1)}\n```"
 
 
 def main() -> None:
