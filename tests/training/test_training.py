@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 import torch
 from numpy.typing import NDArray
+from safetensors.torch import load as load_safetensors
 
 from photoz_ssl.config import FinetuneConfig, PretrainConfig
 from photoz_ssl.datasets.galaxies import GalaxyBatch, gather
@@ -471,16 +472,19 @@ def test_a_finished_run_without_its_metrics_resumes_to_itself(
     done = pretrain(config)
     before = done.encoder.read_bytes()
     metrics = config.output / "metrics.jsonl"
-    for rest in (b"", b"half a li"):
+    for rest in (b"", b"half a li", b"\xff\x00"):
         metrics.unlink(missing_ok=True)
         if rest:
             metrics.write_bytes(rest)
         report = pretrain(replace(config, resume=True))
         assert report.loss == done.loss
         assert report.encoder.read_bytes() == before
-    done.encoder.unlink()
-    metrics.unlink(missing_ok=True)
-    assert " s → " in pretrain(replace(config, resume=True)).summary()
+    for damaged in (b"", before[:-100], None):
+        metrics.unlink(missing_ok=True)
+        done.encoder.unlink() if damaged is None else done.encoder.write_bytes(damaged)
+        assert " s → " in pretrain(replace(config, resume=True)).summary()
+        whole, again = map(load_safetensors, (before, done.encoder.read_bytes()))
+        assert all(torch.equal(whole[name], again[name]) for name in whole)
 
 
 def test_a_run_is_not_resumed_with_other_options(tiny_archive: Path, tmp_path: Path) -> None:
