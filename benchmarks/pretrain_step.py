@@ -33,7 +33,7 @@ from photoz_ssl.fields import PRECISIONS
 from photoz_ssl.networks.compilation import STEPS_WORTH_COMPILING, compile_for_training
 from photoz_ssl.networks.encoder import PRESETS, Encoder, build_encoder
 from photoz_ssl.networks.moco import MomentumContrast
-from photoz_ssl.networks.runtimes import choose_device, uses_bfloat16
+from photoz_ssl.networks.runtimes import choose_arithmetic, choose_device, uses_bfloat16
 from photoz_ssl.training.contrastive import contrastive_step
 from photoz_ssl.training.optimizers import make_optimizer
 
@@ -66,7 +66,7 @@ def our_step(
     mad = torch.tensor(MAD, device=device)
     loss_of = contrastive_step(network, mad, config, n_steps=STEPS_WORTH_COMPILING)
     generator = Generator(device).manual_seed(0)
-    bfloat16 = uses_bfloat16(config.precision, device)
+    bfloat16 = choose_arithmetic(config.precision, device)
 
     def step() -> Tensor:
         with torch.autocast(device.type, torch.bfloat16, enabled=bfloat16):

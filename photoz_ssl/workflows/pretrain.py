@@ -22,7 +22,7 @@ from photoz_ssl.networks.encoder import Encoder, build_encoder, encoder_config
 from photoz_ssl.networks.moco import MomentumContrast
 from photoz_ssl.networks.published import is_published, read_model
 from photoz_ssl.networks.ranks import World
-from photoz_ssl.networks.runtimes import uses_bfloat16
+from photoz_ssl.networks.runtimes import choose_arithmetic
 from photoz_ssl.progress import Progress, Stop, never, silent
 from photoz_ssl.spec import ImageSpec
 from photoz_ssl.survey.archive import Archive, open_archive
@@ -148,7 +148,7 @@ def _plan(config: PretrainConfig, archive: Archive, rows: Rows, world: World) ->
         seed=config.seed,
         rate_factor=lambda step: cosine_factor(step, n_steps, warmup),
         world=world,
-        bfloat16=uses_bfloat16(config.precision, world.device),
+        bfloat16=choose_arithmetic(config.precision, world.device),
         steadier="lower --learning-rate, or raise --temperature",
     )
 
