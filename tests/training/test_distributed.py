@@ -70,6 +70,18 @@ PRESETS["tiny"] = replace(PRESETS["resnet18-compact"], width=0.125)
 main(sys.argv[1:])
 """
 
+LOOKING_SELDOM = f"""
+from photoz_ssl.training import loop
+
+class Teller(loop._Teller):
+    def __init__(self, plan, first, progress):
+        super().__init__(plan, first, progress)
+        self._pause = 1000.0 if plan.world.leads else 0.0
+
+loop._Teller = Teller
+{COMMAND_LINE}
+"""
+
 
 def free_port() -> int:
     with socket.socket() as probe:
@@ -221,6 +233,15 @@ def test_processes_with_different_options_are_told_so(tiny_archive: Path, tmp_pa
     assert [code for code, _ in told] == [1, 1]
     assert "the processes do not have the same options" in told[0][1]
     assert "start all of them by one command" in told[0][1]
+
+
+def test_a_loss_that_one_process_looks_at_ends_both(tiny_archive: Path, tmp_path: Path) -> None:
+    """With GPUs each looks five times a second, by its own clock."""
+    options = small("finetune", tiny_archive, tmp_path / "run", "--learning-rate", "1e30")
+    (code, told), second = ended(*start_two(LOOKING_SELDOM, *options))
+    assert code == 1
+    assert "no number any more after step" in told
+    assert second == (1, "")
 
 
 def test_a_batch_that_does_not_split_evenly_is_refused() -> None:

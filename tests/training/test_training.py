@@ -7,6 +7,7 @@ import shutil
 from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import h5py
@@ -257,6 +258,25 @@ class _Always(torch.nn.Module):
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
         return self.logits[: len(images)]
+
+
+@pytest.mark.parametrize("fused", [False, True])
+@pytest.mark.parametrize("optimizer", [torch.optim.SGD, torch.optim.AdamW])
+def test_an_optimizer_goes_by_the_device_that_it_is_resumed_on(
+    optimizer: type[torch.optim.SGD | torch.optim.AdamW], fused: bool
+) -> None:
+    network = torch.nn.Linear(2, 1)
+    before = optimizer(network.parameters(), lr=0.1, fused=not fused)
+    network(torch.ones(1, 2)).sum().backward()
+    before.step()
+    state = loop._state(network, before, 1, {})
+    folder: Any = SimpleNamespace(
+        fingerprint="", load_state=lambda: state, forget_metrics_after=lambda step: None
+    )
+    after = optimizer(network.parameters(), lr=0.1, fused=fused)
+    assert loop._resume(network, after, folder, ALONE) == (1, {})
+    assert after.param_groups[0]["fused"] is fused
+    after.step()
 
 
 @pytest.mark.parametrize("optimizer", ["sgd", "adamw"])
