@@ -14,9 +14,10 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+import torch.distributed as dist
 
 from photoz_ssl.config import PretrainConfig
-from photoz_ssl.errors import ArchiveError, ConfigError
+from photoz_ssl.errors import ArchiveError, ConfigError, PeerError
 from photoz_ssl.networks.checkpoint import load_checkpoint, shipped_model_path
 from photoz_ssl.networks.ranks import ALONE, World
 from photoz_ssl.training.distributed import Launch, join_world, launched, require_equal_parts
@@ -330,6 +331,14 @@ def test_one_process_is_a_world_that_does_nothing() -> None:
         raise RuntimeError
     with join_world("cpu") as world:
         assert world == ALONE
+
+
+def test_a_gpu_that_fails_is_no_lost_process() -> None:
+    world = World(0, 2, torch.device("cuda", 0))
+    with pytest.raises(RuntimeError, match="device-side assert"), world.peers():
+        raise RuntimeError("CUDA error: device-side assert triggered")
+    with pytest.raises(PeerError, match="lost the others"), world.peers():
+        raise dist.DistBackendError("NCCL communicator was aborted on rank 0")
 
 
 @pytest.mark.parametrize("size", [1, 2, 4])
