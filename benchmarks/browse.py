@@ -27,6 +27,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from _machine import machine
+from _options import at_least, run_benchmark
 from photoz_ssl.neighbours.atlas import Atlas, AtlasHeader, read_atlas
 from photoz_ssl.neighbours.atlas_writer import create_atlas
 from photoz_ssl.neighbours.index_builder import build_index, plan_index
@@ -239,8 +240,8 @@ def main() -> None:
     """Measure all and print it."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--device", default="cpu", choices=("cpu", "cuda"), help="not used")
-    parser.add_argument("--galaxies", type=int, default=1_000_000)
-    parser.add_argument("--features", type=int, default=64)
+    parser.add_argument("--galaxies", type=at_least(2), default=1_000_000)
+    parser.add_argument("--features", type=at_least(2), default=64)
     parser.add_argument("--map", action="store_true", help="also time embed --map")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
@@ -257,4 +258,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run_benchmark(main)

@@ -18,6 +18,7 @@ import h5py
 import numpy as np
 
 from _machine import machine
+from _options import at_least, run_benchmark
 from photoz_ssl.datasets.galaxies import Rows, batch_rows, gather
 from photoz_ssl.spec import NETWORK_SIZE
 from photoz_ssl.survey.archive import open_archive
@@ -93,9 +94,13 @@ def main() -> None:
     """Measure all and print the ratios."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--device", default="cpu", help="ignored: nothing leaves the memory")
-    parser.add_argument("--galaxies", type=int, default=8192, help="in the archive, 82 kB each")
+    parser.add_argument(
+        "--galaxies", type=at_least(BATCH_SIZE), default=8192, help="in the archive, 82 kB each"
+    )
     parser.add_argument("--folder", type=Path, help="where to write it: the disk to measure")
     options = parser.parse_args()
+    if options.folder and not options.folder.is_dir():
+        parser.error(f"there is no folder {options.folder}")
     with tempfile.TemporaryDirectory(dir=options.folder) as folder:
         path = Path(folder) / "survey.h5"
         write_archive(path, options.galaxies)
@@ -115,4 +120,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run_benchmark(main)

@@ -27,6 +27,7 @@ from astropy.wcs import WCS
 from numpy.typing import NDArray
 
 from _machine import machine
+from _options import at_least, positive, run_benchmark
 from photoz_ssl.config import PredictConfig, PrepareConfig
 from photoz_ssl.networks.checkpoint import (
     Checkpoint,
@@ -37,6 +38,7 @@ from photoz_ssl.networks.checkpoint import (
 from photoz_ssl.networks.encoder import PRESETS, build_encoder
 from photoz_ssl.networks.engines.openvino_runner import computes_in_bfloat16
 from photoz_ssl.networks.redshift_head import RedshiftNetwork
+from photoz_ssl.networks.runtimes import choose_device
 from photoz_ssl.redshift.grid import RedshiftGrid
 from photoz_ssl.spec import NETWORK_SIZE, ImageSpec
 from photoz_ssl.survey.archive import open_archive
@@ -298,10 +300,11 @@ def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--device", default="cpu", choices=tuple(SIZES))
-    parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--share", type=float, default=1.0, help="of the galaxies, for a glance")
+    parser.add_argument("--rounds", type=at_least(1), default=3)
+    parser.add_argument("--share", type=positive, default=1.0, help="of the galaxies, for a glance")
     options = parser.parse_args()
     warnings.simplefilter("ignore")
+    choose_device(options.device)  # before minutes of preparations
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         sources = image_sources(folder, 300)
@@ -346,4 +349,4 @@ def ratios(rates: dict[str, dict[str, float]]) -> dict[str, float]:
 
 
 if __name__ == "__main__":
-    main()
+    run_benchmark(main)

@@ -20,6 +20,7 @@ import torch
 from torch.profiler import ProfilerActivity, profile
 
 from _machine import machine
+from _options import at_least, positive, run_benchmark
 from photoz_ssl.config import PretrainConfig
 from photoz_ssl.datasets.galaxies import read_ahead
 from photoz_ssl.networks.encoder import PRESETS
@@ -127,10 +128,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--device", default="cpu", choices=("cpu", "cuda"))
     parser.add_argument("--encoder", choices=tuple(PRESETS), help="resnet50 on a GPU")
-    parser.add_argument("--batch-size", type=int, help="128, or 256 on a GPU")
-    parser.add_argument("--galaxies", type=int, help="2048, or 51200 on a GPU")
-    parser.add_argument("--warmup", type=float, default=SECONDS_OF_WARMUP, help="seconds")
-    parser.add_argument("--seconds", type=float, default=10.0, help="to measure for")
+    parser.add_argument("--batch-size", type=at_least(2), help="128, or 256 on a GPU")
+    parser.add_argument("--galaxies", type=at_least(1), help="2048, or 51200 on a GPU")
+    parser.add_argument("--warmup", type=positive, default=SECONDS_OF_WARMUP, help="seconds")
+    parser.add_argument("--seconds", type=positive, default=10.0, help="to measure for")
     options = parser.parse_args()
     on_gpu = options.device == "cuda"
     encoder = options.encoder or ("resnet50" if on_gpu else "resnet18-compact")
@@ -166,4 +167,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run_benchmark(main)

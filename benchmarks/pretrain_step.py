@@ -25,6 +25,7 @@ from torch import Generator, Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from _machine import machine
+from _options import at_least, run_benchmark
 from photoz_ssl.config import PretrainConfig
 from photoz_ssl.datasets.augment import pretraining_views
 from photoz_ssl.datasets.galaxies import GalaxyBatch
@@ -32,7 +33,7 @@ from photoz_ssl.fields import PRECISIONS
 from photoz_ssl.networks.compilation import STEPS_WORTH_COMPILING, compile_for_training
 from photoz_ssl.networks.encoder import PRESETS, Encoder, build_encoder
 from photoz_ssl.networks.moco import MomentumContrast
-from photoz_ssl.networks.runtimes import uses_bfloat16
+from photoz_ssl.networks.runtimes import choose_arithmetic, choose_device, uses_bfloat16
 from photoz_ssl.training.contrastive import contrastive_step
 from photoz_ssl.training.optimizers import make_optimizer
 
@@ -65,7 +66,7 @@ def our_step(
     mad = torch.tensor(MAD, device=device)
     loss_of = contrastive_step(network, mad, config, n_steps=STEPS_WORTH_COMPILING)
     generator = Generator(device).manual_seed(0)
-    bfloat16 = uses_bfloat16(config.precision, device)
+    bfloat16 = choose_arithmetic(config.precision, device)
 
     def step() -> Tensor:
         with torch.autocast(device.type, torch.bfloat16, enabled=bfloat16):
@@ -195,11 +196,11 @@ def settings() -> tuple[argparse.Namespace, PretrainConfig]:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--device", default="cpu", choices=("cpu", "cuda"))
     parser.add_argument("--encoder", choices=tuple(PRESETS), help="resnet50 on a GPU")
-    parser.add_argument("--batch-size", type=int, help="128, or 256 on a GPU")
-    parser.add_argument("--queue-size", type=int, default=8192, help="of both")
+    parser.add_argument("--batch-size", type=at_least(2), help="128, or 256 on a GPU")
+    parser.add_argument("--queue-size", type=at_least(1), default=8192, help="of both")
     parser.add_argument("--precision", default="auto", choices=PRECISIONS, help="of our step")
-    parser.add_argument("--steps", type=int, default=5, help="rounds to take the median of")
-    parser.add_argument("--threads", type=int, help="of both on a CPU")
+    parser.add_argument("--steps", type=at_least(1), default=5, help="rounds to take the median of")
+    parser.add_argument("--threads", type=at_least(1), help="of both on a CPU")
     options = parser.parse_args()
     torch.set_num_threads(options.threads or torch.get_num_threads())
     on_gpu = options.device == "cuda"
@@ -216,7 +217,7 @@ def settings() -> tuple[argparse.Namespace, PretrainConfig]:
 def main() -> None:
     """Measure both and print the ratio."""
     options, config = settings()
-    device = torch.device(options.device)
+    device = choose_device(options.device)
     generator = Generator().manual_seed(0)
     stamps = torch.randn(config.batch_size, 5, SIZE, SIZE, generator=generator)
     ebv = torch.full((config.batch_size,), 0.05)
@@ -254,4 +255,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run_benchmark(main)

@@ -26,6 +26,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from _machine import machine
+from _options import at_least, run_benchmark
 from photoz_ssl.neighbours.atlas import Atlas, AtlasHeader, read_atlas
 from photoz_ssl.neighbours.atlas_writer import create_atlas
 from photoz_ssl.neighbours.exact import nearest
@@ -78,7 +79,7 @@ def write_atlas(path: Path, n_vectors: int, n_features: int) -> Atlas:
 
 def cold_start(atlas: Path) -> float:
     """Seconds of the command for one query, the fastest of three runs."""
-    command = [sys.executable, "-m", "photoz_ssl", "similar", "--like", "17", "--among", str(atlas)]
+    command = [sys.executable, "-m", "photoz_ssl", "similar", "--like", "7", "--among", str(atlas)]
     output = ["-o", str(atlas.with_name("neighbours.fits")), "--overwrite", "--quiet"]
     return seconds(lambda: subprocess.run([*command, *output], check=True), 3)[0]
 
@@ -163,10 +164,10 @@ def main() -> None:
     """Measure all and print the ratios."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--device", default="cpu", choices=("cpu", "cuda"), help="not used")
-    parser.add_argument("--threads", type=int, default=2)
-    parser.add_argument("--vectors", type=int, default=1_000_000)
-    parser.add_argument("--features", type=int, default=512)
-    parser.add_argument("--queries", type=int, default=1000)
+    parser.add_argument("--threads", type=at_least(1), default=2)
+    parser.add_argument("--vectors", type=at_least(N_NEIGHBOURS), default=1_000_000)
+    parser.add_argument("--features", type=at_least(1), default=512)
+    parser.add_argument("--queries", type=at_least(1), default=1000)
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         found = measure(options, Path(folder))
@@ -184,4 +185,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run_benchmark(main)

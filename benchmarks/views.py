@@ -24,8 +24,10 @@ from skimage.transform import rotate
 from torch.utils.data import DataLoader, Dataset
 
 from _machine import machine
+from _options import at_least, positive, run_benchmark
 from photoz_ssl.datasets.augment import pretraining_views
 from photoz_ssl.datasets.galaxies import batch_rows, read_ahead
+from photoz_ssl.networks.runtimes import choose_device
 from photoz_ssl.spec import NETWORK_SIZE, STAMP_SIZE
 from photoz_ssl.survey.archive import open_archive
 from photoz_ssl.survey.bands import R_SF11
@@ -135,7 +137,7 @@ def measure(options: argparse.Namespace) -> dict[str, tuple[float, float]]:
         return {
             name: rate(views, options.seconds)
             for name, views in (
-                ("ours", our_batches(path, torch.device(options.device))),
+                ("ours", our_batches(path, choose_device(options.device))),
                 ("one_process", usual_batches(path, 0)),
                 ("worker_processes", usual_batches(path, options.threads)),
             )
@@ -146,9 +148,11 @@ def main() -> None:
     """Measure all and print the ratios."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--device", default="cpu", choices=("cpu", "cuda"))
-    parser.add_argument("--threads", type=int, default=2, help="of ours; workers of theirs")
-    parser.add_argument("--galaxies", type=int, default=2048, help="in the archive")
-    parser.add_argument("--seconds", type=float, default=10.0, help="for each of the three")
+    parser.add_argument("--threads", type=at_least(1), default=2, help="of ours; workers of theirs")
+    parser.add_argument(
+        "--galaxies", type=at_least(BATCH_SIZE), default=2048, help="in the archive"
+    )
+    parser.add_argument("--seconds", type=positive, default=10.0, help="for each of the three")
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
     found = measure(options)
@@ -169,4 +173,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run_benchmark(main)

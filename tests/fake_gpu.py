@@ -56,18 +56,18 @@ class Stream:
     def wait_stream(self, other: Stream) -> None:
         other.synchronize()
 
-    def record_event(self) -> Event:
-        return Event(self, len(self.copies))
-
 
 class Event:
-    """That a stream has come so far."""
+    """That a stream has come so far; one that does not block is waited for by a busy core."""
 
-    def __init__(self, stream: Stream, n_copies: int) -> None:
-        self._copies = stream.copies[:n_copies]
-        self._stream = stream
+    def __init__(self, *, blocking: bool = False) -> None:
+        self._blocking = blocking
+
+    def record(self, stream: Stream) -> None:
+        self._copies, self._stream = stream.copies[:], stream
 
     def synchronize(self) -> None:
+        assert self._blocking, "a core is kept busy"
         for copy in self._copies:
             if copy in self._stream.copies:
                 self._stream.copies.remove(copy)
@@ -167,6 +167,7 @@ def fake_gpu() -> Iterator[FakeGpu]:
             "is_available": lambda: True,
             "is_bf16_supported": lambda including_emulation=True: True,
             "_lazy_init": lambda: None,
+            "Event": Event,
             "Stream": Stream,
             "stream": gpu.on_stream,
             "current_stream": lambda device=None: gpu.stream,

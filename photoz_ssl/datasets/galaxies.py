@@ -160,11 +160,12 @@ def read_ahead(
     device : torch.device
         Where the batches are to be; a GPU has the next one copied to it while it computes.
     """
-    fetch = partial(_gather_lent, archive, Lender())
+    fetch, begin = partial(_gather_lent, archive, Lender()), None
     if device.type == "cuda":
         stream = torch.cuda.Stream(device)  # type: ignore[no-untyped-call]
         fetch = partial(_gather_on_gpu, archive, stream)
-    with ThreadPoolExecutor(max_workers=1) as reader:
+        begin = partial(torch.cuda.set_device, stream.device)  # else all take memory of the first
+    with ThreadPoolExecutor(max_workers=1, initializer=begin) as reader:
         waiting = None
         for rows in batches:
             following = reader.submit(fetch, rows)

@@ -132,7 +132,8 @@ class World:
         except torch.OutOfMemoryError:
             raise
         except RuntimeError as error:
-            if self.size == 1:
+            of_gpu = self.device.type == "cuda" and not isinstance(error, dist.DistError)
+            if self.size == 1 or of_gpu:  # NCCL's are DistErrors, gloo's are of any kind
                 raise
             log.info("lost the other processes", exc_info=error)
             raise PeerError(

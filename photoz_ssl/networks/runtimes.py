@@ -28,6 +28,7 @@ from photoz_ssl.redshift.calibration import Calibration
 __all__ = [
     "IMAGES_WORTH_CONVERTING",
     "Runtime",
+    "choose_arithmetic",
     "choose_device",
     "multiplies_bfloat16",
     "open_runtime",
@@ -58,6 +59,19 @@ def uses_bfloat16(precision: str, device: torch.device) -> bool:
     if precision != "auto":
         return precision == "bf16"
     return device.type == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False)
+
+
+def choose_arithmetic(precision: str, device: torch.device) -> bool:
+    """`uses_bfloat16`; where a GPU is to compute in float32, it does so from now on.
+
+    PyTorch allows TF32, which leaves 10 bits of float32's 23, in convolutions, and where the
+    environment says so (NVIDIA's containers do) in products of matrices.
+    """
+    bfloat16 = uses_bfloat16(precision, device)
+    if device.type == "cuda" and not bfloat16:
+        torch.backends.cudnn.allow_tf32 = False
+        torch.backends.cuda.matmul.allow_tf32 = False
+    return bfloat16
 
 
 def multiplies_bfloat16() -> bool:
@@ -175,12 +189,10 @@ def open_runtime(
     place = choose_device(device)
     if precision == "int8":
         return _quantised_runtime(checkpoint, place)
-    bfloat16 = uses_bfloat16(precision, place)
+    bfloat16 = choose_arithmetic(precision, place)
     many = n_images is None or n_images >= IMAGES_WORTH_CONVERTING[checkpoint.encoder.architecture]
     if place.type == "cpu" and key and many and _openvino_serves(bfloat16=bfloat16):
         return _openvino_runtime(checkpoint, key, bfloat16=bfloat16)
-    if place.type == "cuda" and not bfloat16:
-        torch.backends.cudnn.allow_tf32 = False  # which leaves 10 bits of float32's 23
     network = checkpoint.network()
     fold_batchnorm(network)  # OpenVINO does so by itself
     network = network.to(place).to(memory_format=torch.channels_last)

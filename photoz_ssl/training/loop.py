@@ -144,17 +144,20 @@ def train(
         for name, value in figures.items():
             sums[name] = sums.get(name, torch.zeros_like(value)) + value
         rate = {"rate": optimizer.param_groups[-1]["lr"]}
-        tell(step + 1, figures["loss"], **rate)
+        no_number = tell(step + 1, figures["loss"], **rate)
         epoch, place = divmod(step + 1, plan.steps_an_epoch)
-        if place == 0:
+        epoch_ends = place == 0
+        stopping, due = world.any(stop(), no_number or clock.due(epoch_ends=epoch_ends))
+        if due := due or stopping or step + 1 == plan.n_steps:
+            with world.together():
+                tell.require_number(step + 1, figures["loss"])
+        if epoch_ends:
             means = {name: float(value) / plan.steps_an_epoch for name, value in sums.items()}
             line = {"step": step + 1, "epoch": epoch, **rate, **means, **after_epoch(epoch)}
             with world.together():
                 folder.log(**line)
             sums = {}
-        stopping, due = world.any(stop(), clock.due(epoch_ends=place == 0))
-        if due or stopping or step + 1 == plan.n_steps:
-            tell.require_number(step + 1, figures["loss"])
+        if due:
             with world.together(), clock:
                 tell.require_numbers(step + 1, network)
                 folder.save_state(_state(network, optimizer, step + 1, sums))
@@ -194,14 +197,21 @@ class _Teller:
         self._pause = SECONDS_BETWEEN_NEWS if plan.world.device.type == "cuda" else 0.0
         self._told, self._seen, self._kept = time.monotonic(), first, first
 
-    def __call__(self, done: int, loss: Tensor, **figures: float) -> None:
-        """Tell of a step, unless the last news is recent."""
+    def __call__(self, done: int, loss: Tensor, **figures: float) -> bool:
+        """Tell of a step, unless the last news is recent; whether its loss is no number.
+
+        That is for `require_number` to end, on all processes together: each has its own clock.
+        """
         plan = self._plan
-        if done == plan.n_steps or time.monotonic() - self._told >= self._pause:
-            value = self.require_number(done, loss)
-            galaxies, total = done * plan.batch_size, plan.n_steps * plan.batch_size
-            self._progress(plan.stage, galaxies, total, loss=value, **figures)
-            self._told = time.monotonic()
+        if done < plan.n_steps and time.monotonic() - self._told < self._pause:
+            return False
+        value = float(loss)
+        if not math.isfinite(value):
+            return True
+        galaxies, total = done * plan.batch_size, plan.n_steps * plan.batch_size
+        self._progress(plan.stage, galaxies, total, loss=value, **figures)
+        self._told, self._seen = time.monotonic(), done
+        return False
 
     def require_number(self, done: int, loss: Tensor) -> float:
         """The loss of a step.
@@ -303,6 +313,10 @@ def _resume(
         )
     if "network" in state:
         network.load_state_dict(state["network"])
+        for group, saved in zip(
+            optimizer.param_groups, state["optimizer"]["param_groups"], strict=True
+        ):
+            saved["fused"] = group["fused"]  # by the device, which may be another
         optimizer.load_state_dict(state["optimizer"])
     sums = {name: value.to(world.device) for name, value in state["sums"].items()}
     return int(state["step"]), sums

@@ -63,6 +63,9 @@ MARK = "# photoz-ssl: what this run was made with\n"
 OF_THE_ARCHIVE = ("contents", "galaxies", "rows")
 """What `identity_of` tells an archive by."""
 
+BY_THE_LABELS = ("encoder_rate", "label_blur")
+"""Options that go by the number of labels where nobody gave them: they seldom tell what changed."""
+
 OF_THE_ENCODER = "encoder_sha256"
 """What tells an encoder file from another, wherever it lies and whatever its name."""
 
@@ -144,7 +147,14 @@ class RunFolder:
                 f"{self.path} is a run folder of {fingerprint.get('command')}",
                 "name another --output, or start again with --overwrite",
             )
-        options = [name for name in changed if name not in OF_THE_ARCHIVE]
+        options = sorted(
+            changed - {*OF_THE_ARCHIVE}, key=lambda name: (name in BY_THE_LABELS, name)
+        )
+        if "contents" in changed or (changed and not options):  # by its labels go options, too
+            raise CheckpointError(
+                f"the archive is no longer what {self.path} was trained on",
+                "give the same archive, or start again with --overwrite",
+            )
         if options == [OF_THE_ENCODER]:
             raise CheckpointError(
                 f"{self.path} was trained from another encoder file",
@@ -154,11 +164,6 @@ class RunFolder:
             raise CheckpointError(
                 f"{self.path} was trained with other options ({', '.join(options)})",
                 "give the same ones (config.toml has them), or start again with --overwrite",
-            )
-        if changed:
-            raise CheckpointError(
-                f"the archive is no longer what {self.path} was trained on",
-                "give the same archive, or start again with --overwrite",
             )
 
     def log(self, **figures: float) -> None:
@@ -191,21 +196,21 @@ class RunFolder:
         """Drop the lines of steps that a resumed run will do again."""
         if not self.writes or not self.metrics_path.exists():
             return
-        text = self.metrics_path.read_text(encoding="utf-8")
+        text = self.metrics_path.read_text(encoding="utf-8", errors="replace")
         kept = "".join(f"{line}\n" for line in text.splitlines() if _step_of(line) <= step)
         if kept != text:
             with atomic_output(self.metrics_path, overwrite=True) as temporary:
                 temporary.write_text(kept, encoding="utf-8")
 
 
-def _differences(own: Mapping[str, Any], there: Mapping[str, Any]) -> list[str]:
+def _differences(own: Mapping[str, Any], there: Mapping[str, Any]) -> set[str]:
     """What two runs have otherwise; files of encoders by their content, if it is known of both.
 
     It is not known of presets, nor of runs from before it was written down.
     """
     changed = {name for name in own.keys() | there.keys() if own.get(name) != there.get(name)}
     both_known = own.get(OF_THE_ENCODER) and there.get(OF_THE_ENCODER)
-    return sorted(changed - {"encoder" if both_known else OF_THE_ENCODER})
+    return changed - {"encoder" if both_known else OF_THE_ENCODER}
 
 
 def _step_of(line: str) -> float:

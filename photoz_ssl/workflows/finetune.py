@@ -26,7 +26,7 @@ from photoz_ssl.networks.engines.quantised import require_quantiser
 from photoz_ssl.networks.published import read_model
 from photoz_ssl.networks.ranks import World
 from photoz_ssl.networks.redshift_head import RedshiftNetwork
-from photoz_ssl.networks.runtimes import uses_bfloat16
+from photoz_ssl.networks.runtimes import choose_arithmetic
 from photoz_ssl.progress import Progress, Stop, never, silent
 from photoz_ssl.redshift.calibration import Calibration, fit_calibration
 from photoz_ssl.redshift.grid import RedshiftGrid
@@ -243,7 +243,7 @@ def _plan(config: FinetuneConfig, archive: Archive, rows: Rows, world: World) ->
         seed=config.seed,
         rate_factor=lambda step: factor(step, n_steps),
         world=world,
-        bfloat16=uses_bfloat16(config.precision, world.device),
+        bfloat16=choose_arithmetic(config.precision, world.device),
     )
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Mapping
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,14 +15,14 @@ import torch
 from photoz_ssl import __version__
 from photoz_ssl.config import PretrainConfig
 from photoz_ssl.datasets.galaxies import Rows
-from photoz_ssl.errors import ArchiveError, SpecMismatchError
+from photoz_ssl.errors import ArchiveError, CheckpointError, SpecMismatchError
 from photoz_ssl.networks.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from photoz_ssl.networks.compilation import compile_for_training
 from photoz_ssl.networks.encoder import Encoder, build_encoder, encoder_config
 from photoz_ssl.networks.moco import MomentumContrast
 from photoz_ssl.networks.published import is_published, read_model
 from photoz_ssl.networks.ranks import World
-from photoz_ssl.networks.runtimes import uses_bfloat16
+from photoz_ssl.networks.runtimes import choose_arithmetic
 from photoz_ssl.progress import Progress, Stop, never, silent
 from photoz_ssl.spec import ImageSpec
 from photoz_ssl.survey.archive import Archive, open_archive
@@ -148,7 +148,7 @@ def _plan(config: PretrainConfig, archive: Archive, rows: Rows, world: World) ->
         seed=config.seed,
         rate_factor=lambda step: cosine_factor(step, n_steps, warmup),
         world=world,
-        bfloat16=uses_bfloat16(config.precision, world.device),
+        bfloat16=choose_arithmetic(config.precision, world.device),
         steadier="lower --learning-rate, or raise --temperature",
     )
 
@@ -239,8 +239,11 @@ def encoder_file(encoder: str) -> Path | None:
 
 def _last_metrics(folder: RunFolder) -> Mapping[str, float]:
     """Of the last epoch, from the finished encoder if nothing else tells them any more."""
-    path = folder.path / MODELS["pretrain"]
-    return folder.last_metrics() or (load_checkpoint(path).metrics if path.exists() else {})
+    if last := folder.last_metrics():
+        return last
+    with suppress(CheckpointError):  # it may be gone, or damaged: it is to be written anew
+        return load_checkpoint(folder.path / MODELS["pretrain"]).metrics
+    return {}
 
 
 def _save(

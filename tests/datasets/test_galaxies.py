@@ -2,15 +2,26 @@
 
 from __future__ import annotations
 
+import threading
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
+import pytest
 import torch
 
+from photoz_ssl.datasets import galaxies
 from photoz_ssl.datasets.augment import deredden
-from photoz_ssl.datasets.galaxies import batch_rows, consecutive_rows, gather, read_ahead
-from photoz_ssl.survey.archive import open_archive
+from photoz_ssl.datasets.galaxies import (
+    GalaxyBatch,
+    Rows,
+    batch_rows,
+    consecutive_rows,
+    gather,
+    read_ahead,
+)
+from photoz_ssl.survey.archive import Archive, open_archive
 
 
 def test_an_epoch_holds_each_row_once_and_no_two_epochs_are_alike() -> None:
@@ -51,6 +62,23 @@ def test_a_dereddened_archive_is_not_dereddened_again(tiny_archive: Path) -> Non
     intrinsic = replace(archive, spec=replace(archive.spec, dereddened=True))
     batch = gather(intrinsic, archive.rows())
     assert torch.equal(deredden(batch.images, batch.ebv), batch.images)
+
+
+def test_what_reads_is_at_the_gpu_that_computes(
+    tiny_archive: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    thread, gpu = threading.local(), torch.device("cuda", 1)
+    archive, seen = open_archive(tiny_archive), []
+
+    def gather_on_gpu(archive: Archive, stream: object, rows: Rows) -> GalaxyBatch:
+        seen.append(getattr(thread, "device", torch.device("cuda", 0)))
+        return gather(archive, rows)
+
+    monkeypatch.setattr(torch.cuda, "Stream", lambda device: SimpleNamespace(device=device))
+    monkeypatch.setattr(torch.cuda, "set_device", lambda device: setattr(thread, "device", device))
+    monkeypatch.setattr(galaxies, "_gather_on_gpu", gather_on_gpu)
+    assert len(list(read_ahead(archive, consecutive_rows(archive.rows(), 12), gpu))) == 2
+    assert seen == [gpu, gpu]
 
 
 def test_reading_ahead_changes_nothing(tiny_archive: Path) -> None:

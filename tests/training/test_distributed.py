@@ -14,9 +14,10 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+import torch.distributed as dist
 
 from photoz_ssl.config import PretrainConfig
-from photoz_ssl.errors import ArchiveError, ConfigError
+from photoz_ssl.errors import ArchiveError, ConfigError, PeerError
 from photoz_ssl.networks.checkpoint import load_checkpoint, shipped_model_path
 from photoz_ssl.networks.ranks import ALONE, World
 from photoz_ssl.training.distributed import Launch, join_world, launched, require_equal_parts
@@ -68,6 +69,18 @@ from photoz_ssl.networks.encoder import PRESETS
 
 PRESETS["tiny"] = replace(PRESETS["resnet18-compact"], width=0.125)
 main(sys.argv[1:])
+"""
+
+LOOKING_SELDOM = f"""
+from photoz_ssl.training import loop
+
+class Teller(loop._Teller):
+    def __init__(self, plan, first, progress):
+        super().__init__(plan, first, progress)
+        self._pause = 1000.0 if plan.world.leads else 0.0
+
+loop._Teller = Teller
+{COMMAND_LINE}
 """
 
 
@@ -223,6 +236,15 @@ def test_processes_with_different_options_are_told_so(tiny_archive: Path, tmp_pa
     assert "start all of them by one command" in told[0][1]
 
 
+def test_a_loss_that_one_process_looks_at_ends_both(tiny_archive: Path, tmp_path: Path) -> None:
+    """With GPUs each looks five times a second, by its own clock."""
+    options = small("finetune", tiny_archive, tmp_path / "run", "--learning-rate", "1e30")
+    (code, told), second = ended(*start_two(LOOKING_SELDOM, *options))
+    assert code == 1
+    assert "no number any more after step" in told
+    assert second == (1, "")
+
+
 def test_a_batch_that_does_not_split_evenly_is_refused() -> None:
     require_equal_parts(256, 8)
     with pytest.raises(ConfigError, match="--batch-size 256 cannot be split evenly") as refusal:
@@ -309,6 +331,14 @@ def test_one_process_is_a_world_that_does_nothing() -> None:
         raise RuntimeError
     with join_world("cpu") as world:
         assert world == ALONE
+
+
+def test_a_gpu_that_fails_is_no_lost_process() -> None:
+    world = World(0, 2, torch.device("cuda", 0))
+    with pytest.raises(RuntimeError, match="device-side assert"), world.peers():
+        raise RuntimeError("CUDA error: device-side assert triggered")
+    with pytest.raises(PeerError, match="lost the others"), world.peers():
+        raise dist.DistBackendError("NCCL communicator was aborted on rank 0")
 
 
 @pytest.mark.parametrize("size", [1, 2, 4])

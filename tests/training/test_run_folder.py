@@ -21,9 +21,11 @@ from photoz_ssl.networks.checkpoint import Checkpoint, save_checkpoint
 from photoz_ssl.networks.encoder import PRESETS, build_encoder
 from photoz_ssl.spec import ImageSpec
 from photoz_ssl.survey.archive import open_archive
+from photoz_ssl.survey.archive_writer import create_archive
 from photoz_ssl.training.run_folder import MARK, check_run_folder
 from photoz_ssl.workflows import finetune as workflow
 from photoz_ssl.workflows.finetune import finetune
+from tests.conftest import toy_block
 
 pytestmark = pytest.mark.usefixtures("tiny_preset")
 
@@ -77,6 +79,19 @@ def test_a_changed_archive_is_told(column: str, tiny_archive: Path, tmp_path: Pa
         finetune(replace(config, resume=True))
     shutil.copy(tiny_archive, config.archive)
     assert finetune(replace(config, resume=True)).model.read_bytes() == model
+
+
+def test_what_tells_most_of_another_run_is_told(tiny_archive: Path, tmp_path: Path) -> None:
+    config = finetuning(tiny_archive, tmp_path / "run", epochs=1)
+    finetune(config)
+    larger = toy_block(40)
+    with create_archive(tmp_path / "larger.h5", ImageSpec(), len(larger)) as archive:
+        archive.write(larger)
+    other = replace(config, resume=True, archive=tmp_path / "larger.h5")
+    with pytest.raises(CheckpointError, match="the archive is no longer what"):
+        finetune(other)  # of which labels are blurred otherwise, too
+    with pytest.raises(CheckpointError, match=r"other options \(label_fraction, label_blur\)"):
+        finetune(replace(config, resume=True, label_fraction=0.5))
 
 
 def test_the_fingerprint_is_of_what_training_depends_on(tiny_archive: Path) -> None:

@@ -7,6 +7,7 @@ import shutil
 from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import h5py
@@ -14,6 +15,7 @@ import numpy as np
 import pytest
 import torch
 from numpy.typing import NDArray
+from safetensors.torch import load as load_safetensors
 
 from photoz_ssl.config import FinetuneConfig, PretrainConfig
 from photoz_ssl.datasets.galaxies import GalaxyBatch, gather
@@ -258,6 +260,25 @@ class _Always(torch.nn.Module):
         return self.logits[: len(images)]
 
 
+@pytest.mark.parametrize("fused", [False, True])
+@pytest.mark.parametrize("optimizer", [torch.optim.SGD, torch.optim.AdamW])
+def test_an_optimizer_goes_by_the_device_that_it_is_resumed_on(
+    optimizer: type[torch.optim.SGD | torch.optim.AdamW], fused: bool
+) -> None:
+    network = torch.nn.Linear(2, 1)
+    before = optimizer(network.parameters(), lr=0.1, fused=not fused)
+    network(torch.ones(1, 2)).sum().backward()
+    before.step()
+    state = loop._state(network, before, 1, {})
+    folder: Any = SimpleNamespace(
+        fingerprint="", load_state=lambda: state, forget_metrics_after=lambda step: None
+    )
+    after = optimizer(network.parameters(), lr=0.1, fused=fused)
+    assert loop._resume(network, after, folder, ALONE) == (1, {})
+    assert after.param_groups[0]["fused"] is fused
+    after.step()
+
+
 @pytest.mark.parametrize("optimizer", ["sgd", "adamw"])
 def test_a_pretrained_encoder_learns_at_its_own_rate(optimizer: str) -> None:
     network = RedshiftNetwork(build_encoder(PRESETS["tiny"]), 180)
@@ -471,16 +492,19 @@ def test_a_finished_run_without_its_metrics_resumes_to_itself(
     done = pretrain(config)
     before = done.encoder.read_bytes()
     metrics = config.output / "metrics.jsonl"
-    for rest in (b"", b"half a li"):
+    for rest in (b"", b"half a li", b"\xff\x00"):
         metrics.unlink(missing_ok=True)
         if rest:
             metrics.write_bytes(rest)
         report = pretrain(replace(config, resume=True))
         assert report.loss == done.loss
         assert report.encoder.read_bytes() == before
-    done.encoder.unlink()
-    metrics.unlink(missing_ok=True)
-    assert " s → " in pretrain(replace(config, resume=True)).summary()
+    for damaged in (b"", before[:-100], None):
+        metrics.unlink(missing_ok=True)
+        done.encoder.unlink() if damaged is None else done.encoder.write_bytes(damaged)
+        assert " s → " in pretrain(replace(config, resume=True)).summary()
+        whole, again = map(load_safetensors, (before, done.encoder.read_bytes()))
+        assert all(torch.equal(whole[name], again[name]) for name in whole)
 
 
 def test_a_run_is_not_resumed_with_other_options(tiny_archive: Path, tmp_path: Path) -> None:

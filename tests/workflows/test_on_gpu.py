@@ -2,26 +2,29 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pytest
 import torch
 from numpy.typing import NDArray
 
-from photoz_ssl.config import FinetuneConfig
+from photoz_ssl.config import FinetuneConfig, PretrainConfig
 from photoz_ssl.networks.checkpoint import Checkpoint, save_checkpoint
 from photoz_ssl.networks.encoder import PRESETS, build_encoder
+from photoz_ssl.networks.ranks import World
 from photoz_ssl.networks.redshift_head import RedshiftNetwork
 from photoz_ssl.networks.runtimes import open_runtime
 from photoz_ssl.redshift.grid import RedshiftGrid
 from photoz_ssl.spec import ImageSpec
 from photoz_ssl.training.supervised import Evaluation
 from photoz_ssl.workflows import finetune as finetuning
+from photoz_ssl.workflows import pretrain as pretraining
 from photoz_ssl.workflows.trained.inference import Predictor
 from tests.fake_gpu import fake_gpu
 
@@ -65,11 +68,30 @@ def test_a_gpu_gives_what_a_cpu_gives(
         np.testing.assert_allclose(on_gpu, on_cpu, atol=nearly)
 
 
+@pytest.fixture
+def tf32_everywhere() -> Iterator[None]:
+    """TF32 in products of matrices, too, as in NVIDIA's containers."""
+    before = torch.get_float32_matmul_precision()
+    torch.set_float32_matmul_precision("high")
+    yield
+    torch.set_float32_matmul_precision(before)
+
+
+@pytest.mark.usefixtures("tf32_everywhere")
 @pytest.mark.parametrize(("precision", "allowed"), [("fp32", False), ("auto", True)])
-def test_float32_on_a_gpu_is_float32(precision: str, allowed: bool) -> None:
+@pytest.mark.parametrize("command", ["predict", "pretrain", "finetune"])
+def test_float32_on_a_gpu_is_float32(command: str, precision: str, allowed: bool) -> None:
+    world, rows, archive = World(device=torch.device("cuda")), np.arange(512), Path("survey.h5")
+    options: Any = {"archive": archive, "output": Path("run"), "precision": precision}
     with fake_gpu():
-        open_runtime(small_model(), "cuda", precision=precision)
+        if command == "pretrain":
+            pretraining._plan(PretrainConfig(**options), cast("Any", None), rows, world)
+        elif command == "finetune":
+            finetuning._plan(FinetuneConfig(**options), cast("Any", None), rows, world)
+        else:
+            open_runtime(small_model(), "cuda", precision=precision)
         assert torch.backends.cudnn.allow_tf32 is allowed
+        assert torch.backends.cuda.matmul.allow_tf32 is allowed
 
 
 def test_a_network_that_was_trained_on_a_gpu_can_be_calibrated(

@@ -48,7 +48,9 @@ class TorchEngine:
         if self.device.type != "cuda":
             return outputs.numpy
         arriving = outputs.to("cpu", non_blocking=True)  # to pinned memory
-        copied = torch.cuda.current_stream(self.device).record_event()
+        # one that does not block keeps a core busy with waiting for it
+        copied = torch.cuda.Event(blocking=True)  # type: ignore[no-untyped-call]
+        copied.record(torch.cuda.current_stream(self.device))
 
         def arrived() -> NDArray[np.float32]:
             copied.synchronize()

@@ -248,11 +248,7 @@ def open_evidence(
             error.message,
             "make the atlas again with photoz-ssl embed, and --model if predict has one",
         ) from error
-    if own is None:
-        side = encoder.spec.network_size
-        encoder.represent(
-            np.zeros((1, len(encoder.spec.bands), side, side), np.float32), np.zeros(1)
-        )
+    encoder.warm_up(representing=True)
     among = _with_redshift(atlas)
     norms = find_norms(atlas, N_NEIGHBOURS, among, N_SPREAD)
     notices = notices_of_itself(atlas, source)

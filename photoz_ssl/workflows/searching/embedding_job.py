@@ -191,6 +191,7 @@ def open_embedding(config: EmbedConfig) -> Iterator[EmbeddingJob]:
         source.spec.require_usable_by(
             predictor.spec, here=config.catalog, there=f"the model {predictor.name}"
         )
+        predictor.warm_up(representing=True)
         yield EmbeddingJob(config, source, predictor, fingerprint_of_input(config.catalog))
 
 

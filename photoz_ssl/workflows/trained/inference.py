@@ -163,13 +163,18 @@ class Predictor:
             return ("--precision bf16 would make the network faster on this CPU",)
         return ()
 
-    def warm_up(self) -> None:
+    def warm_up(self, *, representing: bool = False) -> None:
         """Convert or compile the network now, while no other thread is at work.
 
         Libraries that do so hide their warnings, which Python does for all threads at once.
+
+        Parameters
+        ----------
+        representing : bool
+            Whether for representations; else for PDFs.
         """
-        side = self.spec.network_size
-        self.pdf(np.zeros((1, len(self.spec.bands), side, side), np.float32), np.zeros(1))
+        side, run = self.spec.network_size, self.represent if representing else self.pdf
+        run(np.zeros((1, len(self.spec.bands), side, side), np.float32), np.zeros(1))
 
     def pdf(self, images: NDArray[np.float32], ebv: NDArray[np.floating]) -> NDArray[np.float64]:
         """Redshift PDFs, shape (n, n_bins), one a galaxy; see `pdf_later`."""

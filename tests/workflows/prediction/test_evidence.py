@@ -24,6 +24,7 @@ from photoz_ssl.survey.flags import RowFlag
 from photoz_ssl.workflows.embed import embed
 from photoz_ssl.workflows.predict import predict
 from photoz_ssl.workflows.prediction.evidence import EVIDENCE_COLUMNS, N_NEIGHBOURS
+from photoz_ssl.workflows.trained.inference import Predictor
 from tests.conftest import toy_block
 from tests.workflows.test_similar import save_model
 
@@ -61,6 +62,25 @@ class Case:
 @pytest.fixture(scope="module")
 def case(tmp_path_factory: pytest.TempPathFactory, tiny_archive: Path) -> Case:
     return Case(tmp_path_factory.mktemp("evidence"), tiny_archive)
+
+
+@pytest.mark.parametrize("command", ["predict", "embed"])
+def test_an_encoder_is_converted_before_images_are_read(
+    command: str, case: Case, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begin, seen = Predictor.represent_later, []
+
+    def noting(predictor: Predictor, images: NDArray[np.float32], ebv: Any) -> Any:
+        seen.append(len(images))
+        return begin(predictor, images, ebv)
+
+    monkeypatch.setattr(Predictor, "represent_later", noting)
+    if command == "predict":
+        case.rows()
+    else:
+        output = tmp_path / "atlas.h5"
+        embed(EmbedConfig(catalog=str(case.archive), output=output, model=case.model))
+    assert seen == [1, 24]
 
 
 def test_neighbours_are_those_of_a_plain_search_without_the_galaxy_itself(case: Case) -> None:
