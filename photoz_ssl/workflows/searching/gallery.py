@@ -15,7 +15,7 @@ from photoz_ssl.extras import import_extra
 from photoz_ssl.files import atomic_output, claim_output
 from photoz_ssl.neighbours.atlas import Atlas
 from photoz_ssl.neighbours.query import Neighbours
-from photoz_ssl.survey.object_ids import NO_ID
+from photoz_ssl.object_ids import NO_ID
 from photoz_ssl.workflows.pictures.gallery_page import MOST_PAGE_ROWS, Page
 from photoz_ssl.workflows.pictures.mosaic import MosaicRow, Pages, draw_mosaic
 from photoz_ssl.workflows.pictures.shown import GalleryRow, Shown
