@@ -470,7 +470,9 @@ def test_no_label_of_the_residuals_is_cut_off(
 
 def test_without_pdfs_there_is_no_pit_figure(write: WriteTable, tmp_path: Path) -> None:
     pytest.importorskip("matplotlib")
-    report = evaluate(config(write(redshifts(30)), plot=tmp_path / "figures"))
+    rows = redshifts(30)
+    evaluate(config(write(rows, gaussians(rows)), plot=tmp_path / "figures"))
+    report = evaluate(config(write(rows), plot=tmp_path / "figures", overwrite=True))
     assert {figure.stem for figure in report.figures} == {"redshifts", "residuals"}
     assert {path.name for path in (tmp_path / "figures").iterdir()} == {
         figure.name for figure in report.figures

@@ -137,6 +137,8 @@ def test_no_query_has_no_neighbour(search: Search, text_ids: bool, has_images: b
     pictures = {"mosaic": search.folder / "m.png", "html": search.folder / "m.html"}
     rows = search.rows(queries=str(queries), min_separation="3arcsec", **pictures)
     assert len(rows) == 0
+    for path in pictures.values():
+        path.write_text("of an earlier search")
     assert ("QUERY_NAME" in (rows.dtype.names or ())) == text_ids
     report = search.report(queries=str(queries), overwrite=True, **pictures)
     assert "0 neighbours of 0 queries among 24 galaxies" in report.summary()
