@@ -9,7 +9,12 @@ from numpy.typing import NDArray
 
 from photoz_ssl.spec import MOST_REDDENING
 
-__all__ = ["possible_magnitudes", "possible_reddening", "without_placeholders"]
+__all__ = [
+    "LOWEST_REDSHIFT",
+    "possible_magnitudes",
+    "possible_reddening",
+    "without_placeholders",
+]
 
 LOWEST_REDSHIFT, HIGHEST_REDSHIFT = -0.02, 20.0
 """Beyond these a number stands for a missing redshift, such as -9999 or 99.
