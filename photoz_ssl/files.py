@@ -11,6 +11,7 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Any
 
 from photoz_ssl.errors import OutputError
 from photoz_ssl.fingerprints import file_and_selection
@@ -65,7 +66,8 @@ def claim_output(path: Path, *, overwrite: bool) -> None:
             raise OutputError(f"the output {path} exists already", "add --overwrite to replace it")
         folder = _target_of(path).parent
         if not folder.is_dir():
-            raise OutputError(f"the folder {folder} does not exist", "create it first")
+            led = f", into which the link {path} leads," if path.is_symlink() else ""
+            raise OutputError(f"the folder {folder}{led} does not exist", "create it first")
 
 
 def _target_of(path: Path) -> Path:
@@ -149,11 +151,21 @@ def output_errors(path: Path) -> Iterator[None]:
             raise OutputError(
                 f"no permission to write {path}", "choose another --output"
             ) from error
+        if error.errno == errno.ENOENT and _is_beside(path, error.filename):
+            raise OutputError(
+                f"no file can be made in {path.absolute().parent}", "choose another --output"
+            ) from error
         if error.errno == errno.ENAMETOOLONG:
             raise OutputError(
                 f"the name {path} is too long for the disk", "choose a shorter one"
             ) from error
         raise
+
+
+def _is_beside(path: Path, refused: Any) -> bool:
+    """Whether it is this path, or its temporary name, that the system has no place for."""
+    beside = isinstance(refused, str) and Path(refused).absolute().parent == path.absolute().parent
+    return beside and not Path(refused).exists()
 
 
 @contextmanager

@@ -13,13 +13,19 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-__all__ = ["NETWORK_SIZE", "STAMP_SIZE", "ImageSpec", "network_pixels"]
+__all__ = ["MOST_REDDENING", "NETWORK_SIZE", "STAMP_SIZE", "ImageSpec", "network_pixels"]
 
 NETWORK_SIZE = 64
 """Side of the network's input, pixels (method section 1)."""
 
 PIXEL_SCALE_TOLERANCE = 0.02
 """Relative; SDSS's own pixels differ by less than a percent from field to field."""
+
+MOST_REDDENING = 10.0
+"""E(B-V) beyond which a number stands for a missing one, such as 99.
+
+A galaxy behind so much dust is 42 magnitudes fainter in u: nobody sees it.
+"""
 
 STAMP_SIZE = 107
 """Side of a stored stamp, pixels: 64 times the square root of 2, jitter, and a margin."""

@@ -15,6 +15,7 @@ from photoz_ssl.files import (
     cache_folder,
     claim_output,
     is_leftover,
+    output_errors,
     require_other,
     temporary_errors,
 )
@@ -108,8 +109,21 @@ def test_a_link_keeps_its_suffix_and_leads_into_a_folder(tmp_path: Path) -> None
         temporary.write_bytes(b"whole")
     assert (tmp_path / "blob").read_bytes() == b"whole"
     (tmp_path / "lost.fits").symlink_to(tmp_path / "nowhere" / "real.fits")
-    with pytest.raises(OutputError, match="nowhere does not exist"):
+    led = "nowhere, into which the link .*lost.fits leads, does not exist"
+    with pytest.raises(OutputError, match=led):
         claim_output(tmp_path / "lost.fits", overwrite=True)
+
+
+def test_a_folder_that_takes_no_file_is_told(tmp_path: Path) -> None:
+    here = Path("/proc/self")
+    if not here.is_dir():
+        pytest.skip("needs a folder in which nobody can make a file")
+    refused = pytest.raises(OutputError, match="no file can be made in /proc/self")
+    with refused, atomic_output(here / "out.fits"):
+        pytest.fail("must not get here")
+    elsewhere = pytest.raises(FileNotFoundError)
+    with elsewhere, output_errors(tmp_path / "out.fits"):
+        (tmp_path / "folder" / "input").read_bytes()
 
 
 def test_a_disk_without_hard_links_will_do(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -11,7 +11,7 @@ from typing import Any
 import click
 from click.core import ParameterSource
 
-from photoz_ssl.cli.types import NumberList, NumberOrAuto, SkyPosition
+from photoz_ssl.cli.types import NumberList, NumberOrAuto, SkyPosition, Spelled
 from photoz_ssl.recipes import recipe_values
 
 __all__ = ["apply_recipe", "config_option", "given_values"]
@@ -139,6 +139,8 @@ def _wanted(parameter: click.Parameter, value: Any) -> tuple[bool, str]:
         return isinstance(value, str) or _is_list_of((int, float), value), "a list of numbers"
     if isinstance(parameter.type, SkyPosition):
         return isinstance(value, str) or _is_list_of((int, float), value), "RA and Dec"
+    if isinstance(parameter.type, Spelled):
+        return isinstance(value, str), f"a text: {parameter.type.spelled}"
     if parameter.type is click.INT:
         return whole, "a whole number"
     if parameter.type is click.FLOAT:

@@ -76,11 +76,11 @@ class Spelled(click.ParamType[str]):
     name = "text"
 
     def __init__(self, pattern: str, spelled: str, bare: str) -> None:
-        self._pattern, self._spelled, self._bare = pattern, spelled, bare
+        self._pattern, self.spelled, self._bare = pattern, spelled, bare
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
         if not re.fullmatch(self._pattern, str(value)):
-            self.fail(f"{value!r} is not {self._spelled}{self._advice(param, ctx)}", param, ctx)
+            self.fail(f"{value!r} is not {self.spelled}{self._advice(param, ctx)}", param, ctx)
         return str(value)
 
     def _advice(self, param: click.Parameter | None, ctx: click.Context | None) -> str:

@@ -18,6 +18,7 @@ from photoz_ssl.fields import (
     required_option,
 )
 from photoz_ssl.recipes import RECIPES
+from photoz_ssl.spec import MOST_REDDENING
 
 __all__ = [
     "FinetuneConfig",
@@ -122,7 +123,10 @@ class PretrainConfig(TrainingConfig):
             self.warmup_epochs < self.epochs,
             "--warmup-epochs must be less than --epochs, lest the rate never reach its peak",
         )
-        refuse_unless(0 <= self.max_reddening < math.inf, "--max-reddening cannot be negative")
+        refuse_unless(
+            0 <= self.max_reddening <= MOST_REDDENING,
+            f"--max-reddening cannot be negative, nor above {MOST_REDDENING:g}",
+        )
         refuse_unless(self.batchnorm_groups > 0, "--batchnorm-groups must be positive")
         refuse_unless(
             self.batch_size % self.batchnorm_groups == 0,
@@ -130,7 +134,7 @@ class PretrainConfig(TrainingConfig):
         )
         refuse_unless(
             len(self.noise_range) == 2
-            and 0 <= self.noise_range[0] <= self.noise_range[1] < math.inf,
+            and 0 <= self.noise_range[0] <= self.noise_range[1] <= LARGEST_NUMBER,
             "--noise-range takes two numbers such as 1,3",
         )
 

@@ -12,6 +12,7 @@ from photoz_ssl.neighbours.atlas import Atlas
 from photoz_ssl.neighbours.exact import NOBODY, Found, Window, nearest
 from photoz_ssl.neighbours.index import Index
 from photoz_ssl.neighbours.windows import Tolerance, separation
+from photoz_ssl.object_ids import tells_apart
 
 __all__ = [
     "Neighbours",
@@ -141,7 +142,8 @@ def find_neighbours(
     """Find the galaxies of an atlas that look most like each query.
 
     A galaxy is not its own neighbour: neither its own row of the atlas, nor one of its id at
-    its place on the sky, nor, where there are no ids to compare, whatever is at that place.
+    its place on the sky, nor, where it has no id, or one such as 0 or -9999 that stands for
+    none, or the atlas has no ids, whatever is at that place.
 
     Parameters
     ----------
@@ -188,6 +190,9 @@ def window_of(queries: Queries, atlas: Atlas, restriction: Restriction) -> Windo
     ]
     closest = restriction.min_separation
     has_ids = queries.has_ids and atlas.header.has_ids
+    known = has_ids & tells_apart(queries.object_id)
+    same_within = np.where(known, SAME_PLACE, OWN_PLACE)
+    by_place = restriction.elsewhere | (~known & (queries.row == NOBODY))
 
     def window(query: Rows, row: Rows) -> NDArray[np.bool_]:
         allowed: NDArray[np.bool_] = queries.row[query] != row
@@ -199,9 +204,10 @@ def window_of(queries: Queries, atlas: Atlas, restriction: Restriction) -> Windo
             allowed[allowed] = _apart(queries, atlas, query[allowed], row[allowed]) >= closest
         if has_ids:
             same = allowed & (queries.object_id[query] == atlas.object_id[row])
-            allowed[same] = _apart(queries, atlas, query[same], row[same]) > SAME_PLACE
-        if restriction.elsewhere or not has_ids:
-            asked = allowed & (restriction.elsewhere | (queries.row[query] == NOBODY))
+            apart = _apart(queries, atlas, query[same], row[same])
+            allowed[same] = apart > same_within[query[same]]
+        if by_place.any():
+            asked = allowed & by_place[query]
             allowed[asked] = ~_at_its_place(queries, atlas, query[asked], row[asked])
         return allowed
 

@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from photoz_ssl.errors import ArchiveError
+from photoz_ssl.object_ids import UnfitIdError, integer_ids
 from photoz_ssl.survey.blocks import GalaxyBlock
-from photoz_ssl.survey.object_ids import UnfitIdError, integer_ids
 
 __all__ = [
     "COLUMNS_GROUP",

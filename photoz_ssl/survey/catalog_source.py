@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from photoz_ssl.config import SPLITS, CatalogImages
 from photoz_ssl.errors import CatalogError, CutoutError, listed
+from photoz_ssl.object_ids import NO_ID, integer_ids
 from photoz_ssl.spec import ImageSpec
 from photoz_ssl.survey.blocks import GalaxyBlock, GalaxySource, RowProblem
 from photoz_ssl.survey.catalog import Catalog
@@ -27,7 +28,6 @@ from photoz_ssl.survey.images.cutouts import (
 )
 from photoz_ssl.survey.images.frames import Frames
 from photoz_ssl.survey.images.stamp_pixels import Stamp, StampProblem
-from photoz_ssl.survey.object_ids import NO_ID, integer_ids
 from photoz_ssl.survey.placeholders import without_placeholders
 
 __all__ = ["catalog_source", "says_where_images_are"]

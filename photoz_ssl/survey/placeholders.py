@@ -7,20 +7,20 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["possible_magnitudes", "possible_reddening", "without_placeholders"]
+from photoz_ssl.spec import MOST_REDDENING
+
+__all__ = [
+    "LOWEST_REDSHIFT",
+    "possible_magnitudes",
+    "possible_reddening",
+    "without_placeholders",
+]
 
 LOWEST_REDSHIFT, HIGHEST_REDSHIFT = -0.02, 20.0
 """Beyond these a number stands for a missing redshift, such as -9999 or 99.
 
 No galaxy is known beyond z = 15, and none falls towards us faster than the lower one.
 """
-
-MOST_REDDENING = 10.0
-"""E(B-V) beyond which a number stands for a missing one, such as 99.
-
-A galaxy behind so much dust is 42 magnitudes fainter in u: nobody sees it.
-"""
-
 
 BRIGHTEST, FAINTEST = 0.0, 50.0
 """Magnitudes between which those of galaxies lie; -9999, -1, 0 and 99 stand for missing ones."""

@@ -319,6 +319,7 @@ def _report(job: EmbeddingJob, output: Path, tally: Tally, rate: float = 0.0) ->
             ),
             *left_out_notices(job.source),
             *_unrepresented(n_missing, tally.n_rows, tally.first_problem),
+            *tally.notices_of_hardware,
         ),
     )
 

@@ -27,11 +27,11 @@ from photoz_ssl.networks.published import read_model
 from photoz_ssl.networks.ranks import World
 from photoz_ssl.networks.redshift_head import RedshiftNetwork
 from photoz_ssl.networks.runtimes import choose_arithmetic
+from photoz_ssl.object_ids import tells_apart
 from photoz_ssl.progress import Progress, Stop, never, silent
 from photoz_ssl.redshift.calibration import Calibration, fit_calibration
 from photoz_ssl.redshift.grid import RedshiftGrid
 from photoz_ssl.survey.archive import Archive, open_archive
-from photoz_ssl.survey.object_ids import tells_apart
 from photoz_ssl.training.distributed import join_world, require_equal_parts, synchronised
 from photoz_ssl.training.loop import Plan, train
 from photoz_ssl.training.run_folder import RunFolder, identity_of, training_in

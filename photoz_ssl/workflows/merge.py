@@ -107,6 +107,7 @@ def _merged_atlas(parts: Sequence[Part], config: MergeConfig) -> MergeReport:
         n_rows=tally.n_rows,
         n_redshifts=tally.n_redshifts,
         what="representation",
+        notices=tally.notices_of_hardware,
     )
 
 

@@ -95,7 +95,8 @@ def check_prediction(config: PredictConfig) -> PredictionCheck:
     with open_job(config) as job:
         start, stop = (shard or WHOLE).rows(job.source.n_rows, job.block_size)
         if start == stop:
-            findings = () if job.source.n_rows else (*_of_table(job), *_of_output(job, output))
+            empty = (*_of_table(job), *_of_model(job), *_of_output(job, output))
+            findings = () if job.source.n_rows else empty
             notices = job.notices if findings else ()
             return PredictionCheck(findings=findings, n_rows=0, seconds=0.0, notices=notices)
         tally, reading, computing = _tried(job, start, min(start + SAMPLE_ROWS, stop))
@@ -108,8 +109,7 @@ def check_prediction(config: PredictConfig) -> PredictionCheck:
             findings=(
                 *_of_table(job),
                 *_of_images(job, tally),
-                Finding("model", f"{job.predictor.name} (trained on {job.trained_on})"),
-                Finding("runs on", job.predictor.device_name),
+                *_of_model(job),
                 Finding("reading", f"{tally.n_rows / reading:.0f} images/s"),
                 Finding("network", f"{tally.n_rows / computing:.0f} galaxies/s"),
                 *_of_output(job, output),
@@ -171,6 +171,13 @@ def _of_images(job: PredictionJob, tally: Tally) -> tuple[Finding, ...]:
         Finding("pixels", f"{spec.size} x {spec.size} of {spec.pixel_scale:g} arcsec, {spec.unit}"),
         Finding("bands", " ".join(spec.bands)),
         Finding("dust", tally.dust),
+    )
+
+
+def _of_model(job: PredictionJob) -> tuple[Finding, ...]:
+    return (
+        Finding("model", f"{job.predictor.name} (trained on {job.trained_on})"),
+        Finding("runs on", job.predictor.device_name),
     )
 
 

@@ -32,6 +32,7 @@ from photoz_ssl.workflows.searching.gallery import (
     finish,
     gallery_notices,
     open_galleries,
+    remove_galleries,
     show,
     wants_pictures,
 )
@@ -256,6 +257,8 @@ class _Search:
                 self.progress("searching for neighbours", tally.n_queries, question.n_queries)
             self._require_answers(tally, question.name)
             finish(galleries)
+        if not tally.n_queries:
+            remove_galleries(self.config)
         n_asked = tally.n_queries - tally.n_without
         what = f"{counted(tally.n_pairs, 'neighbour')} of {counted(n_asked, 'query')}"
         return self._report(what, tally, (*question.notices, *self._notices(tally)))

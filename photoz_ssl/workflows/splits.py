@@ -10,9 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from photoz_ssl.config import SPLITS
+from photoz_ssl.object_ids import tells_apart
 from photoz_ssl.survey.archive_columns import SPECTRUM_ID
 from photoz_ssl.survey.blocks import GalaxyBlock
-from photoz_ssl.survey.object_ids import tells_apart
 from photoz_ssl.workflows.counting import counted
 
 __all__ = ["StrangeSplits", "draw_split", "object_keys"]

@@ -21,6 +21,7 @@ from photoz_ssl.fields import (
     optional_argument,
     refuse_unless,
     required_option,
+    spelled_option,
 )
 
 
@@ -39,6 +40,7 @@ class PaintConfig:
     buckets: int = number_or_auto("Buckets.")
     star: tuple[float, float] | None = option(None, "Star.")
     drying_time: float = option(8.0, "Hours.")
+    finish: str = spelled_option("none", "Finish.", pattern="none|wax", spelled="wax", bare="wax")
 
     def __post_init__(self) -> None:
         refuse_unless(self.coats > 0, "--coats must be positive")
@@ -208,6 +210,7 @@ def test_a_number_or_auto_is_nothing_else(value: str) -> None:
         ),
         ("helper = ['a']\nhelpers = ['b']", "sets helpers in [paint] twice, under two names"),
         ("style = 1", "style in [paint] is 1, but takes a text"),
+        ("finish = true", "finish in [paint] is True, but takes a text: wax"),
         ("config = 'd.toml'", "'config', which paint does not have"),
     ],
 )

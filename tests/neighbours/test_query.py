@@ -111,6 +111,21 @@ def test_one_id_in_two_places_is_two_galaxies(atlas: Atlas) -> None:
     assert np.all(find_neighbours(placeless, atlas, 1).row != found.query)
 
 
+def test_an_id_that_stands_for_none_tells_nothing(atlas: Atlas) -> None:
+    """A galaxy is itself where it stands, and so it is where nothing else tells."""
+    none = np.tile([0, -9999], 6)
+    nameless = dataclasses.replace(all_of(atlas), row=np.full(12, NOBODY), object_id=none)
+    found = find_neighbours(nameless, atlas, 1)
+    assert np.all(found.query != found.row)
+    unknown = dataclasses.replace(atlas, object_id=none)
+    beside = dataclasses.replace(nameless, dec=atlas.dec + 5 / 3600)
+    found = find_neighbours(beside, unknown, 1)
+    np.testing.assert_array_equal(found.query, found.row)
+    placeless = dataclasses.replace(nameless, ra=np.full(12, np.nan))
+    found = find_neighbours(placeless, unknown, 1)
+    assert np.all(found.query != found.row)
+
+
 def test_no_queries_give_no_rows(atlas: Atlas) -> None:
     assert len(find_neighbours(queries_of_rows(atlas, np.arange(0)), atlas, 3)) == 0
     assert len(find_neighbours(queries_of_rows(atlas, np.array([2])), atlas, 3)) == 0

@@ -382,6 +382,22 @@ def test_another_column_of_redshifts(write: WriteTable) -> None:
         evaluate(config(path, redshift_column="SPLIT"))
 
 
+@pytest.mark.parametrize(("low", "high"), [(0, 360), (-60, 5), (14, 17.8), (900, 90_000)])
+def test_a_column_of_other_numbers_is_refused(write: WriteTable, low: float, high: float) -> None:
+    rows = redshifts(30)
+    rows["PETRO_MAG_r"] = np.linspace(low, high, 30)
+    with pytest.raises(CatalogError, match=r"column PETRO_MAG_r of .+ no redshifts: of 30"):
+        evaluate(config(write(rows), redshift_column="PETRO_MAG_r"))
+
+
+def test_placeholders_of_most_rows_do_not_make_a_column_one_of_other_numbers(
+    write: WriteTable,
+) -> None:
+    rows = redshifts(200)
+    rows["Z_SPEC"][2:] = np.tile([-9999, -1, 99, -99], 50)[2:]
+    assert evaluate(config(write(rows))).quality.point.n_galaxies == 2
+
+
 def test_an_estimate_is_not_compared_with_itself(write: WriteTable) -> None:
     names = {"Z_PHOT_MEAN": "z", "Z_PHOT_MEDIAN": "zMedian", "Z_PHOT_MODE": "zMode"}
     rows = with_column(with_column(redshifts(30), "Z_PHOT_MEDIAN"), "Z_PHOT_MODE")
@@ -470,7 +486,9 @@ def test_no_label_of_the_residuals_is_cut_off(
 
 def test_without_pdfs_there_is_no_pit_figure(write: WriteTable, tmp_path: Path) -> None:
     pytest.importorskip("matplotlib")
-    report = evaluate(config(write(redshifts(30)), plot=tmp_path / "figures"))
+    rows = redshifts(30)
+    evaluate(config(write(rows, gaussians(rows)), plot=tmp_path / "figures"))
+    report = evaluate(config(write(rows), plot=tmp_path / "figures", overwrite=True))
     assert {figure.stem for figure in report.figures} == {"redshifts", "residuals"}
     assert {path.name for path in (tmp_path / "figures").iterdir()} == {
         figure.name for figure in report.figures

@@ -33,6 +33,7 @@ from photoz_ssl.workflows.predict import predict
 from photoz_ssl.workflows.predict_check import check_prediction
 from photoz_ssl.workflows.prediction import prediction_job
 from photoz_ssl.workflows.prediction.redshift_files import write_redshifts
+from photoz_ssl.workflows.trained.inference import Predictor
 
 N_SHARDS = 3
 
@@ -243,6 +244,17 @@ def test_merged_shards_are_the_single_run(
     assert output.read_bytes() == whole
     assert report.n_parts == N_SHARDS
     assert "in 3 parts" in report.summary()
+
+
+def test_rows_of_different_hardware_are_joined_and_told(
+    run: Callable[..., Path], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    with pytest.raises(Stopped):
+        run(shard="1/2", stop=after(2))
+    monkeypatch.setattr(Predictor, "hardware", "GPU X")
+    parts = tuple(str(run(shard=shard)) for shard in ("1/2", "2/2"))
+    report = merge(MergeConfig(parts=parts, output=str(tmp_path / "merged.fits")))
+    assert report.notices[-1].startswith("the rows were computed on GPU X and a CPU with ")
 
 
 def test_a_finished_shard_is_passed_over(

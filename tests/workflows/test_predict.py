@@ -93,6 +93,7 @@ class StubPredictor:
 
     def __init__(self, spec: ImageSpec | None = None) -> None:
         self.name, self.sha256, self.device_name = "stub 1", "ab" * 32, "cpu"
+        self.hardware = "a CPU"
         self.grid, self.spec = GRID, spec or ImageSpec()
         self.checkpoint = SimpleNamespace(provenance={"trained_on": "simulations: 12 galaxies"})
         self.seen, self.batch_size = 0, 256

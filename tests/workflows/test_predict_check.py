@@ -62,6 +62,8 @@ def test_a_catalogue_without_rows_is_told(tiny_archive: Path, tmp_path: Path) ->
     assert check.summary().startswith("dry run: predict would write 0 rows")
     told = {finding.what: finding.found for finding in check.findings}
     assert told["catalogue"] == f"{table}, 0 rows"
+    assert told["model"].startswith("compact-6 (trained on ")
+    assert told["runs on"] == "cpu by PyTorch"
     assert "Z_PHOT_MEAN" in told["columns"]
 
 

@@ -6,8 +6,8 @@ from files that anybody may have made, so that it is looked through before OpenV
 
 from __future__ import annotations
 
+import io
 import logging
-import sys
 import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, redirect_stdout
@@ -239,8 +239,8 @@ def _smallest_to_largest() -> Any:
 
 @contextmanager
 def _quiet_nncf() -> Iterator[Any]:
-    """NNCF, which prints progress and warns of what it meets in other libraries."""
-    with warnings.catch_warnings(), redirect_stdout(sys.stderr):
+    """NNCF, which draws bars on standard output and warns of what it meets in other libraries."""
+    with warnings.catch_warnings(), redirect_stdout(io.StringIO()):
         warnings.simplefilter("ignore")
         nncf = import_extra("nncf", extra="cpu", purpose="an 8-bit network")
         nncf.set_log_level("ERROR")

@@ -16,6 +16,7 @@ from photoz_ssl.survey.exchange.incoming import (
     Incoming,
     IncomingTable,
     Masked,
+    ascii_text,
     incoming_table,
 )
 from photoz_ssl.survey.exchange.parquet import require_pyarrow
@@ -183,10 +184,20 @@ class _ParquetTable:
             seen.greatest = max(seen.greatest, int(limits["max"] or 0))
             seen.kind = _kind_that_holds(seen.least, seen.greatest)
             return
-        length = self._arrow.compute.max(self._arrow.compute.binary_length(values)).as_py()
-        seen.longest = max(seen.longest, length or 1)
+        seen.longest = max(seen.longest, self._length(values))
         seen.is_text &= self._arrow.types.is_string(values.type) and seen.longest <= LONGEST_TEXT
         seen.kind = np.dtype(f"U{seen.longest}")
+
+    def _length(self, values: Any) -> int:
+        """Of the longest text, in ASCII."""
+        compute = self._arrow.compute
+        if not self._arrow.types.is_string(values.type) or self._is_ascii(values):
+            return compute.max(compute.binary_length(values)).as_py() or 1
+        return ascii_text(np.array(values.drop_null().to_pylist(), np.str_)).dtype.itemsize
+
+    def _is_ascii(self, values: Any) -> bool:
+        compute = self._arrow.compute
+        return compute.all(compute.string_is_ascii(values)).as_py() is not False
 
     def _masked(self, values: Any, kind: np.dtype[Any]) -> Masked:
         missing = values.is_null().to_numpy(zero_copy_only=False)

@@ -22,6 +22,7 @@ from photoz_ssl.survey.exchange.incoming import (
     Incoming,
     IncomingTable,
     Masked,
+    ascii_text,
     incoming_table,
 )
 
@@ -139,6 +140,8 @@ def _values(column: Any) -> Masked | None:
         values = np.array([_text(value) for value in np.where(missing, "", values)], np.str_)
     if values.dtype.kind == "S":
         values = np.char.decode(values, "utf-8", "replace")
+    if values.dtype.kind == "U":
+        values = ascii_text(values).astype(np.str_)
     too_long = values.dtype.kind == "U" and values.dtype.itemsize > 4 * LONGEST_TEXT
     return (values, missing) if values.dtype.kind in "iubfcU" and not too_long else None
 

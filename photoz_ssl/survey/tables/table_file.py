@@ -116,19 +116,26 @@ def _what_else(shown: str, start: bytes) -> str:
     unknown = b"\0" in start and name.suffix.lower() not in OTHER_SUFFIXES  # no text, either
     if unknown or start.lower().startswith(tuple(first.lower() for first in NO_TABLES)):
         return "name a table: FITS, VOTable, Parquet, ECSV or qp"
-    usual = "csv" if b"," in start.partition(b"\n")[0] else "ascii"
+    first = start.partition(b"\n")[0]
+    semicolons = b";" in first and b"," not in first
+    usual = "csv" if b"," in first or semicolons else "ascii"
     kind = OTHER_SUFFIXES.get(name.suffix.lower(), usual)
-    return f"convert it, for example with: {by_stilts(shown, kind)}"
+    line = by_stilts(shown, kind, semicolons=semicolons and kind == "csv")
+    return f"convert it, for example with: {line}"
 
 
-def by_stilts(shown: str, kind: str) -> str:
+def by_stilts(shown: str, kind: str, *, semicolons: bool = False) -> str:
     """The line that makes a FITS table beside a file, or of standard input where it is no file."""
     name = Path(shown)
     made = name.with_suffix(".fits")
     if made == name:
         made = name.with_name(f"{name.stem}-table.fits")
-    source, target = (shown, str(made)) if name.exists() else ("-", "-")
-    return f"stilts tpipe in={shlex.quote(source)} ifmt={kind} ofmt=fits out={shlex.quote(target)}"
+    source, target = map(shlex.quote, (shown, str(made)) if name.exists() else ("-", "-"))
+    first = ""
+    if semicolons:  # for stilts commas part values
+        first = "tr ';' ',' | " if source == "-" else f"tr ';' ',' < {source} | "
+        source = "-"
+    return f"{first}stilts tpipe in={source} ifmt={kind} ofmt=fits out={target}"
 
 
 def _refuse_truncated(shown: str, name: Path) -> None:

@@ -19,8 +19,8 @@ from photoz_ssl.neighbours.index import Index
 from photoz_ssl.neighbours.lookup import is_number, nearest_on_sky, row_of
 from photoz_ssl.neighbours.map import AtlasMap
 from photoz_ssl.neighbours.query import Neighbours, Restriction, find_neighbours, rocchio
+from photoz_ssl.object_ids import NO_ID
 from photoz_ssl.survey.angles import position_of
-from photoz_ssl.survey.object_ids import NO_ID
 from photoz_ssl.survey.tables.headers import TableColumn
 from photoz_ssl.survey.tables.writer import write_tables
 from photoz_ssl.workflows.searching.neighbour_table import (

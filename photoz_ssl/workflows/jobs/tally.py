@@ -26,6 +26,7 @@ def facts_of(
     *,
     dust: Iterable[str],
     notices: Iterable[str],
+    hardware: str,
 ) -> dict[str, Any]:
     """What `Tally.add` counts of a block, JSON-ready.
 
@@ -39,6 +40,8 @@ def facts_of(
         How many of them have a redshift.
     dust, notices : iterable of str
         What their source has said so far.
+    hardware : str
+        What the network ran on.
     """
     first: dict[str, tuple[int, str]] = {}
     for problem in block.problems:
@@ -48,6 +51,7 @@ def facts_of(
         "first": first,
         "dust": list(dust),
         "notices": list(notices),
+        "hardware": [hardware],
     }
 
 
@@ -62,6 +66,7 @@ def counts_of(flags: NDArray[np.int32], n_redshifts: int) -> dict[str, Any]:
         "first": {},
         "dust": [],
         "notices": [],
+        "hardware": [],
     }
 
 
@@ -76,6 +81,7 @@ class Tally:
     first: dict[RowFlag, tuple[int, str]] = field(default_factory=dict)
     _dust: dict[str, None] = field(default_factory=dict)
     _told: dict[str, None] = field(default_factory=dict)
+    _hardware: dict[str, None] = field(default_factory=dict)
 
     def add(self, facts: Mapping[str, Any]) -> None:
         """Count the next block."""
@@ -88,6 +94,7 @@ class Tally:
             self.first.setdefault(RowFlag(int(flag)), (int(row), str(message)))
         self._dust.update(dict.fromkeys(facts["dust"]))
         self._told.update(dict.fromkeys(facts["notices"]))
+        self._hardware.update(dict.fromkeys(facts["hardware"]))
 
     @property
     def dust(self) -> str:
@@ -110,7 +117,20 @@ class Tally:
             for flag in RowFlag
             if not flag & (UNUSABLE | RowFlag.COARSE_DUST_MAP) and self.by_flag[flag] == self.n_rows
         )
-        return (*self._told, *failures, *(shared if self.n_rows > 1 else ()))
+        return (
+            *self._told,
+            *failures,
+            *(shared if self.n_rows > 1 else ()),
+            *self.notices_of_hardware,
+        )
+
+    @property
+    def notices_of_hardware(self) -> tuple[str, ...]:
+        """A sentence where rows were computed on several kinds of hardware."""
+        if len(self._hardware) < 2:
+            return ()
+        named = " and ".join(sorted(self._hardware))
+        return (f"the rows were computed on {named}, which round differently in the last digits",)
 
     def _example(self, flag: RowFlag) -> str:
         if flag not in self.first:

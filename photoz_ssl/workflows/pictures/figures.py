@@ -21,6 +21,7 @@ from photoz_ssl.redshift.metrics import OUTLIER_THRESHOLD, PointMetrics, normali
 
 __all__ = ["draw_figures", "require_matplotlib", "save_figure"]
 
+KINDS = ("png", "pdf")
 COLUMN_WIDTH = 3.4
 """Width of a journal's column, inches."""
 
@@ -113,7 +114,7 @@ def draw_figures(
     }
     if pit is not None and np.isfinite(pit).any():
         drawings["pit"] = lambda: _pit(pit[np.isfinite(pit)])
-    targets = {name: [folder / f"{name}.{kind}" for kind in ("png", "pdf")] for name in drawings}
+    targets = {name: [folder / f"{name}.{kind}" for kind in KINDS] for name in drawings}
     with _made(folder), ExitStack() as files, require_matplotlib().rc_context(STYLE):
         for path in (path for paths in targets.values() for path in paths):
             claim_output(path, overwrite=overwrite)
@@ -122,6 +123,9 @@ def draw_figures(
             for path in targets[name]:
                 temporary = files.enter_context(atomic_output(path, overwrite=overwrite))
                 save_figure(figure, temporary, shown=path)
+    if overwrite and "pit" not in drawings:
+        for kind in KINDS:  # of an earlier table, which had PDFs
+            (folder / f"pit.{kind}").unlink(missing_ok=True)
     return tuple(path for paths in targets.values() for path in paths)
 
 

@@ -15,9 +15,9 @@ from photoz_ssl.neighbours.atlas import Atlas, read_atlas
 from photoz_ssl.neighbours.exact import NOBODY
 from photoz_ssl.neighbours.novelty import Norms, find_norms, mean_distance, percentile_among
 from photoz_ssl.neighbours.query import Neighbours, Queries, Restriction, find_neighbours
+from photoz_ssl.object_ids import NO_ID
 from photoz_ssl.survey.blocks import GalaxyBlock, GalaxySource
 from photoz_ssl.survey.images.appearance import N_NUMBERS, N_SPREAD
-from photoz_ssl.survey.object_ids import NO_ID
 from photoz_ssl.survey.tables.headers import Card, TableColumn
 from photoz_ssl.workflows.searching.atlas_encoder import (
     AtlasEncoder,

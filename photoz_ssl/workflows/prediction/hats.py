@@ -84,7 +84,7 @@ def predict_hats(
         client = _arranged_workers(config, stack)
         catalog = _opened(lsdb, config.catalog)
         worker = from_anywhere(config)
-        first = catalog.partitions[:1].map_partitions(_first_rows).compute(progress_bar=False)
+        first = _first_rows(catalog, config.catalog)
         job = _job_for(first, worker, stack)
         meta = _with_redshifts(first, job).iloc[:0]
         predicted = catalog.map_partitions(predicted_frame, worker, meta, meta=meta)
@@ -139,7 +139,17 @@ def _own_columns(layout: Layout) -> dict[str, TableColumn]:
     return {column.name: column for column in layout.columns[len(layout.carried) :]}
 
 
-def _first_rows(frame: Any) -> Any:
+def _first_rows(catalog: Any, path: str) -> Any:
+    """Some rows of the first partition that has any."""
+    for number in range(catalog.npartitions):
+        partition = catalog.partitions[number : number + 1]
+        first = partition.map_partitions(_two_rows).compute(progress_bar=False)
+        if len(first):
+            return first
+    raise CatalogError(f"{path} has no rows", "name a catalogue with galaxies")
+
+
+def _two_rows(frame: Any) -> Any:
     return frame.head(2)
 
 

@@ -186,6 +186,7 @@ class PredictionJob:
             int(np.count_nonzero(found)),
             dust=self.source.dust,
             notices=self.source.notices,
+            hardware=self.predictor.hardware,
         )
         rows = self.layout.rows(block, estimates, flags, further)
         return ComputedBlock(rows, self._kept(pdf, estimates.mode, flags), facts)

@@ -13,6 +13,7 @@ from photoz_ssl.errors import CatalogError
 from photoz_ssl.redshift.scores import PdfScores, pdf_scores
 from photoz_ssl.survey.catalog import Catalog, has_beside, open_beside, open_catalog, selected_rows
 from photoz_ssl.survey.placeholders import (
+    LOWEST_REDSHIFT,
     possible_magnitudes,
     possible_reddening,
     without_placeholders,
@@ -27,6 +28,12 @@ ROWS_AT_ONCE = 10_000
 INTERVALS = ("l68", "u68", "l95", "u95", "odds")
 SPLIT = "SPLIT"
 EBV = "EBV"
+LIKELY_REDSHIFT = 10.0
+"""Fewer than half of a survey's galaxies are beyond it; most magnitudes are."""
+
+FEW_PLACEHOLDERS = 5
+"""Values that stand for missing redshifts in one column, such as -9999, -1 and 99."""
+
 PDFS_AT = {"bins": "pdfs", "quants": "locs"}
 """What the PDFs are called in DATA, by the name of what all have in common in META."""
 
@@ -106,6 +113,7 @@ def read_predictions(path: str, *, redshift_column: str, split: str | None) -> P
         columns, chosen = _read_columns(catalog, tuple(names), split_column, split)
         if not chosen.any():
             raise CatalogError(f"{path} has no row whose {SPLIT} is {split}", "leave out --split")
+        _refuse_other_quantity(path, spectroscopic, columns[spectroscopic])
         columns |= {name: possible[name](columns[name]) for name in quantities}
         true = columns[spectroscopic]
         scores, notices = _score_pdfs(catalog, true, chosen)
@@ -137,6 +145,22 @@ def _refuse_estimate(catalog: Catalog, name: str, estimates: Iterable[str]) -> N
         if carried
         else "name another column with --redshift-column",
     )
+
+
+def _refuse_other_quantity(path: str, name: str, values: Array) -> None:
+    """Refuse a column most values of which are no galaxy's redshifts, such as RA or magnitudes.
+
+    What stands for a missing redshift, be it in nearly all rows, is one value or a few.
+    """
+    different = np.unique(values[np.isfinite(values)])
+    likely = (different > LOWEST_REDSHIFT) & (different < LIKELY_REDSHIFT)
+    n_unlikely = np.count_nonzero(~likely)
+    if n_unlikely > max(FEW_PLACEHOLDERS, len(different) / 2):
+        raise CatalogError(
+            f"the column {name} of {path} holds no redshifts: of {len(different)} different values"
+            f" {n_unlikely} are below {LOWEST_REDSHIFT:g} or above {LIKELY_REDSHIFT:g}",
+            "name another column with --redshift-column",
+        )
 
 
 def _read_columns(

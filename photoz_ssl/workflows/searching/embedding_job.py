@@ -171,6 +171,7 @@ class EmbeddingJob:
             n_represented,
             dust=self.source.dust,
             notices=self.source.notices,
+            hardware=self.predictor.hardware,
         )
         return ComputedBlock(rows, None, facts)
 

@@ -12,10 +12,10 @@ import numpy as np
 from photoz_ssl.config import SimilarConfig
 from photoz_ssl.errors import ConfigError
 from photoz_ssl.extras import import_extra
-from photoz_ssl.files import atomic_output, claim_output
+from photoz_ssl.files import atomic_output, claim_output, output_errors
 from photoz_ssl.neighbours.atlas import Atlas
 from photoz_ssl.neighbours.query import Neighbours
-from photoz_ssl.survey.object_ids import NO_ID
+from photoz_ssl.object_ids import NO_ID
 from photoz_ssl.workflows.pictures.gallery_page import MOST_PAGE_ROWS, Page
 from photoz_ssl.workflows.pictures.mosaic import MosaicRow, Pages, draw_mosaic
 from photoz_ssl.workflows.pictures.shown import GalleryRow, Shown
@@ -27,6 +27,7 @@ __all__ = [
     "finish",
     "gallery_notices",
     "open_galleries",
+    "remove_galleries",
     "show",
     "wants_pictures",
 ]
@@ -144,6 +145,14 @@ def claim_galleries(config: SimilarConfig) -> None:
         claim_output(path, overwrite=config.overwrite)
         if path.absolute() == Path(config.output).absolute():
             raise ConfigError(f"{option} and --output are the same file", "name two files")
+
+
+def remove_galleries(config: SimilarConfig) -> None:
+    """Take away pictures of an earlier search, whose table is replaced by one without a query."""
+    for path in (config.mosaic, config.html):
+        if path is not None and config.overwrite:
+            with output_errors(path):
+                path.unlink(missing_ok=True)
 
 
 @contextmanager

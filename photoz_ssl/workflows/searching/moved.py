@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from photoz_ssl.neighbours.atlas import Atlas
 from photoz_ssl.neighbours.exact import NOBODY
 from photoz_ssl.neighbours.query import Queries, rocchio
-from photoz_ssl.survey.object_ids import NO_ID
+from photoz_ssl.object_ids import NO_ID
 from photoz_ssl.workflows.searching.atlas_encoder import AtlasEncoder
 from photoz_ssl.workflows.searching.questions import Asked, Question, require_image
 

@@ -16,6 +16,7 @@ from photoz_ssl.neighbours.atlas import Atlas
 from photoz_ssl.neighbours.index import Index
 from photoz_ssl.neighbours.query import Neighbours
 from photoz_ssl.neighbours.unusual import Unusual
+from photoz_ssl.object_ids import NO_ID
 from photoz_ssl.survey.exchange.formats import (
     ExchangeWriter,
     TableLayout,
@@ -23,7 +24,6 @@ from photoz_ssl.survey.exchange.formats import (
     format_of,
     require_writer,
 )
-from photoz_ssl.survey.object_ids import NO_ID
 from photoz_ssl.survey.tables.headers import Card, TableColumn
 from photoz_ssl.survey.tables.writer import Rows, claim_table, write_table
 from photoz_ssl.workflows.searching.questions import Asked

@@ -21,10 +21,10 @@ from photoz_ssl.neighbours.lookup import (
     rows_of_names,
 )
 from photoz_ssl.neighbours.query import Queries
+from photoz_ssl.object_ids import NO_ID, UnfitIdError, integer_ids
 from photoz_ssl.spec import ImageSpec
 from photoz_ssl.survey.blocks import GalaxyBlock, GalaxySource
 from photoz_ssl.survey.catalog import Catalog
-from photoz_ssl.survey.object_ids import NO_ID, UnfitIdError, integer_ids
 from photoz_ssl.workflows.searching.atlas_encoder import (
     AtlasEncoder,
     has_ids,

@@ -151,6 +151,14 @@ class Predictor:
         """``cpu`` or ``cuda``, and what runs the network there."""
         return f"{self.runtime.device.type} by {self.runtime.name}"
 
+    @property
+    def hardware(self) -> str:
+        """Name of the GPU, or the vector instructions of the CPU: what rounds alike."""
+        device = self.runtime.device
+        if device.type == "cuda":
+            return str(torch.cuda.get_device_name(device))
+        return f"a CPU with {torch.backends.cpu.get_cpu_capability()}"
+
     def notices(self, n_galaxies: int) -> tuple[str, ...]:
         """What would make so many galaxies go faster, one sentence each."""
         worth_it = IMAGES_WORTH_CONVERTING[self.checkpoint.encoder.architecture]

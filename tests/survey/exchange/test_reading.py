@@ -122,7 +122,16 @@ def test_a_table_is_the_same_in_each_format(tmp_path: Path, write: Writer) -> No
     np.testing.assert_array_equal(
         rows["COUNT"], np.where(gone, MISSING, np.ma.getdata(table["COUNT"]).astype("i4"))
     )
-    assert rows["NAME"][[0, 2]].tolist() == [b"galaxy 0", b"galaxy ?"]
+    assert rows["NAME"][[0, 2]].tolist() == [b"galaxy 0", rb"galaxy \u03b2"]
+
+
+@WRITERS
+def test_ids_that_differ_in_other_letters_stay_different(tmp_path: Path, write: Writer) -> None:
+    table = Table({"OBJID": ["galé", "galè", "ESO 137−G1"], "RA": [1.0, 2.0, 3.0]})
+    write(table, tmp_path / "cat")
+    with open_catalog(str(tmp_path / "cat")) as catalog:
+        ids = read_all(catalog)["OBJID"].tolist()
+    assert ids == [rb"gal\xe9", rb"gal\xe8", rb"ESO 137\u2212G1"]
 
 
 @pytest.mark.parametrize("kind", ["parquet", "parquet.votable"])

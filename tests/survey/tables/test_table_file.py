@@ -98,6 +98,21 @@ def test_a_table_that_is_converted_does_not_replace_itself(tmp_path: Path) -> No
     assert caught.value.hint.endswith(f"in={path} ifmt=csv ofmt=fits out={made}")
 
 
+def test_semicolons_become_the_commas_that_stilts_reads(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "my.csv"
+    path.write_bytes(b"OBJID;RA\n1;2\n")
+    with pytest.raises(CatalogError, match="is not a FITS file") as caught, open_catalog(str(path)):
+        pass
+    line = f"tr ';' ',' < {path} | stilts tpipe in=- ifmt=csv ofmt=fits out={tmp_path / 'my.fits'}"
+    assert caught.value.hint.endswith(f": {line}")
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(path.read_bytes())))
+    with pytest.raises(CatalogError, match="standard input is not") as caught, open_catalog("-"):
+        pass
+    assert caught.value.hint.endswith(": tr ';' ',' | stilts tpipe in=- ifmt=csv ofmt=fits out=-")
+
+
 @pytest.mark.parametrize(
     "content", [b"\x89PNG\r\n", b"<!doctype html>", b"%PDF-1.7", b'{"a": 1}', b"\xff\xd8\xff\xe0"]
 )

@@ -259,6 +259,19 @@ def test_a_folder_that_only_looks_like_one_is_refused(tmp_path: Path) -> None:
         predict(PredictConfig(catalog=str(tmp_path / "cat"), output=str(tmp_path / "z")))
 
 
+def test_a_first_partition_without_rows_is_passed_over(folder: Path, tmp_path: Path) -> None:
+    shutil.copytree(folder / "sim", tmp_path / "sim")
+    first, *others = sorted((tmp_path / "sim/sim/dataset").rglob("Npix*.parquet"))
+    n_rows = parquet.read_metadata(first).num_rows
+    parquet.write_table(parquet.read_table(first, partitioning=None).slice(0, 0), first)
+    options = {"cutouts": f"{folder}/stamps/{{OBJID}}.fits", "output": str(tmp_path / "z")}
+    assert predict(config(tmp_path, **options)).n_rows == N - n_rows
+    for part in others:
+        parquet.write_table(parquet.read_table(part, partitioning=None).slice(0, 0), part)
+    with pytest.raises(CatalogError, match="sim has no rows"):
+        predict(config(tmp_path, **options, overwrite=True))
+
+
 def test_missing_values_become_what_fits_has_for_them() -> None:
     frame = pd.DataFrame(
         {
