@@ -1,13 +1,11 @@
-"""A model that is quick to make, as wrong as it is small; and a page that is being served."""
+"""A page that is being served."""
 
 from __future__ import annotations
 
-import os
 import re
 import shutil
 import signal
-import subprocess
-import sys
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,41 +14,12 @@ import fitsio
 import h5py
 import numpy as np
 import pytest
-import torch
 
 from photoz_ssl.config import EmbedConfig
 from photoz_ssl.neighbours.atlas import COLUMNS_GROUP
-from photoz_ssl.networks.checkpoint import Checkpoint, save_checkpoint
-from photoz_ssl.networks.encoder import EncoderConfig, build_encoder
-from photoz_ssl.networks.redshift_head import RedshiftNetwork
-from photoz_ssl.redshift.calibration import Calibration
-from photoz_ssl.redshift.grid import RedshiftGrid
-from photoz_ssl.spec import ImageSpec
 from photoz_ssl.survey.archive import open_archive
 from photoz_ssl.workflows.embed import embed
-
-
-@pytest.fixture(scope="session")
-def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A tiny network with random weights."""
-    torch.manual_seed(0)
-    encoder = EncoderConfig(architecture="resnet18", width=0.125, stem_stride=2, max_pool=True)
-    network = RedshiftNetwork(build_encoder(encoder), 180)
-    path = tmp_path_factory.mktemp("model") / "toy.safetensors"
-    save_checkpoint(
-        path,
-        Checkpoint(
-            kind="photoz",
-            spec=ImageSpec(),
-            encoder=encoder,
-            state=network.state_dict(),
-            grid=RedshiftGrid(),
-            calibration=Calibration(0.2),
-            provenance={"trained_on": "simulations: none at all", "name": "toy 1"},
-        ),
-        overwrite=False,
-    )
-    return path
+from tests.processes import COMMAND_LINE, Fork
 
 
 @pytest.fixture(scope="session")
@@ -70,8 +39,7 @@ def browsed(
     process, url, told = start_browse(lock, atlas, "--model", model)
     yield Browsed(url, atlas, image, told, lock)
     process.send_signal(signal.SIGINT)
-    process.communicate(timeout=20)
-    assert process.returncode == 0
+    assert process.ended()[0] == 0
 
 
 @pytest.fixture(scope="session")
@@ -92,7 +60,7 @@ def odd(browsed: Browsed, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
     process, url, told = start_browse(browsed.samp_lock, atlas)
     yield Browsed(url, atlas, browsed.image, told, browsed.samp_lock)
     process.send_signal(signal.SIGINT)
-    process.communicate(timeout=20)
+    process.ended()
 
 
 @dataclass(frozen=True)
@@ -106,25 +74,13 @@ class Browsed:
     samp_lock: Path
 
 
-def heed_ctrl_c() -> None:
-    """Do not ignore SIGINT because the parent does, as one in the background may."""
-    signal.signal(signal.SIGINT, signal.SIG_DFL)
-
-
-def start_browse(samp_lock: Path, *arguments: object) -> tuple[subprocess.Popen[str], str, str]:
+def start_browse(samp_lock: Path, *arguments: object) -> tuple[Fork, str, str]:
     """Start the command; gives its process, its address and what it said until then."""
-    environment = {**os.environ, "SAMP_HUB": f"std-lockurl:{samp_lock.as_uri()}"}
-    command = [sys.executable, "-m", "photoz_ssl", "browse", *map(str, arguments), "--no-open"]
-    process = subprocess.Popen(
-        command,
-        stderr=subprocess.PIPE,
-        text=True,
-        env=environment,
-        preexec_fn=heed_ctrl_c,
-    )
-    told = ""
-    for line in process.stderr or ():
-        told += line
-        if found := re.search(r"http://127\.0\.0\.1:\d+/\S+/", line):
-            return process, found[0], told
-    raise AssertionError(told)
+    environ = {"SAMP_HUB": f"std-lockurl:{samp_lock.as_uri()}"}
+    process = Fork(COMMAND_LINE, "browse", *arguments, "--no-open", environ=environ)
+    while process.runs:
+        told = process.told
+        if found := re.search(r"http://127\.0\.0\.1:\d+/\S+/\n", told):
+            return process, found[0].strip(), told
+        time.sleep(0.02)
+    raise AssertionError(process.told)

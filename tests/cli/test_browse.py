@@ -7,13 +7,12 @@ import io
 import json
 import signal
 import socket
-import subprocess
 import sys
 import threading
 import time
 import urllib.request
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from urllib.parse import quote, urlsplit
 
 import fitsio
@@ -27,9 +26,8 @@ from photoz_ssl.errors import MissingExtraError
 from photoz_ssl.neighbours.atlas import read_atlas
 from photoz_ssl.workflows.browse import browse
 from photoz_ssl.workflows.similar import similar
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
+from tests.cli.conftest import start_browse
+from tests.processes import COMMAND_LINE, Fork
 
 
 class Caller:
@@ -325,36 +323,12 @@ def test_a_missing_package_is_told_with_what_installs_it(
         browse(BrowseConfig(atlas=browsed.atlas), announce=lambda report: None)
 
 
-def start(*arguments: object, **environment: str) -> subprocess.Popen[str]:
-    return subprocess.Popen(
-        [sys.executable, "-m", "photoz_ssl", "browse", *map(str, arguments)],
-        stderr=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        text=True,
-        preexec_fn=heed_ctrl_c,
-    )
-
-
-def heed_ctrl_c() -> None:
-    """Do not ignore SIGINT because the parent does, as one in the background may."""
-    signal.signal(signal.SIGINT, signal.SIG_DFL)
-
-
-@pytest.fixture
-def served(browsed: Any) -> Iterator[subprocess.Popen[str]]:
-    process = start(browsed.atlas, "--no-open")
-    assert process.stderr is not None
-    assert "http://127.0.0.1:" in process.stderr.readline()
-    yield process
-    process.kill()
-    process.communicate()
-
-
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_a_signal_ends_it_quietly(served: subprocess.Popen[str], number: signal.Signals) -> None:
-    served.send_signal(number)
-    assert served.communicate(timeout=20) == ("", "")
-    assert served.returncode == 0
+def test_a_signal_ends_it_quietly(browsed: Any, number: signal.Signals) -> None:
+    process, _, told = start_browse(browsed.samp_lock, browsed.atlas)
+    process.send_signal(number)
+    assert process.ended() == (0, told)
+    assert process.said == ""
 
 
 def test_a_port_that_is_taken_and_what_is_no_atlas_are_one_sentence(
@@ -366,9 +340,8 @@ def test_a_port_that_is_taken_and_what_is_no_atlas_are_one_sentence(
         ((tmp_path / "none.h5",), "there is no atlas"),
         ((browsed.image,), "not a readable atlas"),
     ):
-        process = start(*arguments, "--no-open")
-        _, told = process.communicate(timeout=30)
-        assert process.returncode == 1
+        code, told = Fork(COMMAND_LINE, "browse", *arguments, "--no-open").ended()
+        assert code == 1
         assert told.startswith("Error: ")
         assert words in told
         assert "Traceback" not in told

@@ -44,30 +44,44 @@ def chromium() -> Iterator[Any]:
         browser.close()
 
 
+@pytest.fixture(scope="module")
+def tab(chromium: Any) -> Iterator[Any]:
+    """One for all tests: to open another takes longer than to load the page anew."""
+    context = chromium.new_context()
+    yield context.new_page()
+    context.close()
+
+
 @pytest.fixture
-def page(chromium: Any, browsed: Any, request: pytest.FixtureRequest) -> Iterator[Any]:
+def page(tab: Any, browsed: Any, request: pytest.FixtureRequest) -> Iterator[Any]:
     """The page, loaded; it must not complain, nor ask anybody else for anything."""
-    yield from watched(chromium, browsed, request)
+    yield from watched(tab, browsed, request)
 
 
 @pytest.fixture
-def odd_page(chromium: Any, odd: Any, request: pytest.FixtureRequest) -> Iterator[Any]:
+def odd_page(tab: Any, odd: Any, request: pytest.FixtureRequest) -> Iterator[Any]:
     """The page of the stranger atlas, of which the same is asked."""
-    yield from watched(chromium, odd, request)
+    yield from watched(tab, odd, request)
 
 
-def watched(chromium: Any, browsed: Any, request: pytest.FixtureRequest) -> Iterator[Any]:
-    context = chromium.new_context(viewport={"width": 1280, "height": 800})
-    page = context.new_page()
+def watched(page: Any, browsed: Any, request: pytest.FixtureRequest) -> Iterator[Any]:
     wrong: list[str] = []
-    page.on("pageerror", lambda error: wrong.append(str(error)))
-    page.on("console", lambda message: wrong.extend([message.text] * (message.type == "error")))
-    page.on("request", lambda asked: wrong.extend({asked.url} - ours({asked.url}, browsed.url)))
+    heard: dict[str, Callable[[Any], None]] = {
+        "pageerror": lambda error: wrong.append(str(error)),
+        "console": lambda message: wrong.extend([message.text] * (message.type == "error")),
+        "request": lambda asked: wrong.extend({asked.url} - ours({asked.url}, browsed.url)),
+    }
+    page.set_viewport_size({"width": 1280, "height": 800})
+    page.emulate_media(color_scheme="light")
+    page.mouse.move(0, 0)
+    for event, hear in heard.items():
+        page.on(event, hear)
     load(page, browsed.url)
     yield page
     if folder := os.environ.get("PHOTOZ_SSL_SCREENSHOTS"):
         page.screenshot(path=Path(folder) / f"{request.node.name}.png")
-    context.close()
+    for event, hear in heard.items():
+        page.remove_listener(event, hear)
     assert not [line for line in wrong if "400 (Bad Request)" not in line]
 
 

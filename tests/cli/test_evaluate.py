@@ -6,7 +6,8 @@ import json
 import re
 import subprocess
 import sys
-from dataclasses import replace
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -34,15 +35,35 @@ def table(tmp_path: Path) -> Path:
     return path
 
 
-def run(*arguments: object, stdin: bytes | None = None) -> subprocess.CompletedProcess[bytes]:
-    command = [sys.executable, "-m", "photoz_ssl", "evaluate", *map(str, arguments)]
-    return subprocess.run(command, capture_output=True, input=stdin, check=False)
+@dataclass
+class Outcome:
+    """What the command left behind."""
+
+    returncode: int
+    stdout: str
+    stderr: str
 
 
-def test_tables_on_stdout_and_notices_on_stderr(table: Path) -> None:
+Run = Callable[..., Outcome]
+
+
+@pytest.fixture
+def run(capfd: pytest.CaptureFixture[str]) -> Run:
+    """Run evaluate in this process."""
+
+    def call(*arguments: object) -> Outcome:
+        with pytest.raises(SystemExit) as stop:
+            main(["evaluate", *map(str, arguments)])
+        assert isinstance(stop.value.code, int)
+        return Outcome(stop.value.code, *capfd.readouterr())
+
+    return call
+
+
+def test_tables_on_stdout_and_notices_on_stderr(table: Path, run: Run) -> None:
     done = run(table)
     assert done.returncode == 0, done.stderr
-    shown, told = done.stdout.decode(), done.stderr.decode()
+    shown, told = done.stdout, done.stderr
     assert "+0.01234" in shown
     assert "outliers" in shown
     assert "Z_SPEC 0 to 0.05" in shown
@@ -53,24 +74,24 @@ def test_tables_on_stdout_and_notices_on_stderr(table: Path) -> None:
 
 @pytest.mark.parametrize("columns", ["40", "80"])
 def test_no_number_is_cut_off_in_a_narrow_terminal(
-    table: Path, columns: str, monkeypatch: pytest.MonkeyPatch
+    table: Path, columns: str, run: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    wide = run(table).stdout.decode()
+    wide = run(table).stdout
     monkeypatch.setenv("COLUMNS", columns)
     monkeypatch.setenv("FORCE_COLOR", "1")
-    narrow = re.sub(r"\x1b\[[0-9;]*m", "", run(table).stdout.decode())
+    narrow = re.sub(r"\x1b\[[0-9;]*m", "", run(table).stdout)
     assert narrow == wide
     assert "…" not in narrow
     assert max(map(len, narrow.splitlines()[1:])) <= 80
 
 
-def test_one_galaxy_and_what_is_unknown_of_it(tmp_path: Path) -> None:
+def test_one_galaxy_and_what_is_unknown_of_it(tmp_path: Path, run: Run) -> None:
     rows = np.array([(0.1, 0.1)], [("Z_PHOT_MEAN", "f4"), ("Z_SPEC", "f4")])
     path = tmp_path / "one.fits"
     columns = [TableColumn(name) for name in rows.dtype.names or ()]
     with write_table(str(path), extname="PHOTOZ", columns=columns, dtype=rows.dtype) as writer:
         writer.append(rows)
-    shown = run(path).stdout.decode()
+    shown = run(path).stdout
     assert "one.fits: 1 galaxy\n" in shown
     assert "–" in shown
     assert "nan" not in shown
@@ -122,41 +143,42 @@ def test_figures_are_counted_once_whatever_their_formats(
         assert json.loads(captured.out)["n_galaxies"] == 50
 
 
-def test_json_on_stdout_is_alone_there(table: Path) -> None:
+def test_json_on_stdout_is_alone_there(table: Path, run: Run) -> None:
     done = run(table, "--json", "-", "--quiet")
     assert json.loads(done.stdout)["n_galaxies"] == 39
-    assert done.stderr == b""
+    assert done.stderr == ""
 
 
-def test_who_asks_for_quiet_gets_the_file_alone(table: Path, tmp_path: Path) -> None:
+def test_who_asks_for_quiet_gets_the_file_alone(table: Path, tmp_path: Path, run: Run) -> None:
     done = run(table, "--json", tmp_path / "metrics.json", "--quiet")
-    assert (done.returncode, done.stdout, done.stderr) == (0, b"", b"")
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
     assert "sigma_mad" in json.loads((tmp_path / "metrics.json").read_text())
 
 
 def test_a_table_on_stdin(table: Path) -> None:
-    done = run("-", "--json", "-", stdin=table.read_bytes())
+    command = [sys.executable, "-m", "photoz_ssl", "evaluate", "-", "--json", "-"]
+    done = subprocess.run(command, input=table.read_bytes(), capture_output=True)
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout)["n_galaxies"] == 39
 
 
-def test_json_in_a_file_and_the_tables_on_stdout(table: Path, tmp_path: Path) -> None:
+def test_json_in_a_file_and_the_tables_on_stdout(table: Path, tmp_path: Path, run: Run) -> None:
     done = run(table, "--json", tmp_path / "metrics.json")
-    assert b"scatter" in done.stdout
+    assert "scatter" in done.stdout
     assert json.loads((tmp_path / "metrics.json").read_text())["n_dropped"] == 1
 
 
-def test_an_error_is_one_sentence_and_a_hint(table: Path) -> None:
+def test_an_error_is_one_sentence_and_a_hint(table: Path, run: Run) -> None:
     done = run(table, "--redshift-column", "Z_TRUE")
     assert done.returncode == 1
-    assert done.stdout == b""
-    told = done.stderr.decode()
+    assert done.stdout == ""
+    told = done.stderr
     assert told.startswith("Error: ")
     assert "Hint: name it with --redshift-column; its columns are Z_PHOT_MEAN, Z_SPEC." in told
     assert "Traceback" not in told
 
 
-def test_help_ends_with_lines_to_paste() -> None:
+def test_help_ends_with_lines_to_paste(run: Run) -> None:
     done = run("--help")
     assert done.returncode == 0
-    assert b"photoz-ssl evaluate catalog.photoz.fits --split test" in done.stdout
+    assert "photoz-ssl evaluate catalog.photoz.fits --split test" in done.stdout

@@ -22,6 +22,7 @@ from photoz_ssl.cli import main
 from photoz_ssl.config import EvaluateConfig
 from photoz_ssl.survey.flags import RowFlag
 from photoz_ssl.workflows.evaluate import evaluate
+from tests.processes import COMMAND_LINE, Fork
 
 N_GALAXIES = 12
 SIZE = 72
@@ -82,13 +83,10 @@ def piped(
 ) -> subprocess.CompletedProcess[bytes]:
     """Predict from standard input to standard output."""
     survey = write_survey(tmp_path_factory.mktemp("piped"))
+    command = [sys.executable, "-m", "photoz_ssl", "predict", "-", "--model", str(model)]
+    command += ["--cutouts", f"{survey.parent}/{{CUTOUT}}"]
     with survey.open("rb") as catalog:
-        return subprocess.run(
-            command("-", "--cutouts", f"{survey.parent}/{{CUTOUT}}", "--model", model),
-            stdin=catalog,
-            capture_output=True,
-            check=False,
-        )
+        return subprocess.run(command, stdin=catalog, capture_output=True, check=False)
 
 
 @dataclass
@@ -129,10 +127,6 @@ def assert_one_clear_sentence(outcome: Outcome, code: int, pattern: str) -> None
     if code == 1:
         assert outcome.sentences[-2].startswith("Error: "), outcome.stderr
         assert outcome.sentences[-1].startswith("Hint: "), outcome.stderr
-
-
-def command(*arguments: str | Path) -> list[str]:
-    return [sys.executable, "-m", "photoz_ssl", "predict", *map(str, arguments)]
 
 
 def require(program: str) -> str:
@@ -344,20 +338,19 @@ def test_a_model_that_is_none_is_one_clear_sentence(
     assert not survey.with_name("catalog.photoz.fits").exists()
 
 
-FULL_DISK = (
-    "import resource, sys; from photoz_ssl.cli import main;"
-    " import photoz_ssl.workflows.trained.inference, photoz_ssl.workflows.predict;"
-    " resource.setrlimit(resource.RLIMIT_FSIZE, (12_000, 12_000)); main(sys.argv[1:])"
-)
+FULL_DISK = f"""
+import resource
+import photoz_ssl.workflows.trained.inference, photoz_ssl.workflows.predict
+resource.setrlimit(resource.RLIMIT_FSIZE, (12_000, 12_000))
+{COMMAND_LINE}
+"""
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="needs limits on the size of files")
 def test_a_full_disk_is_one_clear_sentence(survey: Path, model: Path) -> None:
     arguments = ["predict", str(survey), "--pdf", "--model", str(model), "--workers", "1"]
-    done = subprocess.run(
-        [sys.executable, "-c", FULL_DISK, *arguments], capture_output=True, text=True, check=False
-    )
-    assert_one_clear_sentence(Outcome(done.returncode, done.stderr), 1, "disk")
+    code, told = Fork(FULL_DISK, *arguments).ended()
+    assert_one_clear_sentence(Outcome(code, told), 1, "disk")
     assert_nothing_new(survey)
 
 
@@ -372,18 +365,18 @@ def test_stdout_carries_fits_and_nothing_else(
     assert len(fitsio.read(tmp_path / "piped.fits", ext="PHOTOZ")) == N_GALAXIES
 
 
+CLOSED_PIPE = f"""
+reading, writing = os.pipe()
+os.dup2(writing, 1)
+os.close(writing)
+os.close(reading)
+{COMMAND_LINE}
+"""
+
+
 def test_a_closed_pipe_ends_quietly(survey: Path, model: Path) -> None:
-    writer = subprocess.Popen(
-        command(survey, "--model", model, "-o", "-", "-q"),
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-    )
-    assert writer.stdout is not None
-    writer.stdout.close()
-    assert writer.stderr is not None
-    assert writer.stderr.read() == b""
-    writer.stderr.close()
-    assert writer.wait() == 0
+    writer = Fork(CLOSED_PIPE, "predict", survey, "--model", model, "-o", "-", "-q")
+    assert writer.ended() == (0, "")
 
 
 def test_fitsverify_finds_nothing(survey: Path, run: Run) -> None:

@@ -22,7 +22,7 @@ from photoz_ssl.networks.checkpoint import load_checkpoint, shipped_model_path
 from photoz_ssl.networks.ranks import ALONE, World
 from photoz_ssl.training.distributed import Launch, join_world, launched, require_equal_parts
 from photoz_ssl.workflows.pretrain import usable_batch_size
-from tests.training.processes import Training
+from tests.processes import Fork
 
 TRAINING = """
 import sys
@@ -90,11 +90,11 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-def start_two(program: str, *arguments: object) -> list[Training]:
+def start_two(program: str, *arguments: object) -> list[Fork]:
     """Two processes as torchrun would start them; ``{rank}`` in an argument is the rank."""
     meeting = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": free_port(), "WORLD_SIZE": 2}
     return [
-        Training(
+        Fork(
             program,
             *(str(argument).format(rank=rank) for argument in arguments),
             environ={"RANK": rank, **meeting},
@@ -103,7 +103,7 @@ def start_two(program: str, *arguments: object) -> list[Training]:
     ]
 
 
-def ended(*processes: Training) -> list[tuple[int, str]]:
+def ended(*processes: Fork) -> list[tuple[int, str]]:
     """Exit codes, and what was told on stderr."""
     return [process.ended() for process in processes]
 
@@ -114,7 +114,7 @@ def runs(
 ) -> tuple[dict[str, Any], list[dict[str, Any]]]:
     """What one process saw of a pretraining, and what each of two saw."""
     folder = tmp_path_factory.mktemp("runs")
-    one = Training(TRAINING, tiny_archive, folder / "one", folder / "one.pt")
+    one = Fork(TRAINING, tiny_archive, folder / "one", folder / "one.pt")
     two = start_two(TRAINING, tiny_archive, folder / "two", folder / "two{rank}.pt")
     for code, told in ended(one, *two):
         assert (code, told) == (0, "")
@@ -157,7 +157,7 @@ def test_torchrun_finetunes_as_one_process_does(tiny_archive: Path, tmp_path: Pa
     encoder = shipped_model_path("photoz")
     options = ["finetune", tiny_archive, "--encoder", encoder, "--encoder-rate", 0, "--epochs", 2]
     options += ["--batch-size", 4, "--device", "cpu", "-o"]
-    one = Training("from photoz_ssl.cli import main; main()", *options, tmp_path / "one")
+    one = Fork("from photoz_ssl.cli import main; main()", *options, tmp_path / "one")
     assert ended(one)[0][0] == 0
     torchrun = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2"]
     torchrun += ["--master-port", str(free_port()), "-m", "photoz_ssl"]
@@ -309,7 +309,7 @@ with stop_on_signals(), distributed.join_world("cpu"):
 def test_one_that_waits_for_others_says_so_and_can_be_ended(number: signal.Signals) -> None:
     environ = {f"SLURM_{name}": "0" for name in ("PROCID", "LOCALID", "STEP_ID")}
     environ |= {"SLURM_NTASKS": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(free_port())}
-    waiting = Training(WAITING, environ=environ)
+    waiting = Fork(WAITING, environ=environ)
     while "waits" not in waiting.told:
         assert waiting.runs, waiting.told
         time.sleep(0.05)

@@ -13,7 +13,7 @@ import torch
 from photoz_ssl.config import PretrainConfig
 from photoz_ssl.files import is_leftover
 from photoz_ssl.workflows.pretrain import pretrain
-from tests.training.processes import Training
+from tests.processes import Fork
 
 PROGRAM = """
 import sys
@@ -36,7 +36,7 @@ def kill_after(seconds: float, config: PretrainConfig, *, while_writing: bool) -
     options = [config.archive, "-o", config.output, "--encoder", config.encoder, "--resume"]
     options += ["--epochs", config.epochs, "--batch-size", config.batch_size, "--quiet"]
     options += ["--queue-size", config.queue_size, "--batchnorm-groups", config.batchnorm_groups]
-    process = Training(PROGRAM, "pretrain", *options, n_threads=torch.get_num_threads())
+    process = Fork(PROGRAM, "pretrain", *options, n_threads=torch.get_num_threads())
     while process.runs and not (config.output / "config.toml").exists():
         time.sleep(0.005)
     time.sleep(seconds)

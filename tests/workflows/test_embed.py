@@ -41,6 +41,7 @@ from photoz_ssl.workflows.jobs.shards import EMPTY_SHARD
 from photoz_ssl.workflows.merge import merge
 from photoz_ssl.workflows.pictures.thumbnails import thumbnails
 from photoz_ssl.workflows.similar import similar
+from tests.processes import forked_workers
 
 
 class MakeModel(Protocol):
@@ -428,7 +429,8 @@ def test_dask_workers_give_the_single_run(
     tiny_archive: Path, tmp_path: Path, make_model: MakeModel, whole: bytes
 ) -> None:
     pytest.importorskip("distributed", reason="Dask (extra [dask]) is not installed")
-    embed(embedding(tiny_archive, make_model(), tmp_path / "a.h5", dask="local:1"))
+    with forked_workers():
+        embed(embedding(tiny_archive, make_model(), tmp_path / "a.h5", dask="local:1"))
     assert (tmp_path / "a.h5").read_bytes() == whole
 
 

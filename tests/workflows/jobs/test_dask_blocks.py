@@ -23,11 +23,9 @@ from photoz_ssl.survey.dust import SFD_FILES
 from photoz_ssl.workflows.jobs import dask_blocks
 from photoz_ssl.workflows.predict import predict
 from photoz_ssl.workflows.prediction.prediction_job import PredictionJob
+from tests.processes import forked_workers
 
 USUAL_PORT = 8787
-
-COMPUTING = ("photoz_ssl.workflows.predict", "photoz_ssl.workflows.trained.inference", "openvino")
-"""What workers import, which takes longer than all they do."""
 
 distributed = pytest.importorskip("distributed", reason="needs the extra [dask]")
 dask = pytest.importorskip("dask", reason="needs the extra [dask]")
@@ -35,18 +33,18 @@ dask = pytest.importorskip("dask", reason="needs the extra [dask]")
 
 @pytest.fixture(scope="module")
 def cluster() -> Iterator[Any]:
-    """Two workers, which are started again when they die, as forks of one process."""
-    with dask.config.set({"distributed.worker.multiprocessing-method": "forkserver"}):
-        forks = distributed.utils.get_mp_context()
-        forks.set_forkserver_preload(["distributed", *COMPUTING])
-        with distributed.LocalCluster(
+    """Two workers, which are started again when they die."""
+    with (
+        forked_workers(),
+        distributed.LocalCluster(
             n_workers=2,
             threads_per_worker=1,
             processes=True,
             dashboard_address="127.0.0.1:0",
             silence_logs=50,
-        ) as cluster:
-            yield cluster
+        ) as cluster,
+    ):
+        yield cluster
 
 
 @pytest.fixture(autouse=True)

@@ -20,6 +20,7 @@ from photoz_ssl.progress import Stopped
 from photoz_ssl.survey.frame_catalog import catalog_of_frame
 from photoz_ssl.workflows.predict import predict
 from photoz_ssl.workflows.prediction import hats, prediction_job
+from tests.processes import forked_workers
 
 lsdb: Any = pytest.importorskip("lsdb", reason="LSDB (extra [dask]) is not installed")
 hats_import: Any = pytest.importorskip("hats_import", reason="hats-import is not installed")
@@ -35,9 +36,10 @@ pytestmark = pytest.mark.filterwarnings("ignore")  # of Dask, pandas and hats, a
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def folder(model: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A survey of small cutouts on a patch of sky, as a FITS table and as a HATS collection."""
     place = tmp_path_factory.mktemp("hats")
+    shutil.copy(model, place / "model.safetensors")
     (place / "stamps").mkdir()
     generator = np.random.default_rng(0)
     for number in range(N):
@@ -84,7 +86,8 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def config(folder: Path, catalog: str = "sim", **options: Any) -> PredictConfig:
     values = {"cutouts": f"{folder}/stamps/{{OBJID}}.fits", "device": "cpu", **options}
-    return PredictConfig(catalog=str(folder / catalog), **values)
+    model = folder / "model.safetensors"
+    return PredictConfig(catalog=str(folder / catalog), model=model, **values)
 
 
 @pytest.fixture(scope="module")
@@ -182,10 +185,11 @@ def test_workers_stop_when_asked_to_go_on_and_give_the_same(
         return any(tmp_path.glob("z/z/done/*"))
 
     options = {"output": str(tmp_path / "z"), "dask": "local:1"}
-    with pytest.raises(Stopped, match="partition"):
-        predict(config(folder, **options), stop=stop)
-    assert not (tmp_path / "z/collection.properties").exists()
-    predict(config(folder, **options, resume=True))
+    with forked_workers():
+        with pytest.raises(Stopped, match="partition"):
+            predict(config(folder, **options), stop=stop)
+        assert not (tmp_path / "z/collection.properties").exists()
+        predict(config(folder, **options, resume=True))
     one, two = (rows_of(lsdb.open_catalog(path)) for path in (output, tmp_path / "z"))
     pd.testing.assert_frame_equal(one, two)
 
