@@ -165,13 +165,7 @@ class EmbeddingJob:
                 np.where(values == nulls[name], np.nan, values) if name in nulls else values
             )
         n_represented = int(np.isfinite(rows["representation"][:, 0]).sum())
-        facts = facts_of(
-            block,
-            block.flags,
-            n_represented,
-            dust=self.source.dust,
-            notices=self.source.notices,
-        )
+        facts = facts_of(block, self.source, block.flags, n_represented)
         return ComputedBlock(rows, None, facts)
 
 
