@@ -27,6 +27,7 @@ __all__ = [
     "described",
     "has_ids",
     "left_out_notices",
+    "load_encoder_model",
     "name_column",
     "represent_block",
     "represent_block_later",
@@ -78,7 +79,6 @@ class AtlasEncoder:
         if self._given is not None:
             return self._given
         from photoz_ssl.networks.checkpoint import shipped_model_path
-        from photoz_ssl.workflows.trained.inference import Predictor
 
         header, path = self._atlas.header, self._model
         if path is None:
@@ -91,14 +91,7 @@ class AtlasEncoder:
                 f" ({header.model_sha256[:8]}), which is not one of those that ship",
                 "name its file with --model",
             )
-        predictor = Predictor.load(
-            path,
-            self._config.device,
-            kind="encoder",
-            batch_size=self._config.batch_size,
-            n_galaxies=self._n_galaxies,
-            precision=self._config.precision,
-        )
+        predictor = load_encoder_model(path, self._config, self._n_galaxies)
         header.require_model(predictor.sha256, model=predictor.name, atlas=str(self._atlas.path))
         return predictor
 
@@ -126,6 +119,23 @@ class AtlasEncoder:
         for block in source.blocks(self.predictor.batch_size):
             vectors = represent_block(block, self.predictor)
             yield block, vectors if projection is None else projection.apply(vectors)
+
+
+def load_encoder_model(path: Path | None, config: Inference, n_galaxies: int | None) -> Predictor:
+    """Load a model for its representations, by default the encoder that ships, for some galaxies.
+
+    Torch takes seconds to import, so not before the input is known.
+    """
+    from photoz_ssl.workflows.trained.inference import Predictor
+
+    return Predictor.load(
+        path,
+        config.device,
+        kind="encoder",
+        batch_size=config.batch_size,
+        n_galaxies=n_galaxies,
+        precision=config.precision,
+    )
 
 
 def represent_block(block: GalaxyBlock, predictor: Predictor) -> NDArray[np.float32]:

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from photoz_ssl import __version__
-from photoz_ssl.config import EmbedConfig, SimilarConfig
+from photoz_ssl.config import EmbedConfig
 from photoz_ssl.errors import PartError
 from photoz_ssl.fields import options_of_job
 from photoz_ssl.fingerprints import fingerprint_of_input, spelled
@@ -32,6 +32,7 @@ from photoz_ssl.workflows.pictures.thumbnails import PICTURE_SHAPE, thumbnails
 from photoz_ssl.workflows.searching.atlas_encoder import (
     described,
     has_ids,
+    load_encoder_model,
     name_column,
     represent_block_later,
 )
@@ -39,7 +40,7 @@ from photoz_ssl.workflows.searching.atlas_encoder import (
 if TYPE_CHECKING:
     from photoz_ssl.workflows.trained.inference import Predictor
 
-__all__ = ["ATLAS", "EmbeddingJob", "load_model", "open_embedding", "write_atlas_of"]
+__all__ = ["ATLAS", "EmbeddingJob", "open_embedding", "write_atlas_of"]
 
 ATLAS = "ATLAS"
 """The name of the table in a part of an atlas."""
@@ -181,7 +182,7 @@ def open_embedding(config: EmbedConfig) -> Iterator[EmbeddingJob]:
     with open_source(
         config.catalog, config, size=NETWORK_SIZE, workers=config.workers, streaming=True
     ) as source:
-        predictor = load_model(config, source.n_rows)
+        predictor = load_encoder_model(config.model, config, source.n_rows)
         source.spec.require_usable_by(
             predictor.spec, here=config.catalog, there=f"the model {predictor.name}"
         )
@@ -246,20 +247,3 @@ def _header(part: Part) -> AtlasHeader:
         )
     except KeyError as error:
         raise PartError(f"{part.path} is no part of an atlas", "make it with embed") from error
-
-
-def load_model(config: EmbedConfig | SimilarConfig, n_galaxies: int | None = 0) -> Predictor:
-    """Load the model of a config, by default the encoder that ships, for some galaxies.
-
-    Torch takes seconds to import, so not before the input is known.
-    """
-    from photoz_ssl.workflows.trained.inference import Predictor
-
-    return Predictor.load(
-        config.model,
-        config.device,
-        kind="encoder",
-        batch_size=config.batch_size,
-        n_galaxies=n_galaxies,
-        precision=config.precision,
-    )
