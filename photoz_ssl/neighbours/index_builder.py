@@ -34,8 +34,9 @@ from photoz_ssl.neighbours.index import (
 )
 from photoz_ssl.neighbours.index_tuning import tuned
 from photoz_ssl.neighbours.products import Vectors
-from photoz_ssl.neighbours.projection import evenly_spread, principal_axes, share_outside
+from photoz_ssl.neighbours.projection import principal_axes, share_outside
 from photoz_ssl.progress import Progress, silent
+from photoz_ssl.samples import evenly_spread
 
 __all__ = ["IndexPlan", "build_index", "plan_index"]
 

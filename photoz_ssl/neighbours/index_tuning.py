@@ -11,9 +11,9 @@ import numpy as np
 from photoz_ssl.neighbours.atlas import Atlas
 from photoz_ssl.neighbours.exact import NOBODY, nearest
 from photoz_ssl.neighbours.index import Index
-from photoz_ssl.neighbours.projection import evenly_spread
 from photoz_ssl.neighbours.query import Restriction, queries_of_rows, window_of
 from photoz_ssl.progress import Progress
+from photoz_ssl.samples import evenly_spread
 
 __all__ = ["Recall", "measure_recall", "tuned"]
 

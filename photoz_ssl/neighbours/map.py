@@ -21,8 +21,9 @@ from photoz_ssl.hdf5 import new_file
 from photoz_ssl.neighbours.atlas import Atlas
 from photoz_ssl.neighbours.exact import NOBODY, nearest
 from photoz_ssl.neighbours.products import Vectors
-from photoz_ssl.neighbours.projection import evenly_spread, leading_axes
+from photoz_ssl.neighbours.projection import leading_axes
 from photoz_ssl.progress import Progress, silent
+from photoz_ssl.samples import evenly_spread
 
 __all__ = [
     "AtlasMap",

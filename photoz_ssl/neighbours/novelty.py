@@ -14,10 +14,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from photoz_ssl.neighbours.atlas import Atlas
-from photoz_ssl.neighbours.projection import evenly_spread
 from photoz_ssl.neighbours.query import Neighbours, Restriction, find_neighbours, queries_of_rows
 from photoz_ssl.neighbours.unusual import chord
-from photoz_ssl.robust import SIGMA_OF_MAD
+from photoz_ssl.samples import SIGMA_OF_MAD, evenly_spread
 
 __all__ = ["Crowd", "Norms", "find_norms", "mean_distance", "percentile_among"]
 

@@ -12,7 +12,6 @@ from photoz_ssl.errors import ConfigError
 
 __all__ = [
     "Projection",
-    "evenly_spread",
     "fit_projection",
     "leading_axes",
     "normalised",
@@ -152,12 +151,6 @@ def share_outside(vectors: NDArray[np.float32], axes: NDArray[np.float32]) -> fl
     """Share of the squares of some vectors that orthonormal axes do not hold; 0 without vectors."""
     total = float(np.sum(vectors**2))
     return (total - float(np.sum((vectors @ axes) ** 2))) / (total or 1.0)
-
-
-def evenly_spread(n_rows: int, n_most: int) -> NDArray[np.int64]:
-    """Some of so many rows, ascending, from the first to the last; all where there are few."""
-    rows = np.linspace(0, max(n_rows - 1, 0), min(n_rows, n_most)).astype(np.int64)
-    return np.unique(rows)
 
 
 def normalised(vectors: NDArray[np.floating]) -> NDArray[np.float32]:

@@ -24,7 +24,8 @@ from photoz_ssl.neighbours.products import (
     rounded_down,
     true_pairs,
 )
-from photoz_ssl.neighbours.projection import evenly_spread, principal_axes, share_outside
+from photoz_ssl.neighbours.projection import principal_axes, share_outside
+from photoz_ssl.samples import evenly_spread
 
 __all__ = ["Pruned", "pruned"]
 
