@@ -29,17 +29,13 @@ from photoz_ssl.workflows.jobs.part_work import (
 )
 from photoz_ssl.workflows.jobs.shards import EMPTY_SHARD, WHOLE
 from photoz_ssl.workflows.jobs.tally import Tally
-from photoz_ssl.workflows.searching.atlas_encoder import (
-    left_out_notices,
-    name_column,
-    text_id_notices,
-)
 from photoz_ssl.workflows.searching.atlases import named_atlases, rewrite_atlases
 from photoz_ssl.workflows.searching.embedding_job import (
     EmbeddingJob,
     open_embedding,
     write_atlas_of,
 )
+from photoz_ssl.workflows.searching.identities import left_out_notices, name_column, text_id_notices
 
 __all__ = ["EmbedReport", "IndexReport", "embed", "write_atlas"]
 

@@ -31,11 +31,10 @@ from photoz_ssl.workflows.jobs.tally import facts_of
 from photoz_ssl.workflows.pictures.thumbnails import PICTURE_SHAPE, thumbnails
 from photoz_ssl.workflows.searching.atlas_encoder import (
     described,
-    has_ids,
     load_encoder_model,
-    name_column,
     represent_block_later,
 )
+from photoz_ssl.workflows.searching.identities import has_ids, name_column
 
 if TYPE_CHECKING:
     from photoz_ssl.workflows.trained.inference import Predictor

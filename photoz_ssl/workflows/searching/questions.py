@@ -26,8 +26,8 @@ from photoz_ssl.survey.blocks import GalaxyBlock, GalaxySource
 from photoz_ssl.survey.catalog import Catalog
 from photoz_ssl.survey.named_columns import columns_named
 from photoz_ssl.survey.object_ids import NO_ID, UnfitIdError, integer_ids
-from photoz_ssl.workflows.searching.atlas_encoder import (
-    AtlasEncoder,
+from photoz_ssl.workflows.searching.atlas_encoder import AtlasEncoder
+from photoz_ssl.workflows.searching.identities import (
     has_ids,
     notices_of_itself,
     text_id,
