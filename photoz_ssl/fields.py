@@ -98,20 +98,17 @@ def spelled_option(default: str, help: str, *, pattern: str, spelled: str, bare:
         What the option means without a value.
     """
     spelling = {"pattern": pattern, "spelled": spelled, "bare": bare}
-    metadata = {"help": help, "flags": (), "choices": (), **spelling}
-    return field(default=default, metadata=metadata)
+    return field(default=default, metadata={"help": help, **spelling})
 
 
 def required_option(help: str, *, flags: tuple[str, ...] = ()) -> Any:
     """A field without a default that the command line demands as an option."""
-    metadata = {"help": help, "flags": flags, "choices": (), "required": True, "of_job": False}
-    return field(metadata=metadata)
+    return field(metadata={"help": help, "flags": flags, "required": True, "of_job": False})
 
 
 def number_or_auto(help: str) -> Any:
     """A field of a whole number, by default `AUTO`."""
-    metadata = {"help": help, "flags": (), "choices": (), "or_auto": True, "of_job": False}
-    return field(default=AUTO, metadata=metadata)
+    return field(default=AUTO, metadata={"help": help, "or_auto": True, "of_job": False})
 
 
 def argument(help: str) -> Any:

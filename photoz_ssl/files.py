@@ -183,10 +183,10 @@ def temporary_errors(purpose: str) -> Iterator[None]:
 
 
 @contextmanager
-def scratch_folder() -> Iterator[Path]:
-    """A folder for temporary files, which vanishes with the block."""
+def scratch_folder(purpose: str = "for scratch files") -> Iterator[Path]:
+    """A folder for temporary files, which vanishes with the block; see `temporary_errors`."""
     with (
-        temporary_errors("for scratch files"),
+        temporary_errors(purpose),
         tempfile.TemporaryDirectory(prefix="photoz-ssl-") as folder,
     ):
         yield Path(folder)

@@ -11,12 +11,10 @@ from photoz_ssl.config import BrowseConfig
 if TYPE_CHECKING:
     from photoz_ssl.workflows.browse import BrowseReport
 
-EXAMPLES = "\n".join(
-    (
-        "photoz-ssl embed survey.h5 -o atlas.h5 --map",
-        "photoz-ssl browse atlas.h5",
-        "photoz-ssl browse atlas.h5 --port 8000 --no-open",
-    )
+EXAMPLES = (
+    "photoz-ssl embed survey.h5 -o atlas.h5 --map",
+    "photoz-ssl browse atlas.h5",
+    "photoz-ssl browse atlas.h5 --port 8000 --no-open",
 )
 
 

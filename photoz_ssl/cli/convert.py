@@ -8,14 +8,12 @@ from photoz_ssl.cli.console import note, say
 from photoz_ssl.cli.options import command, config_from
 from photoz_ssl.config import ConvertConfig
 
-EXAMPLES = "\n".join(
-    (
-        "photoz-ssl convert photoz.pth.tar -o photoz.safetensors",
-        "photoz-ssl predict catalog.fits --model photoz.safetensors",
-        "photoz-ssl convert moco.pth.tar -o encoder.safetensors",
-        "photoz-ssl finetune survey.h5 --encoder encoder.safetensors -o finetuned",
-        "photoz-ssl convert shipped --labels real.h5 -o real.safetensors",
-    )
+EXAMPLES = (
+    "photoz-ssl convert photoz.pth.tar -o photoz.safetensors",
+    "photoz-ssl predict catalog.fits --model photoz.safetensors",
+    "photoz-ssl convert moco.pth.tar -o encoder.safetensors",
+    "photoz-ssl finetune survey.h5 --encoder encoder.safetensors -o finetuned",
+    "photoz-ssl convert shipped --labels real.h5 -o real.safetensors",
 )
 
 

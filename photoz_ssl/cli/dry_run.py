@@ -1,4 +1,4 @@
-"""``--dry-run`` of ``pretrain`` and ``finetune``, and what is said before a training begins."""
+"""``--dry-run`` of ``pretrain`` and ``finetune``."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from photoz_ssl.cli.defaults import given_values
 from photoz_ssl.cli.training import leads
 
 if TYPE_CHECKING:
-    from photoz_ssl.config import FinetuneConfig, LabelEfficiencyConfig, PretrainConfig
+    from photoz_ssl.config import FinetuneConfig, PretrainConfig
     from photoz_ssl.workflows.dry_run import DryRunReport
 
-__all__ = ["DRY_RUN", "note_before_training", "show_dry_run"]
+__all__ = ["DRY_RUN", "show_dry_run"]
 
 DRY_RUN = click.Option(
     ["--dry-run"],
@@ -24,15 +24,6 @@ DRY_RUN = click.Option(
 )
 
 WIDTH_OF_A_FILE = 160
-
-
-def note_before_training(
-    config: PretrainConfig | FinetuneConfig | LabelEfficiencyConfig, command: str, *, quiet: bool
-) -> None:
-    """Say on stderr where a run is no longer its recipe's, or what would make it faster."""
-    from photoz_ssl.workflows.dry_run import precision_notices, recipe_departures
-
-    note((*recipe_departures(config, command), *precision_notices(config)), quiet=quiet)
 
 
 def show_dry_run(

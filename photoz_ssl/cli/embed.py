@@ -9,17 +9,15 @@ from photoz_ssl.cli.options import command, config_from
 from photoz_ssl.cli.resumable import resumable
 from photoz_ssl.config import EmbedConfig
 
-EXAMPLES = "\n".join(
-    (
-        "photoz-ssl embed survey.h5 -o atlas.h5",
-        "photoz-ssl embed galaxies.fits --frames frames/ -o atlas.h5",
-        "photoz-ssl embed survey.h5 --model run/encoder.safetensors -o atlas.h5",
-        "photoz-ssl embed survey.h5 --dim 64 --whiten -o small.h5",
-        "photoz-ssl embed survey.h5 -o atlas.h5 --shard 2/8",
-        "photoz-ssl embed survey.h5 -o atlas.h5 --dask local:4",
-        "photoz-ssl embed atlas.h5 --index ivf --recall",
-        "photoz-ssl embed atlas.h5 --map",
-    )
+EXAMPLES = (
+    "photoz-ssl embed survey.h5 -o atlas.h5",
+    "photoz-ssl embed galaxies.fits --frames frames/ -o atlas.h5",
+    "photoz-ssl embed survey.h5 --model run/encoder.safetensors -o atlas.h5",
+    "photoz-ssl embed survey.h5 --dim 64 --whiten -o small.h5",
+    "photoz-ssl embed survey.h5 -o atlas.h5 --shard 2/8",
+    "photoz-ssl embed survey.h5 -o atlas.h5 --dask local:4",
+    "photoz-ssl embed atlas.h5 --index ivf --recall",
+    "photoz-ssl embed atlas.h5 --map",
 )
 
 

@@ -19,13 +19,11 @@ if TYPE_CHECKING:
 
     from photoz_ssl.workflows.evaluate import EvaluateReport, Quality, QualityInBin
 
-EXAMPLES = "\n".join(
-    (
-        "photoz-ssl evaluate catalog.photoz.fits",
-        "photoz-ssl evaluate catalog.photoz.fits --split test --plot figures/",
-        "photoz-ssl evaluate catalog.photoz.fits --json - | jq .sigma_mad",
-        "photoz-ssl evaluate 'catalog.photoz.fits[1][FLAGS == 0]' --redshift-column Z",
-    )
+EXAMPLES = (
+    "photoz-ssl evaluate catalog.photoz.fits",
+    "photoz-ssl evaluate catalog.photoz.fits --split test --plot figures/",
+    "photoz-ssl evaluate catalog.photoz.fits --json - | jq .sigma_mad",
+    "photoz-ssl evaluate 'catalog.photoz.fits[1][FLAGS == 0]' --redshift-column Z",
 )
 
 WIDTH = 120

@@ -6,16 +6,14 @@ from typing import Any
 
 import click
 
-from photoz_ssl.cli.dry_run import note_before_training
 from photoz_ssl.cli.options import command, config_from
-from photoz_ssl.cli.signals import stop_on_signals
-from photoz_ssl.cli.training import leads, run_training
+from photoz_ssl.cli.training import run_training
 from photoz_ssl.config import LabelEfficiencyConfig
 
 EXAMPLES = (
-    "photoz-ssl experiment label-efficiency survey.h5 -o efficiency --encoder encoder.safetensors\n"
+    "photoz-ssl experiment label-efficiency survey.h5 -o efficiency --encoder encoder.safetensors",
     "photoz-ssl experiment label-efficiency survey.h5 -o efficiency --encoder encoder.safetensors"
-    " --fractions 0.01,0.1,1 --seeds 5 --resume"
+    " --fractions 0.01,0.1,1 --seeds 5 --resume",
 )
 
 
@@ -37,12 +35,7 @@ def label_efficiency(quiet: bool, verbose: bool, **options: Any) -> None:
     it goes on where it stopped, and adds other fractions and more seeds to those that it has.
     """
     config = config_from(LabelEfficiencyConfig, options)
-    with stop_on_signals() as stop:
-        from photoz_ssl.workflows.label_efficiency import label_efficiency as run
-
-        quiet = quiet or not leads()
-        note_before_training(config, "label-efficiency", quiet=quiet)
-        run_training(run, config, stop, quiet=quiet)
+    run_training("label-efficiency", config, quiet=quiet)
 
 
 experiment.add_command(label_efficiency, "label-efficiency")

@@ -4,17 +4,16 @@ from __future__ import annotations
 
 from typing import Any
 
-from photoz_ssl.cli.dry_run import DRY_RUN, note_before_training, show_dry_run
+from photoz_ssl.cli.dry_run import DRY_RUN, show_dry_run
 from photoz_ssl.cli.options import command, config_from
-from photoz_ssl.cli.signals import stop_on_signals
-from photoz_ssl.cli.training import leads, run_training
+from photoz_ssl.cli.training import run_training
 from photoz_ssl.config import FinetuneConfig
 
 EXAMPLES = (
-    "photoz-ssl finetune survey.h5 -o finetuned --encoder pretrained/encoder.safetensors\n"
-    "photoz-ssl finetune survey.h5 -o few --encoder encoder.safetensors --label-fraction 0.1\n"
-    "photoz-ssl finetune survey.h5 -o scratch --encoder resnet18-photometric\n"
-    "photoz-ssl finetune survey.h5 -o baseline --recipe hayat2020 --dry-run"
+    "photoz-ssl finetune survey.h5 -o finetuned --encoder pretrained/encoder.safetensors",
+    "photoz-ssl finetune survey.h5 -o few --encoder encoder.safetensors --label-fraction 0.1",
+    "photoz-ssl finetune survey.h5 -o scratch --encoder resnet18-photometric",
+    "photoz-ssl finetune survey.h5 -o baseline --recipe hayat2020 --dry-run",
 )
 
 
@@ -26,10 +25,5 @@ def finetune(quiet: bool, verbose: bool, dry_run: bool, **options: Any) -> None:
         from photoz_ssl.workflows.dry_run import dry_run_finetune
 
         show_dry_run(dry_run_finetune, config, quiet=quiet)
-        return
-    with stop_on_signals() as stop:
-        from photoz_ssl.workflows.finetune import finetune as run
-
-        quiet = quiet or not leads()
-        note_before_training(config, "finetune", quiet=quiet)
-        run_training(run, config, stop, quiet=quiet)
+    else:
+        run_training("finetune", config, quiet=quiet)

@@ -8,12 +8,10 @@ from photoz_ssl.cli.console import note, say
 from photoz_ssl.cli.options import command, config_from
 from photoz_ssl.config import MergeConfig
 
-EXAMPLES = "\n".join(
-    (
-        "photoz-ssl merge catalog.photoz.fits.*.part -o catalog.photoz.fits",
-        "photoz-ssl merge atlas.h5.*.part -o atlas.h5",
-        "photoz-ssl merge z.fits.1-of-2.part z.fits.2-of-2.part -o z.fits --overwrite",
-    )
+EXAMPLES = (
+    "photoz-ssl merge catalog.photoz.fits.*.part -o catalog.photoz.fits",
+    "photoz-ssl merge atlas.h5.*.part -o atlas.h5",
+    "photoz-ssl merge z.fits.1-of-2.part z.fits.2-of-2.part -o z.fits --overwrite",
 )
 
 

@@ -47,7 +47,7 @@ class ConfiguredCommand(click.Command):
 
 
 def command(
-    config_class: type, *, examples: str, extra: Sequence[click.Parameter] = ()
+    config_class: type, *, examples: Sequence[str], extra: Sequence[click.Parameter] = ()
 ) -> Callable[[Command], click.Command]:
     """Make a function a command whose parameters are the fields of a config.
 
@@ -55,7 +55,7 @@ def command(
     ----------
     config_class : type
         One of the dataclasses of `photoz_ssl.config`.
-    examples : str
+    examples : sequence of str
         Lines that can be pasted into a shell; they end the command's help.
     extra : sequence of click.Parameter
         Options that are not fields.
@@ -69,7 +69,7 @@ def command(
             cls=ConfiguredCommand,
             context_settings=settings,
             params=[*sorted(parameters, key=_help_order), *extra, *_common_options()],
-            epilog="\b\nExamples:\n" + "\n".join(f"  {line}" for line in examples.split("\n")),
+            epilog="\b\nExamples:\n" + "\n".join(f"  {line}" for line in examples),
         )(function)
 
     return decorate
@@ -118,7 +118,7 @@ def _parameter(field: dataclasses.Field[Any], annotation: Any) -> click.Paramete
             nargs=-1 if field.metadata.get("several") else 1,
         )
     flag = flag_of(field.name)
-    flags = [*(field.metadata["flags"] or (flag,))]
+    flags = [*(field.metadata.get("flags") or (flag,))]
     if annotation is bool:
         flags[-1] = f"{flag}/--no-{flag[2:]}" if field.default else flag
     settings = {"help": field.metadata["help"], **_settings(field, annotation)}
@@ -136,7 +136,7 @@ def _settings(field: dataclasses.Field[Any], annotation: Any) -> dict[str, Any]:
         bare = {"is_flag": False, "flag_value": field.metadata["bare"]}
         return {"type": spelled, "default": field.default, "show_default": True, **bare}
     settings: dict[str, Any] = {
-        "type": _click_type(annotation, field.metadata["choices"]),
+        "type": _click_type(annotation, field.metadata.get("choices", ())),
         "multiple": _is_list_of_text(annotation),
     }
     if field.name == "recipe":

@@ -14,16 +14,14 @@ from photoz_ssl.cli.options import command, config_from
 from photoz_ssl.cli.resumable import resumable
 from photoz_ssl.config import PredictConfig
 
-EXAMPLES = "\n".join(
-    (
-        "photoz-ssl predict catalog.fits",
-        "photoz-ssl predict galaxies.fits --frames frames/ -o redshifts.fits",
-        "photoz-ssl predict 'catalog.fits[1][R < 17.8]' --pdf -o bright.fits",
-        "photoz-ssl predict survey.h5 -o z.fits --shard 2/8",
-        "photoz-ssl predict catalog.fits --neighbours atlas.h5",
-        "photoz-ssl predict hats/ --frames frames/ -o redshifts_hats --dask local:4",
-        "photoz-ssl predict catalog.fits -o - | stilts tpipe in=- ifmt=fits omode=stats",
-    )
+EXAMPLES = (
+    "photoz-ssl predict catalog.fits",
+    "photoz-ssl predict galaxies.fits --frames frames/ -o redshifts.fits",
+    "photoz-ssl predict 'catalog.fits[1][R < 17.8]' --pdf -o bright.fits",
+    "photoz-ssl predict survey.h5 -o z.fits --shard 2/8",
+    "photoz-ssl predict catalog.fits --neighbours atlas.h5",
+    "photoz-ssl predict hats/ --frames frames/ -o redshifts_hats --dask local:4",
+    "photoz-ssl predict catalog.fits -o - | stilts tpipe in=- ifmt=fits omode=stats",
 )
 
 

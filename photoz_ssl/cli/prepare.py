@@ -11,13 +11,11 @@ from photoz_ssl.config import PrepareConfig
 if TYPE_CHECKING:
     from photoz_ssl.workflows.prepare import PrepareReport
 
-EXAMPLES = "\n".join(
-    (
-        "photoz-ssl prepare survey/catalog.fits -o survey.h5",
-        "photoz-ssl prepare galaxies.fits --frames frames/ -o survey.h5",
-        "photoz-ssl prepare cat.fits --cutouts 'stamps/{OBJID}.fits' --split 0.8,0.1,0.1 -o s.h5",
-        "photoz-ssl prepare sdss.npz --mgs-cut --split 0.8,0.1,0.1 -o sdss.h5",
-    )
+EXAMPLES = (
+    "photoz-ssl prepare survey/catalog.fits -o survey.h5",
+    "photoz-ssl prepare galaxies.fits --frames frames/ -o survey.h5",
+    "photoz-ssl prepare cat.fits --cutouts 'stamps/{OBJID}.fits' --split 0.8,0.1,0.1 -o s.h5",
+    "photoz-ssl prepare sdss.npz --mgs-cut --split 0.8,0.1,0.1 -o sdss.h5",
 )
 
 MOST_LINES = 20

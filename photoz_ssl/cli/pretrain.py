@@ -4,17 +4,16 @@ from __future__ import annotations
 
 from typing import Any
 
-from photoz_ssl.cli.dry_run import DRY_RUN, note_before_training, show_dry_run
+from photoz_ssl.cli.dry_run import DRY_RUN, show_dry_run
 from photoz_ssl.cli.options import command, config_from
-from photoz_ssl.cli.signals import stop_on_signals
-from photoz_ssl.cli.training import leads, run_training
+from photoz_ssl.cli.training import run_training
 from photoz_ssl.config import PretrainConfig
 
 EXAMPLES = (
-    "photoz-ssl pretrain survey.h5 -o pretrained\n"
-    "photoz-ssl pretrain survey.h5 -o pretrained --recipe hayat2020 --dry-run\n"
-    "photoz-ssl pretrain survey.h5 -o pretrained --encoder resnet18-photometric --epochs 30\n"
-    "photoz-ssl pretrain survey.h5 -o pretrained --resume"
+    "photoz-ssl pretrain survey.h5 -o pretrained",
+    "photoz-ssl pretrain survey.h5 -o pretrained --recipe hayat2020 --dry-run",
+    "photoz-ssl pretrain survey.h5 -o pretrained --encoder resnet18-photometric --epochs 30",
+    "photoz-ssl pretrain survey.h5 -o pretrained --resume",
 )
 
 
@@ -26,10 +25,5 @@ def pretrain(quiet: bool, verbose: bool, dry_run: bool, **options: Any) -> None:
         from photoz_ssl.workflows.dry_run import dry_run_pretrain
 
         show_dry_run(dry_run_pretrain, config, quiet=quiet)
-        return
-    with stop_on_signals() as stop:
-        from photoz_ssl.workflows.pretrain import pretrain as run
-
-        quiet = quiet or not leads()
-        note_before_training(config, "pretrain", quiet=quiet)
-        run_training(run, config, stop, quiet=quiet)
+    else:
+        run_training("pretrain", config, quiet=quiet)

@@ -10,16 +10,14 @@ from photoz_ssl.cli.console import note, say, show_progress
 from photoz_ssl.cli.options import command, config_from
 from photoz_ssl.config import SimilarConfig
 
-EXAMPLES = "\n".join(
-    (
-        "photoz-ssl similar odd.fits --among atlas.h5 -o neighbours.fits",
-        "photoz-ssl similar odd.fits --among survey.h5 -k 5 --mosaic alike.png -o neighbours.fits",
-        "photoz-ssl similar --near 229.5,42.7 --among atlas.h5 --where 'Z_SPEC < 0.1' -o out.fits",
-        "photoz-ssl similar --image my.fits --among atlas.h5 --min-separation 10arcsec -o out.fits",
-        "photoz-ssl similar --like 1001 --like 1007 --unlike 1002 --among atlas.h5 -o alike.fits",
-        "photoz-ssl similar --most-unusual 100 --among atlas.h5 -o odd.fits --html odd.html",
-        "photoz-ssl similar odd.fits --among atlas.h5 -o - | stilts tpipe in=- ifmt=fits",
-    )
+EXAMPLES = (
+    "photoz-ssl similar odd.fits --among atlas.h5 -o neighbours.fits",
+    "photoz-ssl similar odd.fits --among survey.h5 -k 5 --mosaic alike.png -o neighbours.fits",
+    "photoz-ssl similar --near 229.5,42.7 --among atlas.h5 --where 'Z_SPEC < 0.1' -o out.fits",
+    "photoz-ssl similar --image my.fits --among atlas.h5 --min-separation 10arcsec -o out.fits",
+    "photoz-ssl similar --like 1001 --like 1007 --unlike 1002 --among atlas.h5 -o alike.fits",
+    "photoz-ssl similar --most-unusual 100 --among atlas.h5 -o odd.fits --html odd.html",
+    "photoz-ssl similar odd.fits --among atlas.h5 -o - | stilts tpipe in=- ifmt=fits",
 )
 
 

@@ -9,8 +9,8 @@ from photoz_ssl.cli.options import command, config_from
 from photoz_ssl.config import SimulateConfig
 
 EXAMPLES = (
-    "photoz-ssl simulate -n 2000 --seed 1 -o survey/\n"
-    "photoz-ssl simulate -n 30000 --seed 1 -o survey.h5"
+    "photoz-ssl simulate -n 2000 --seed 1 -o survey/",
+    "photoz-ssl simulate -n 30000 --seed 1 -o survey.h5",
 )
 
 

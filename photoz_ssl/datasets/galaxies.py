@@ -20,7 +20,6 @@ __all__ = [
     "GalaxyBatch",
     "batch_rows",
     "consecutive_rows",
-    "evenly_spaced",
     "gather",
     "read_ahead",
 ]
@@ -135,15 +134,6 @@ def consecutive_rows(rows: Rows, batch_size: int) -> Iterator[Rows]:
     """All rows in order, the last batch being what is left."""
     for start in range(0, len(rows), batch_size):
         yield rows[start : start + batch_size]
-
-
-def evenly_spaced(rows: Rows, most: int) -> Rows:
-    """At most so many of some rows, from the first to the last of them.
-
-    >>> evenly_spaced(np.arange(10, 20), 4)
-    array([10, 13, 16, 19])
-    """
-    return rows[np.linspace(0, len(rows) - 1, min(len(rows), most)).astype(np.int64)]
 
 
 def read_ahead(

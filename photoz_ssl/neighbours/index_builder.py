@@ -34,8 +34,9 @@ from photoz_ssl.neighbours.index import (
 )
 from photoz_ssl.neighbours.index_tuning import tuned
 from photoz_ssl.neighbours.products import Vectors
-from photoz_ssl.neighbours.pruning import principal_axes
+from photoz_ssl.neighbours.projection import principal_axes, share_outside
 from photoz_ssl.progress import Progress, silent
+from photoz_ssl.samples import evenly_spread
 
 __all__ = ["IndexPlan", "build_index", "plan_index"]
 
@@ -226,14 +227,13 @@ def _axes(sample: NDArray[np.float32]) -> NDArray[np.float32]:
     """The axes to keep, shape (n_features, n_axes): few if they hold nearly all, else all."""
     n_features = sample.shape[1]
     axes = principal_axes(sample, min(MOST_AXES, n_features))
-    left = np.sum(sample**2) - np.sum((sample @ axes) ** 2)
-    few = left <= MOST_ENERGY_LEFT * np.sum(sample**2)
+    few = share_outside(sample, axes) <= MOST_ENERGY_LEFT
     return axes if few else np.eye(n_features, dtype=np.float32)
 
 
 def _sampled(atlas: Atlas, n_rows: int) -> Iterator[NDArray[np.float32]]:
     """Representations of some galaxies, spread evenly over the atlas, in blocks."""
-    rows = np.unique(np.linspace(0, len(atlas) - 1, min(n_rows, len(atlas))).astype(np.int64))
+    rows = evenly_spread(len(atlas), n_rows)
     for start in range(0, len(rows), ROWS_AT_ONCE):
         vectors = atlas.representations[rows[start : start + ROWS_AT_ONCE]].astype(np.float32)
         yield vectors[np.isfinite(vectors).all(axis=1)]

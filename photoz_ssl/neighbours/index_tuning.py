@@ -13,6 +13,7 @@ from photoz_ssl.neighbours.exact import NOBODY, nearest
 from photoz_ssl.neighbours.index import Index
 from photoz_ssl.neighbours.query import Restriction, queries_of_rows, window_of
 from photoz_ssl.progress import Progress
+from photoz_ssl.samples import evenly_spread
 
 __all__ = ["Recall", "measure_recall", "tuned"]
 
@@ -67,8 +68,7 @@ class _Trial:
     """Galaxies of an atlas whose ten nearest are known exactly."""
 
     def __init__(self, atlas: Atlas, n_queries: int) -> None:
-        last = max(0, len(atlas) - 1)
-        rows = np.unique(np.linspace(0, last, min(n_queries, len(atlas))).astype(np.int64))
+        rows = evenly_spread(len(atlas), n_queries)
         known = np.isfinite(queries_of_rows(atlas, rows).vectors).all(axis=1)
         self._atlas, self._queries = atlas, queries_of_rows(atlas, rows[known])
         self._window = window_of(self._queries, atlas, Restriction())

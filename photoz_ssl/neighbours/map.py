@@ -21,7 +21,9 @@ from photoz_ssl.hdf5 import new_file
 from photoz_ssl.neighbours.atlas import Atlas
 from photoz_ssl.neighbours.exact import NOBODY, nearest
 from photoz_ssl.neighbours.products import Vectors
+from photoz_ssl.neighbours.projection import leading_axes
 from photoz_ssl.progress import Progress, silent
+from photoz_ssl.samples import evenly_spread
 
 __all__ = [
     "AtlasMap",
@@ -184,7 +186,7 @@ def _write(atlas: Atlas, made: AtlasMap, *, overwrite: bool) -> None:
 def _sample(atlas: Atlas, most: int) -> NDArray[np.int64]:
     """Rows with a representation, evenly spread over the atlas."""
     known = np.flatnonzero(np.isfinite(atlas.representations[:, 0]))
-    return known[np.unique(np.linspace(0, len(known) - 1, min(most, len(known))).astype(np.int64))]
+    return known[evenly_spread(len(known), most)]
 
 
 def _embedded(vectors: NDArray[np.float32], seed: int) -> Positions:
@@ -210,12 +212,8 @@ def _start(vectors: NDArray[np.float32]) -> Positions:
 
 def _first_axes(centred: NDArray[np.float32]) -> NDArray[np.float32]:
     """The first two principal axes, shape (n_features, 2); zeros for one that is not there."""
-    _, axes = np.linalg.eigh(centred.T.astype(np.float64) @ centred)
-    first = np.zeros((axes.shape[0], 2))
-    n_axes = min(2, axes.shape[1])
-    first[:, :n_axes] = axes[:, ::-1][:, :n_axes]
-    largest = first[np.abs(first).argmax(axis=0), [0, 1]]
-    return np.asarray(first * np.where(largest < 0, -1, 1), np.float32)
+    _, axes = leading_axes(centred.T.astype(np.float64) @ centred, 2)
+    return np.pad(axes, ((0, 0), (0, 2 - axes.shape[1]))).astype(np.float32)
 
 
 def _between(block: Vectors, anchors: NDArray[np.float32], placed: Positions) -> Positions:

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from photoz_ssl.neighbours.atlas import Atlas
 from photoz_ssl.neighbours.query import Neighbours, Restriction, find_neighbours, queries_of_rows
 from photoz_ssl.neighbours.unusual import chord
-from photoz_ssl.robust import SIGMA_OF_MAD
+from photoz_ssl.samples import SIGMA_OF_MAD, evenly_spread
 
 __all__ = ["Crowd", "Norms", "find_norms", "mean_distance", "percentile_among"]
 
@@ -190,7 +190,7 @@ def find_norms(atlas: Atlas, n_neighbours: int, among: NDArray[np.bool_], n_spre
         As in `Norms`.
     """
     rows = np.flatnonzero(among)
-    sample = rows[_evenly(len(rows), N_SAMPLE)]
+    sample = rows[evenly_spread(len(rows), N_SAMPLE)]
     found = find_neighbours(
         queries_of_rows(atlas, sample), atlas, n_neighbours, Restriction(among=among)
     )
@@ -211,7 +211,7 @@ def _with_looks(
     looks: NDArray[np.float32], rows: Rows, sample: Rows, parts: list[Floats], n_spread: int
 ) -> tuple[list[Floats], tuple[Crowd, ...]]:
     """Add the distances in looks of the sample; its members stand for all."""
-    crowd_rows = np.union1d(rows[_evenly(len(rows), N_CROWD)], sample)
+    crowd_rows = np.union1d(rows[evenly_spread(len(rows), N_CROWD)], sample)
     finite = np.isfinite(looks[crowd_rows]).all(axis=1)
     crowd_rows = crowd_rows[finite]
     if len(crowd_rows) < 2:
@@ -230,7 +230,3 @@ def _largest(parts: Floats, usual: Floats) -> Floats:
     """The largest of some distances on the common scale; NaN if the first is."""
     scores = parts / usual[:, np.newaxis]
     return np.where(np.isfinite(parts[0]), np.nan_to_num(scores, nan=0.0).max(axis=0), np.nan)
-
-
-def _evenly(n_all: int, n_most: int) -> Rows:
-    return np.unique(np.linspace(0, max(n_all - 1, 0), min(n_all, n_most)).astype(np.int64))

@@ -24,8 +24,10 @@ from photoz_ssl.neighbours.products import (
     rounded_down,
     true_pairs,
 )
+from photoz_ssl.neighbours.projection import principal_axes, share_outside
+from photoz_ssl.samples import evenly_spread
 
-__all__ = ["Pruned", "principal_axes", "pruned"]
+__all__ = ["Pruned", "pruned"]
 
 MOST_AXES = 64
 MOST_OF_FEATURES = 0.25
@@ -35,7 +37,6 @@ MOST_ENERGY_LEFT = 0.02
 """Of the sample's outside the subspace: beyond it too few products would be left out."""
 
 SAMPLE_ROWS = 4096
-SUBSPACE_ITERATIONS = 3
 
 FEWEST_ROWS = 1 << 15
 """Vectors below which looking for a subspace takes longer than it saves."""
@@ -47,43 +48,16 @@ FEW_LEFT = 1 / 64
 """Share of a block that is worth checking pair by pair."""
 
 
-def principal_axes(vectors: NDArray[np.floating], n_axes: int) -> NDArray[np.float32]:
-    """Orthonormal axes that hold as much of some vectors as so many can, or nearly so.
-
-    By subspace iteration, as a full decomposition may take longer than the search.
-
-    Parameters
-    ----------
-    vectors : ndarray, shape (n, n_features)
-        Finite.
-    n_axes : int
-        How many axes to find.
-
-    Returns
-    -------
-    ndarray, shape (n_features, n_axes)
-        Those that hold most first.
-    """
-    moments = vectors.T.astype(np.float64) @ vectors.astype(np.float64)
-    axes = np.random.default_rng(0).standard_normal((len(moments), n_axes))
-    for _ in range(SUBSPACE_ITERATIONS):
-        axes, _ = np.linalg.qr(moments @ axes)
-    _, turn = np.linalg.eigh(axes.T @ moments @ axes)
-    return np.ascontiguousarray((axes @ turn)[:, ::-1], np.float32)
-
-
 def pruned(engine: Engine, vectors: Vectors) -> Engine | Pruned:
     """The engine, with products left out if that saves time on these vectors."""
     n_queries, n_features = engine.queries.shape
     n_axes = min(MOST_AXES, int(MOST_OF_FEATURES * n_features))
     if len(vectors) < FEWEST_ROWS or n_axes == 0 or n_queries < QUERIES_AN_AXIS * n_axes:
         return engine
-    rows = np.linspace(0, len(vectors) - 1, SAMPLE_ROWS).astype(np.int64)
-    sample = np.asarray(vectors[rows], np.float32)
+    sample = np.asarray(vectors[evenly_spread(len(vectors), SAMPLE_ROWS)], np.float32)
     sample = sample[np.isfinite(sample).all(axis=1)]
     axes = principal_axes(sample, n_axes)
-    left = np.sum(sample**2) - np.sum((sample @ axes) ** 2)
-    return Pruned(engine, axes) if left <= MOST_ENERGY_LEFT * np.sum(sample**2) else engine
+    return Pruned(engine, axes) if share_outside(sample, axes) <= MOST_ENERGY_LEFT else engine
 
 
 class Pruned:

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from photoz_ssl.redshift.scores import PdfScores, ks_distance
-from photoz_ssl.robust import SIGMA_OF_MAD
+from photoz_ssl.samples import SIGMA_OF_MAD
 
 __all__ = [
     "N_BOOTSTRAP",

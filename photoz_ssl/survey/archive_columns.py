@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from photoz_ssl.errors import ArchiveError
 from photoz_ssl.object_ids import UnfitIdError, integer_ids
 from photoz_ssl.survey.blocks import GalaxyBlock
+from photoz_ssl.survey.named_columns import columns_named
 
 __all__ = [
     "COLUMNS_GROUP",
@@ -44,7 +45,7 @@ NULL = "null"
 
 def spectrum_id_column(table: np.dtype[Any]) -> str | None:
     """The column of a table that holds the ids of spectra, whatever its case."""
-    names = (name for name in table.names or () if name.upper() == SPECTRUM_ID)
+    names = columns_named(table, (SPECTRUM_ID,))
     return next((name for name in names if table[name].kind in "iu"), None)
 
 

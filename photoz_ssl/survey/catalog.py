@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from photoz_ssl.errors import CatalogError
-from photoz_ssl.files import temporary_errors
+from photoz_ssl.files import scratch_folder, temporary_errors
 from photoz_ssl.fingerprints import file_and_selection
 from photoz_ssl.survey.named_columns import NamedColumns
 from photoz_ssl.survey.plain_table import plain_table
@@ -165,11 +165,8 @@ def _streamed_stdin() -> Iterator[Catalog]:
     """The table on standard input, read as it comes where its form allows that."""
     shown = SHOWN_STDIN
     _require_stdin()
-    with (
-        temporary_errors(f"for {shown}"),
-        tempfile.TemporaryDirectory(prefix="photoz-ssl-") as folder,
-    ):
-        stream, seen = open_stream(sys.stdin.buffer, Path(folder))
+    with scratch_folder(f"for {shown}") as folder:
+        stream, seen = open_stream(sys.stdin.buffer, folder)
         if stream is None:
             with _spooled_stdin(seen) as spooled, _opened(shown, spooled, Path()) as catalog:
                 yield catalog
@@ -191,7 +188,7 @@ def _spooled_stdin(seen: bytes = b"") -> Iterator[str]:
     """
     _require_stdin()
     with (
-        temporary_errors("for the table on standard input"),
+        temporary_errors(f"for {SHOWN_STDIN}"),
         tempfile.NamedTemporaryFile(suffix=".fits") as file,
     ):
         file.write(seen)

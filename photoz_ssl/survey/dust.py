@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from photoz_ssl.errors import DustError
 from photoz_ssl.survey.bands import BANDS, R_DR12, R_SF11, ebv_from_extinction
 from photoz_ssl.survey.flags import RowFlag
+from photoz_ssl.survey.named_columns import columns_named
 from photoz_ssl.survey.placeholders import possible_reddening
 
 __all__ = [
@@ -261,8 +262,7 @@ def _coarse_map(ra: Degrees, dec: Degrees) -> NDArray[np.float64]:
 
 
 def _find(dtype: np.dtype[Any], candidates: Sequence[str]) -> str | None:
-    by_name = {name.upper(): name for name in dtype.names or ()}
-    names = (by_name[candidate] for candidate in candidates if candidate in by_name)
+    names = columns_named(dtype, candidates)
     return next(
         (name for name in names if dtype[name].kind in "iuf" and not dtype[name].shape), None
     )
@@ -270,13 +270,12 @@ def _find(dtype: np.dtype[Any], candidates: Sequence[str]) -> str | None:
 
 def _extinction_columns(dtype: np.dtype[Any]) -> tuple[str, ...]:
     """One column of five values, or five columns, or none."""
-    by_name = {name.upper(): name for name in dtype.names or ()}
-    for vector in (by_name[name] for name in EXTINCTION_VECTORS if name in by_name):
+    for vector in columns_named(dtype, EXTINCTION_VECTORS):
         if dtype[vector].shape == (len(BANDS),):
             return (vector,)
     for prefix in EXTINCTION_PREFIXES:
-        names = [by_name.get(f"{prefix}{band.upper()}") for band in BANDS]
-        found = [name for name in names if name is not None and dtype[name].kind == "f"]
+        names = columns_named(dtype, (f"{prefix}{band}" for band in BANDS))
+        found = [name for name in names if dtype[name].kind == "f"]
         if len(found) == len(BANDS):
             return tuple(found)
     return ()

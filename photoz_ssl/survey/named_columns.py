@@ -14,7 +14,7 @@ from photoz_ssl.survey.tables.carried import RENAMED
 from photoz_ssl.survey.tables.headers import null_in, null_of
 from photoz_ssl.survey.units import is_plain_number
 
-__all__ = ["REDSHIFT_NAMES", "REDSHIFT_WARNINGS", "NamedColumns"]
+__all__ = ["REDSHIFT_NAMES", "REDSHIFT_WARNINGS", "NamedColumns", "columns_named"]
 
 ID_NAMES = (
     *("TARGETID", "CATAID"),  # of DESI and GAMA, whose OBJID is another thing
@@ -49,6 +49,13 @@ Z_ERROR = "ZERR"
 SPLIT_NAMES = ("SPLIT",)
 
 
+def columns_named(dtype: np.dtype[Any], candidates: Iterable[str]) -> Iterator[str]:
+    """The columns with these names, in the order of the names; case does not matter."""
+    by_name = {name.upper(): name for name in reversed(dtype.names or ())}
+    found = (by_name.get(candidate.upper()) for candidate in candidates)
+    return (name for name in found if name is not None)
+
+
 class NamedColumns:
     """What the columns of a table are; a base of `photoz_ssl.survey.catalog.Catalog`."""
 
@@ -73,19 +80,13 @@ class NamedColumns:
         A UCD alone is believed only beside a unit that fits: a program that drops a column,
         and does not know of UCDs, leaves its UCD to the next one.
         """
-        for name in self._named(candidates):
+        for name in columns_named(self.dtype, candidates):
             return name
         for name in self.names if ucd else ():
             words = self._card(name, "TUCD").lower().split(";")
             if words[: ucd.count(";") + 1] == ucd.split(";") and is_unit(self._card(name, "TUNIT")):
                 return name
         return None
-
-    def _named(self, candidates: Iterable[str]) -> Iterator[str]:
-        """The columns with these names, in the order of the names."""
-        by_name = {name.upper(): name for name in reversed(self.names)}
-        found = (by_name.get(candidate.upper()) for candidate in candidates)
-        return (name for name in found if name is not None)
 
     def _card(self, name: str, key: str) -> str:
         return self.cards[name].get(key, "").strip()
@@ -118,7 +119,7 @@ class NamedColumns:
 
     def id_column(self) -> str | None:
         """The column of ids, found by its name, or by its UCD if it holds whole numbers or text."""
-        for name in self._named(ID_NAMES):
+        for name in columns_named(self.dtype, ID_NAMES):
             if not self.dtype[name].shape:
                 return name
         by_ucd = self.find((), ucd="meta.id;meta.main")
@@ -154,7 +155,9 @@ class NamedColumns:
         A column ``Z`` beside those of other bands is a magnitude, not a redshift; one with a unit
         is none either; and one that was predicted is none to learn from.
         """
-        named = (name for name in self._named(REDSHIFT_NAMES) if self._has_no_unit(name))
+        named = (
+            name for name in columns_named(self.dtype, REDSHIFT_NAMES) if self._has_no_unit(name)
+        )
         redshift = next(named, None) or self.find((), ucd="src.redshift")
         if redshift is not None and redshift.upper() == "Z":
             if self._is_estimated(redshift):
@@ -177,7 +180,7 @@ class NamedColumns:
 
     def _has_bands(self) -> bool:
         """Whether ``Z`` is one of the magnitudes that the table has."""
-        near, far = ([*self._named(names)] for names in (NEAR_BANDS, FAR_BANDS))
+        near, far = ([*columns_named(self.dtype, names)] for names in (NEAR_BANDS, FAR_BANDS))
         return (bool(near) or len(far) > 1) and self.find(REDSHIFT_WARNINGS) is None
 
     def _is_estimated(self, name: str) -> bool:

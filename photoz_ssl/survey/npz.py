@@ -7,6 +7,7 @@ memory does not grow with the array. A pickle inside is refused and never loaded
 from __future__ import annotations
 
 import io
+import math
 import warnings
 import zipfile
 from collections.abc import Iterator
@@ -67,9 +68,7 @@ class NpzArray:
         self._offset = start.tell()
         self._stream: IO[bytes] | None = None
         self._next = 0
-        self._row_bytes = self.dtype.itemsize
-        for length in self.shape[1:]:
-            self._row_bytes *= length
+        self._row_bytes = math.prod(self.shape[1:]) * self.dtype.itemsize
         self._require_rows(fortran_order)
 
     def __len__(self) -> int:

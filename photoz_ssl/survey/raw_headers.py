@@ -14,9 +14,11 @@ __all__ = [
     "BLOCK",
     "CARD",
     "data_bytes",
-    "ends_here",
+    "overwritten",
+    "read_header",
     "refuse_absurd_tiles",
     "repeated_structure",
+    "split_cards",
     "whole_number",
 ]
 
@@ -32,15 +34,23 @@ TILE_SIDE = re.compile(rb"(?:ZNAXIS|ZTILE)\d* *=")
 POSITIVE = re.compile(rb" *\+?0*[1-9]\d{0,17} *(/.*)?")
 
 
-def ends_here(block: bytes) -> bool:
-    """Whether a block of a header has its END."""
-    return any(card.rstrip() == b"END" for card in _cards(block))
+def read_header(stream: IO[bytes]) -> tuple[bytes, bool]:
+    """The blocks up to the one that has END, and whether there is one; a stream need not seek."""
+    header = bytearray()
+    for _ in range(MOST_HEADER_BLOCKS):
+        block = stream.read(BLOCK)
+        header += block
+        if len(block) < BLOCK:
+            break
+        if any(card.rstrip() == b"END" for card in split_cards(block)):
+            return bytes(header), True
+    return bytes(header), False
 
 
 def whole_number(header: bytes, keyword: str, default: int | None = None) -> int:
     """The number in a card; without one the default, and a ValueError if there is none."""
     start = f"{keyword:<8}=".encode("ascii")
-    for card in _cards(header):
+    for card in split_cards(header):
         if card.startswith(start) and (found := re.match(rb" *(-?\d{1,18})\b", card[9:])):
             return int(found[1])
     if default is None:
@@ -80,7 +90,7 @@ def refuse_absurd_tiles(path: Path) -> None:
         for header in _headers(stream):
             if TILED.search(header) is None:
                 continue
-            for card in _cards(header):
+            for card in split_cards(header):
                 start = TILE_SIDE.match(card)
                 if start and not POSITIVE.fullmatch(card[start.end() :]):
                     raise ValueError("a compressed image has a side that is no positive number")
@@ -89,19 +99,25 @@ def refuse_absurd_tiles(path: Path) -> None:
 def _headers(stream: IO[bytes]) -> Iterator[bytes]:
     """The headers of a file that can seek; up to the first that makes no sense, CFITSIO's too."""
     for _ in range(MOST_HDUS):
-        header = bytearray()
-        while not ends_here(bytes(header[-BLOCK:])):
-            block = stream.read(BLOCK)
-            header += block
-            if len(block) < BLOCK or len(header) > MOST_HEADER_BLOCKS * BLOCK:
-                return
-        header_bytes = bytes(header)
-        yield header_bytes
+        header, ends = read_header(stream)
+        if not ends:
+            return
+        yield header
         try:
-            stream.seek(data_bytes(header_bytes), 1)
+            stream.seek(data_bytes(header), 1)
         except (ValueError, OverflowError, OSError):
             return
 
 
-def _cards(header: bytes) -> Iterator[bytes]:
+def overwritten(header: bytes, start: bytes, text: bytes) -> bytes:
+    """The header with a text behind what a card of it starts with; a ValueError if none does."""
+    for place in range(0, len(header), CARD):
+        if header.startswith(start, place):
+            first = place + len(start)
+            return header[:first] + text + header[first + len(text) :]
+    raise ValueError(f"the header has no card {start.decode()}")
+
+
+def split_cards(header: bytes) -> Iterator[bytes]:
+    """The cards of a header, END and the blanks behind it among them."""
     return (header[place : place + CARD] for place in range(0, len(header), CARD))

@@ -9,8 +9,9 @@ from torch import Generator, Tensor, nn
 from photoz_ssl.config import PretrainConfig
 from photoz_ssl.datasets.augment import band_mad, deredden, pretraining_views
 from photoz_ssl.datasets.compiled_views import VIEWS_WORTH_COMPILING
-from photoz_ssl.datasets.galaxies import GalaxyBatch, Rows, evenly_spaced, gather
+from photoz_ssl.datasets.galaxies import GalaxyBatch, Rows, gather
 from photoz_ssl.networks.ranks import ALONE, World
+from photoz_ssl.samples import evenly_spread
 from photoz_ssl.survey.archive import Archive
 from photoz_ssl.training.distributed import share_of
 from photoz_ssl.training.loop import Step
@@ -25,7 +26,7 @@ def measure_band_mad(archive: Archive, rows: Rows) -> Tensor:
 
     At most 1024 stamps, evenly spaced over the rows, are looked at.
     """
-    batch = gather(archive, evenly_spaced(rows, MAD_SAMPLE))
+    batch = gather(archive, rows[evenly_spread(len(rows), MAD_SAMPLE)])
     return band_mad(deredden(batch.images, batch.ebv))
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ["counted", "share_with"]
+__all__ = ["counted", "share_with", "without_image"]
 
 IRREGULAR = {"galaxy": "galaxies", "query": "queries"}
 """Plurals of last words that take no s."""
@@ -26,3 +26,11 @@ def share_with(number: int, total: int, noun: str) -> str:
     ('1 of 60 rows has', '2 of 60 queries have', '1 of 1 row has')
     """
     return f"{number} of {counted(total, noun)} {'has' if number == 1 else 'have'}"
+
+
+def without_image(number: int, total: int, noun: str, first_problem: str) -> tuple[str, ...]:
+    """A notice of those without a usable image, and what the first one lacks; none of none."""
+    if not number:
+        return ()
+    example = f" (first: {first_problem})" if first_problem else ""
+    return (f"{share_with(number, total, noun)} no usable image{example}",)

@@ -40,12 +40,8 @@ from photoz_ssl.workflows.finetune import (
     notices_of_labels,
     with_usual_choices,
 )
-from photoz_ssl.workflows.pretrain import (
-    encoder_file,
-    is_file,
-    load_encoder,
-    usable_batch_size,
-)
+from photoz_ssl.workflows.pretrain import usable_batch_size
+from photoz_ssl.workflows.trained.encoders import encoder_file, is_file, load_encoder
 
 __all__ = [
     "DryRunReport",

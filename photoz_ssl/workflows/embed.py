@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -21,7 +20,7 @@ from photoz_ssl.neighbours.map import build_map, map_path, require_mapper
 from photoz_ssl.neighbours.projection import require_components
 from photoz_ssl.progress import Progress, Stop, never, silent, stopping
 from photoz_ssl.survey.tables.part_file import Part
-from photoz_ssl.workflows.counting import counted, share_with
+from photoz_ssl.workflows.counting import counted, without_image
 from photoz_ssl.workflows.jobs.part_work import (
     computed_part,
     kept_if_interrupted,
@@ -30,17 +29,13 @@ from photoz_ssl.workflows.jobs.part_work import (
 )
 from photoz_ssl.workflows.jobs.shards import EMPTY_SHARD, WHOLE
 from photoz_ssl.workflows.jobs.tally import Tally
-from photoz_ssl.workflows.searching.atlas_encoder import (
-    left_out_notices,
-    name_column,
-    text_id_notices,
-)
 from photoz_ssl.workflows.searching.atlases import named_atlases, rewrite_atlases
 from photoz_ssl.workflows.searching.embedding_job import (
     EmbeddingJob,
     open_embedding,
     write_atlas_of,
 )
+from photoz_ssl.workflows.searching.identities import left_out_notices, name_column, text_id_notices
 
 __all__ = ["EmbedReport", "IndexReport", "embed", "write_atlas"]
 
@@ -167,9 +162,9 @@ def embed(config: EmbedConfig, *, progress: Progress = silent, stop: Stop = neve
         if config.map:
             claim_output(map_path(atlas.path), overwrite=config.overwrite)
         return _accompanied(replace(_report_of(atlas), written=False), atlas, config, rest)
-    if config.shard is not None and atlases:
-        raise ConfigError("--shard is for a catalogue, not for atlases", "leave it out")
     if config.shard is not None:
+        if atlases:
+            raise ConfigError("--shard is for a catalogue, not for atlases", "leave it out")
         return _written(atlases, config.output, config, progress, stop)
     claim_output(config.output, overwrite=config.overwrite)
     require_other(config.output, config.catalog, *(atlas.path for atlas in atlases))
@@ -245,16 +240,6 @@ def _report_of(atlas: Atlas) -> EmbedReport:
     )
 
 
-@contextmanager
-def _beside(output: Path) -> Iterator[Path]:
-    """A passing file in the output's folder, where there is room for it."""
-    with (
-        output_errors(output),
-        tempfile.TemporaryDirectory(prefix=".photoz-ssl-", dir=output.parent) as folder,
-    ):
-        yield Path(folder) / "atlas.h5"
-
-
 def write_atlas(
     job: EmbeddingJob,
     output: Path,
@@ -284,24 +269,28 @@ def write_atlas(
         if not tally.n_redshifts:
             path.unlink(missing_ok=True)  # there is nothing to go on with
             raise no_image(config.catalog, tally.first_problem)
-        _finish([part], output, config, stopping(progress, stop))
+        _finish(part, output, config, stopping(progress, stop))
         path.unlink(missing_ok=True)
     report = _report(job, output, tally, pace.rate)
     return report if config.dim is None else replace(report, n_features=config.dim)
 
 
-def _finish(parts: Sequence[Part], output: Path, config: EmbedConfig, progress: Progress) -> None:
-    """Write the atlas of parts, projected if that is asked for: then all of it is needed first."""
+def _finish(part: Part, output: Path, config: EmbedConfig, progress: Progress) -> None:
+    """Write the atlas of a part, projected if that is asked for: then all of it is needed first."""
     if config.dim is None:
-        write_atlas_of(parts, output, overwrite=config.overwrite)
+        write_atlas_of([part], output, overwrite=config.overwrite)
         return
-    with _beside(output) as whole:
-        write_atlas_of(parts, whole, vectors="float32")
+    with (
+        output_errors(output),
+        tempfile.TemporaryDirectory(prefix=".photoz-ssl-", dir=output.parent) as folder,
+    ):
+        whole = Path(folder) / "atlas.h5"
+        write_atlas_of([part], whole, vectors="float32")
         rewrite_atlases([read_atlas(whole)], output, config, progress)
 
 
 def _report(job: EmbeddingJob, output: Path, tally: Tally, rate: float = 0.0) -> EmbedReport:
-    n_missing = tally.n_rows - tally.n_redshifts
+    source, n_missing = job.source, tally.n_rows - tally.n_redshifts
     return EmbedReport(
         output=output,
         n_rows=tally.n_rows,
@@ -311,21 +300,10 @@ def _report(job: EmbeddingJob, output: Path, tally: Tally, rate: float = 0.0) ->
         device=job.predictor.device_name,
         rate=rate,
         notices=(
-            *job.source.notices,
-            *(
-                ()
-                if name_column(job.source)
-                else text_id_notices(job.source, "the atlas's galaxies")
-            ),
-            *left_out_notices(job.source),
-            *_unrepresented(n_missing, tally.n_rows, tally.first_problem),
+            *source.notices,
+            *(() if name_column(source) else text_id_notices(source, "the atlas's galaxies")),
+            *left_out_notices(source),
+            *without_image(n_missing, tally.n_rows, "row", tally.first_problem),
             *tally.notices_of_hardware,
         ),
     )
-
-
-def _unrepresented(n_missing: int, n_rows: int, first_problem: str) -> tuple[str, ...]:
-    if not n_missing:
-        return ()
-    example = f" (first: {first_problem})" if first_problem else ""
-    return (f"{share_with(n_missing, n_rows, 'row')} no usable image{example}",)

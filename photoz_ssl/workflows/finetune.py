@@ -47,7 +47,7 @@ from photoz_ssl.training.supervised import (
     valid_metrics,
 )
 from photoz_ssl.workflows.counting import counted
-from photoz_ssl.workflows.pretrain import encoder_file, is_file, load_encoder
+from photoz_ssl.workflows.trained.encoders import encoder_file, is_file, load_encoder
 from photoz_ssl.workflows.trained.quantisation import calibrated
 
 __all__ = [

@@ -24,7 +24,7 @@ from photoz_ssl.survey.named_columns import REDSHIFT_NAMES, REDSHIFT_WARNINGS
 from photoz_ssl.survey.sources import GalaxySource, open_source
 from photoz_ssl.survey.tables.headers import null_in, null_of
 from photoz_ssl.workflows.counting import counted
-from photoz_ssl.workflows.searching.atlas_encoder import has_ids, text_id_notices
+from photoz_ssl.workflows.searching.identities import has_ids, text_id_notices
 from photoz_ssl.workflows.splits import StrangeSplits, draw_split, object_keys
 
 __all__ = ["PrepareReport", "prepare"]

@@ -15,18 +15,16 @@ import torch
 from photoz_ssl import __version__
 from photoz_ssl.config import PretrainConfig
 from photoz_ssl.datasets.galaxies import Rows
-from photoz_ssl.errors import ArchiveError, CheckpointError, SpecMismatchError
+from photoz_ssl.errors import ArchiveError, CheckpointError
 from photoz_ssl.networks.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from photoz_ssl.networks.compilation import compile_for_training
-from photoz_ssl.networks.encoder import Encoder, build_encoder, encoder_config
+from photoz_ssl.networks.encoder import Encoder
 from photoz_ssl.networks.moco import MomentumContrast
-from photoz_ssl.networks.published import is_published, read_model
 from photoz_ssl.networks.ranks import World
 from photoz_ssl.networks.runtimes import choose_arithmetic
 from photoz_ssl.progress import Progress, Stop, never, silent
 from photoz_ssl.spec import ImageSpec
 from photoz_ssl.survey.archive import Archive, open_archive
-from photoz_ssl.survey.bands import BANDS
 from photoz_ssl.training.contrastive import contrastive_step, measure_band_mad
 from photoz_ssl.training.distributed import join_world, require_equal_parts, synchronised
 from photoz_ssl.training.loop import Plan, train
@@ -34,8 +32,9 @@ from photoz_ssl.training.optimizers import make_optimizer
 from photoz_ssl.training.run_folder import MODELS, RunFolder, identity_of, training_in
 from photoz_ssl.training.schedule import cosine_factor
 from photoz_ssl.workflows.counting import counted
+from photoz_ssl.workflows.trained.encoders import encoder_file, load_encoder
 
-__all__ = ["PretrainReport", "encoder_file", "load_encoder", "pretrain"]
+__all__ = ["PretrainReport", "pretrain", "usable_batch_size"]
 
 
 @dataclass(frozen=True)
@@ -190,51 +189,6 @@ def usable_batch_size(config: PretrainConfig, n_galaxies: int, n_processes: int 
             "prepare more galaxies, or lower --batchnorm-groups",
         )
     return batch_size
-
-
-def load_encoder(name: str, spec: ImageSpec, archive: str, *, seed: int) -> Encoder:
-    """An encoder from a file, checked against the archive's images, or a preset's.
-
-    Parameters
-    ----------
-    name : str
-        An encoder or redshift model file, ours or a published one, or a preset.
-    spec : ImageSpec
-        Of the archive's images.
-    archive : str
-        Its name, for errors.
-    seed : int
-        Of a preset's random weights.
-
-    Raises
-    ------
-    photoz_ssl.errors.PhotozError
-        If the file cannot be used, or is of other images.
-    """
-    if not is_file(name):
-        if spec.bands != BANDS:
-            raise SpecMismatchError(
-                f"{archive} has the bands {','.join(spec.bands)}, and Galactic dust is known in"
-                f" {','.join(BANDS)}",
-                "prepare cutouts in these bands",
-            )
-        return build_encoder(encoder_config(name), seed=seed)
-    checkpoint = read_model(Path(name))
-    spec.require_usable_by(checkpoint.spec, here=archive, there=name)
-    network = checkpoint.network()
-    encoder = network if isinstance(network, Encoder) else network.encoder
-    encoder.train()
-    return encoder
-
-
-def is_file(encoder: str) -> bool:
-    """Whether ``--encoder`` names a file and not a preset."""
-    return encoder.endswith(".safetensors") or is_published(encoder) or Path(encoder).is_file()
-
-
-def encoder_file(encoder: str) -> Path | None:
-    """The file that ``--encoder`` names; None if it is a preset."""
-    return Path(encoder) if is_file(encoder) else None
 
 
 def _last_metrics(folder: RunFolder) -> Mapping[str, float]:

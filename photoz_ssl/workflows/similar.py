@@ -24,7 +24,7 @@ from photoz_ssl.neighbours.windows import parse_angle, parse_tolerance, rows_whe
 from photoz_ssl.progress import Progress, silent
 from photoz_ssl.survey.tables.headers import Card
 from photoz_ssl.survey.tables.writer import STDOUT, Rows
-from photoz_ssl.workflows.counting import counted, share_with
+from photoz_ssl.workflows.counting import counted, share_with, without_image
 from photoz_ssl.workflows.searching.asking import open_question
 from photoz_ssl.workflows.searching.atlas_encoder import AtlasEncoder
 from photoz_ssl.workflows.searching.gallery import (
@@ -337,12 +337,8 @@ class _Search:
         return ArchiveError(problem, "search among more galaxies: nobody is its own neighbour")
 
     def _notices(self, tally: _Tally) -> tuple[str, ...]:
-        notices, n_neighbours = [], self.config.n_neighbours
-        if tally.n_without:
-            example = f" (first: {tally.first_problem})" if tally.first_problem else ""
-            notices.append(
-                f"{share_with(tally.n_without, tally.n_queries, 'query')} no usable image{example}"
-            )
+        n_neighbours = self.config.n_neighbours
+        notices = [*without_image(tally.n_without, tally.n_queries, "query", tally.first_problem)]
         if 0 < tally.n_answered < tally.n_queries - tally.n_without:
             n_lonely = tally.n_queries - tally.n_without - tally.n_answered
             notices.append(

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from photoz_ssl.cli import main
 from photoz_ssl.networks.encoder import Encoder
 from photoz_ssl.spec import ImageSpec
-from photoz_ssl.workflows.pretrain import load_encoder
+from photoz_ssl.workflows.trained.encoders import load_encoder
 from tests.networks.published import authors_resnet50, contrastive_file, photoz_file
 
 

@@ -46,7 +46,7 @@ class PaintConfig:
         refuse_unless(self.coats > 0, "--coats must be positive")
 
 
-@command(PaintConfig, examples="photoz-ssl paint north -c red")
+@command(PaintConfig, examples=("photoz-ssl paint north -c red",))
 def paint(quiet: bool, verbose: bool, **options: Any) -> None:
     """Paint a wall."""
     print(config_from(PaintConfig, options))
@@ -165,7 +165,7 @@ def test_verbose_shows_what_the_package_logs(
     monkeypatch.setattr(logger, "handlers", [])
     before = logger.level
 
-    @command(PaintConfig, examples="photoz-ssl talk north -c red")
+    @command(PaintConfig, examples=("photoz-ssl talk north -c red",))
     def talk(**options: Any) -> None:
         logging.getLogger("photoz_ssl.walls").info("it is wet")
         logging.getLogger("another.package").info("it is not heard")
@@ -238,7 +238,7 @@ def test_what_a_config_refuses_is_a_usage_error() -> None:
 
 @pytest.mark.parametrize("hint", ["", "use a brush"])
 def test_what_is_refused_later_has_the_name_of_the_command(hint: str) -> None:
-    @command(PaintConfig, examples="photoz-ssl fail north -c red")
+    @command(PaintConfig, examples=("photoz-ssl fail north -c red",))
     def fail(**options: Any) -> None:
         raise ConfigError("the wall is wet", hint)
 

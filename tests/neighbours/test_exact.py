@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from photoz_ssl.errors import MissingExtraError
 from photoz_ssl.neighbours import pruning
 from photoz_ssl.neighbours.exact import NOBODY, Found, cosines, lengths_of, nearest, rank
-from photoz_ssl.neighbours.projection import normalised
+from photoz_ssl.neighbours.projection import normalised, principal_axes
 
 Array = NDArray[Any]
 
@@ -179,7 +179,7 @@ def test_pruning_changes_nothing(
 
 def test_axes_are_orthonormal_and_hold_what_lies_in_them() -> None:
     vectors = near_a_plane(500, 24, 0.0, seed=0)
-    axes = pruning.principal_axes(vectors, 4)
+    axes = principal_axes(vectors, 4)
     np.testing.assert_allclose(axes.T @ axes, np.eye(4), atol=1e-6)
     held = np.sum((vectors @ axes[:, :3]) ** 2, axis=1)
     np.testing.assert_allclose(held, 1, atol=1e-5)

@@ -52,8 +52,9 @@ from photoz_ssl.training.supervised import (
     usual_encoder_rate,
 )
 from photoz_ssl.workflows.finetune import finetune, labelled_rows
-from photoz_ssl.workflows.pretrain import load_encoder, pretrain
+from photoz_ssl.workflows.pretrain import pretrain
 from photoz_ssl.workflows.trained import inference
+from photoz_ssl.workflows.trained.encoders import load_encoder
 from photoz_ssl.workflows.trained.inference import Predictor
 
 pytestmark = pytest.mark.usefixtures("tiny_preset")

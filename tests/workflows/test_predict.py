@@ -31,7 +31,7 @@ from photoz_ssl.workflows.predict import default_output, predict
 from photoz_ssl.workflows.prediction import prediction_job
 from photoz_ssl.workflows.prediction.column_names import NAMES
 from photoz_ssl.workflows.prediction.redshift_table import lay_out
-from photoz_ssl.workflows.searching import embedding_job
+from photoz_ssl.workflows.searching import atlas_encoder
 from photoz_ssl.workflows.trained import inference
 
 GRID = RedshiftGrid()
@@ -154,8 +154,8 @@ def test_the_network_is_given_the_batches_that_were_asked_for(
     prediction_job.load_predictor(PredictConfig(catalog="cat.fits", batch_size=1000), 70)
     usual = {"precision": "auto", "n_views": 1}
     assert asked == {"batch_size": 1000, "n_galaxies": 70, **usual}
-    embedding_job.load_model(
-        EmbedConfig(catalog="cat.fits", output=tmp_path / "a.h5", batch_size=999)
+    atlas_encoder.load_encoder_model(
+        None, EmbedConfig(catalog="cat.fits", output=tmp_path / "a.h5", batch_size=999), 0
     )
     assert asked == {"batch_size": 999, "kind": "encoder", "n_galaxies": 0, **usual}
 

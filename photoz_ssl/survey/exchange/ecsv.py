@@ -32,7 +32,7 @@ class EcsvWriter:
         self._file.write(header.getvalue())
         self._csv = csv.writer(self._file, lineterminator="\n")
 
-    def append(self, rows: NDArray[np.void], pdfs: PdfRows | None) -> None:
+    def append(self, rows: NDArray[np.void], pdfs: PdfRows | None = None) -> None:
         """Write the next rows."""
         self._csv.writerows(text_rows(self._layout, rows, blank_nulls_of=ALL_INTEGERS))
 

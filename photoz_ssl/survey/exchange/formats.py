@@ -56,7 +56,7 @@ SUFFIXES_OF_TABLES = frozenset((".fits", ".fit", *SUFFIXES, *FOREIGN, *PACKED))
 class ExchangeWriter(Protocol):
     """Takes the rows of a table; see `exchange_file`."""
 
-    def append(self, rows: NDArray[np.void], pdfs: PdfRows | None) -> None:
+    def append(self, rows: NDArray[np.void], pdfs: PdfRows | None = None) -> None:
         """Write the next rows, and their PDFs where the format holds them."""
 
     def close(self) -> None:

@@ -42,7 +42,7 @@ class ParquetWriter:
         self._file = parquet.ParquetWriter(str(path), self._schema, compression="zstd")
         self._waiting: list[Any] = []
 
-    def append(self, rows: NDArray[np.void], pdfs: PdfRows | None) -> None:
+    def append(self, rows: NDArray[np.void], pdfs: PdfRows | None = None) -> None:
         """Take the next rows."""
         columns = []
         for column, field in zip(self._layout.scalar_columns, self._schema, strict=True):

@@ -48,7 +48,7 @@ class QpWriter:
         for keyword, value, _ in layout.cards:
             self._file.attrs[keyword] = value
 
-    def append(self, rows: NDArray[np.void], pdfs: PdfRows | None) -> None:
+    def append(self, rows: NDArray[np.void], pdfs: PdfRows | None = None) -> None:
         """Write the next rows and their PDFs."""
         assert pdfs is not None
         place = slice(self._done, self._done + len(rows))

@@ -50,7 +50,7 @@ class VotableWriter:
         self._file = path.open("w", encoding="utf-8")
         self._file.write(before)
 
-    def append(self, rows: NDArray[np.void], pdfs: PdfRows | None) -> None:
+    def append(self, rows: NDArray[np.void], pdfs: PdfRows | None = None) -> None:
         """Write the next rows."""
         for row in text_rows(self._layout, rows, SPELLING, blank_nulls_of=AS_TEXT):
             cells = "".join(f"<TD>{escape(word.translate(CONTROLS))}</TD>" for word in row)

@@ -10,7 +10,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from photoz_ssl.robust import SIGMA_OF_MAD
+from photoz_ssl.samples import SIGMA_OF_MAD
 from photoz_ssl.spec import NETWORK_SIZE, network_pixels
 
 __all__ = ["N_NUMBERS", "N_SPREAD", "appearance"]

@@ -26,6 +26,7 @@ from photoz_ssl.survey.images.stamp_pixels import (
     require_bands,
 )
 from photoz_ssl.survey.images.stamps import Assumptions, read_stamp
+from photoz_ssl.survey.named_columns import columns_named
 
 __all__ = [
     "Degrees",
@@ -222,8 +223,7 @@ class StampColumn:
 
 def image_column(catalog: Catalog) -> str | None:
     """The column of images, where the table has one."""
-    by_name = {name.upper(): name for name in catalog.names}
-    for name in (by_name[wanted] for wanted in IMAGE_COLUMNS if wanted in by_name):
+    for name in columns_named(catalog.dtype, IMAGE_COLUMNS):
         if catalog.dtype[name].base.kind in "iuf" and len(catalog.dtype[name].shape) == 3:
             return name
     return None
@@ -231,8 +231,7 @@ def image_column(catalog: Catalog) -> str | None:
 
 def file_column(catalog: Catalog) -> str | None:
     """The column of file names, where the table has one."""
-    by_name = {name.upper(): name for name in catalog.names}
-    names = (by_name[wanted] for wanted in FILE_COLUMNS if wanted in by_name)
+    names = columns_named(catalog.dtype, FILE_COLUMNS)
     return next((name for name in names if catalog.dtype[name].kind == "S"), None)
 
 

@@ -24,7 +24,7 @@ from photoz_ssl.survey.images.cutouts import Degrees
 from photoz_ssl.survey.images.resampling import corners_in, resampled
 from photoz_ssl.survey.images.stamp_pixels import Stamp, StampProblem
 from photoz_ssl.survey.images.stamp_wcs import celestial_wcs, frame_of, to_pixels
-from photoz_ssl.survey.raw_headers import BLOCK
+from photoz_ssl.survey.raw_headers import read_header
 from photoz_ssl.survey.units import nanomaggies_in
 from photoz_ssl.survey.unpacking import UNPACKING_ERRORS, open_unpacked, unpack
 
@@ -35,7 +35,6 @@ REFERENCE_BAND = "r"
 """Its pixel grid is that of the stamps; it is not resampled itself."""
 
 FIELDS_IN_MEMORY = 2
-MOST_HEADER_BLOCKS = 64
 MOST_BYTES = 1 << 28
 """That a frame may unpack to; one of SDSS has 13 MB."""
 
@@ -271,13 +270,11 @@ def _read_header(path: Path) -> tuple[fits.Header, WCS]:
 
 
 def _header_text(stream: IO[bytes]) -> bytes:
-    """The blocks of cards at the start of a FITS file, with the one that has END."""
-    text = b""
-    for _ in range(MOST_HEADER_BLOCKS):
-        text += stream.read(BLOCK)
-        if re.search(rb"END {77}", text[-BLOCK:]):
-            return text
-    raise ValueError("there is no end of the header")
+    """The blocks of cards at the start of a FITS file."""
+    text, ends = read_header(stream)
+    if not ends:
+        raise ValueError("there is no end of the header")
+    return text
 
 
 def _refuse_truncated(content: IO[bytes]) -> None:

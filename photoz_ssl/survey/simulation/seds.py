@@ -17,7 +17,7 @@ from astropy.io import fits
 from numpy.typing import NDArray
 
 from photoz_ssl.extras import import_extra
-from photoz_ssl.robust import SIGMA_OF_MAD
+from photoz_ssl.samples import SIGMA_OF_MAD
 from photoz_ssl.survey.bands import BANDS
 
 __all__ = [

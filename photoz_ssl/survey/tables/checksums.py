@@ -12,7 +12,7 @@ from typing import BinaryIO
 
 import numpy as np
 
-from photoz_ssl.survey.raw_headers import BLOCK, CARD
+from photoz_ssl.survey.raw_headers import BLOCK, overwritten
 
 __all__ = ["PLACEHOLDERS", "write_checksums"]
 
@@ -23,6 +23,9 @@ PLACEHOLDERS = (
     ("DATASUM", "0" * 10, "data unit checksum"),
 )
 """Cards that each header must hold before `write_checksums` can fill them."""
+
+CHECKSUM, DATASUM = b"CHECKSUM= '", b"DATASUM = '"
+"""What these cards start with, up to their values."""
 
 PUNCTUATION = frozenset([*range(0x3A, 0x41), *range(0x5B, 0x61)])
 
@@ -43,10 +46,10 @@ def write_checksums(path: Path, hdus: Sequence[tuple[int, int, int]]) -> None:
             file.seek(header)
             cards = file.read(data - header)
             datasum = _sum_of(file, data, end)
-            cards = _replaced(cards, "DATASUM", f"{datasum:<10d}")
-            cards = _replaced(cards, "CHECKSUM", "0" * 16)
+            cards = overwritten(cards, DATASUM, b"%-10d" % datasum)
+            cards = overwritten(cards, CHECKSUM, b"0" * 16)
             total = _folded(_sum_of_bytes(cards) + datasum)
-            cards = _replaced(cards, "CHECKSUM", _encoded(~total & 0xFFFFFFFF))
+            cards = overwritten(cards, CHECKSUM, _encoded(~total & 0xFFFFFFFF))
             file.seek(header)
             file.write(cards)
 
@@ -75,17 +78,7 @@ def _folded(total: int) -> int:
     return total
 
 
-def _replaced(cards: bytes, keyword: str, value: str) -> bytes:
-    """Put a value of the same length between the quotes of a card."""
-    start = f"{keyword:<8}= '".encode("ascii")
-    for position in range(0, len(cards), CARD):
-        if cards.startswith(start, position):
-            first = position + len(start)
-            return cards[:first] + value.encode("ascii") + cards[first + len(value) :]
-    raise ValueError(f"the header has no {keyword} card")
-
-
-def _encoded(value: int) -> str:
+def _encoded(value: int) -> bytes:
     """Spell 32 bits as 16 letters and digits that sum to them."""
     letters = [0] * 16
     for byte_number in range(4):
@@ -97,4 +90,4 @@ def _encoded(value: int) -> str:
                     quarters[first] += 1
                     quarters[first + 1] -= 1
         letters[byte_number::4] = quarters
-    return bytes(letters[-1:] + letters[:-1]).decode("ascii")
+    return bytes(letters[-1:] + letters[:-1])

@@ -14,13 +14,20 @@ from numpy.typing import NDArray
 
 from photoz_ssl.errors import CatalogError
 from photoz_ssl.files import output_errors, temporary_errors
-from photoz_ssl.survey.raw_headers import BLOCK, CARD, data_bytes, ends_here, whole_number
+from photoz_ssl.survey.raw_headers import (
+    BLOCK,
+    CARD,
+    data_bytes,
+    overwritten,
+    read_header,
+    split_cards,
+    whole_number,
+)
 from photoz_ssl.survey.tables.headers import Card, TableColumn
 from photoz_ssl.survey.tables.writer import scratch_tables
 
 __all__ = ["InputStream", "TableStream", "open_stream"]
 
-MOST_HEADER_BLOCKS = 4096
 MOST_ROW_BYTES = 1 << 28
 FIRST_CARDS = (f"SIMPLE  = {'T':>20}", f"BITPIX  = {8:>20}", f"NAXIS   = {0:>20}", "END")
 NO_IMAGE = "".join(card.ljust(CARD) for card in FIRST_CARDS).ljust(BLOCK).encode("ascii")
@@ -164,16 +171,11 @@ def open_stream(file: IO[bytes], folder: Path) -> tuple[InputStream | None, byte
 
 
 def _next_header(file: IO[bytes], seen: bytearray) -> bytes:
-    header = bytearray()
-    for _ in range(MOST_HEADER_BLOCKS):
-        block = file.read(BLOCK)
-        seen += block
-        header += block
-        if len(block) < BLOCK or not block.isascii():
-            raise NotAStreamError
-        if ends_here(block):
-            return bytes(header)
-    raise NotAStreamError
+    header, ends = read_header(file)
+    seen += header
+    if not ends or not header.isascii():
+        raise NotAStreamError
+    return header
 
 
 def _skip(file: IO[bytes], seen: bytearray, n_bytes: int) -> None:
@@ -188,11 +190,7 @@ def _skip(file: IO[bytes], seen: bytearray, n_bytes: int) -> None:
 
 def _of_rows(header: bytes, n_rows: int) -> bytes:
     """The header with another number of rows."""
-    cards = [header[place : place + CARD] for place in range(0, len(header), CARD)]
-    changed = f"NAXIS2  = {n_rows:>20d}".encode("ascii")
-    return b"".join(
-        changed + card[len(changed) :] if card.startswith(b"NAXIS2  =") else card for card in cards
-    )
+    return overwritten(header, b"NAXIS2  =", b" %20d" % n_rows)
 
 
 class TableStream:
@@ -264,9 +262,9 @@ class TableStreamWriter:
 
 def _without_sums(content: bytes) -> bytes:
     """Headers without the cards of sums that are not known yet."""
-    cards = (content[place : place + CARD] for place in range(0, len(content), CARD))
     return b"".join(
-        b" " * CARD if card.startswith((b"CHECKSUM=", b"DATASUM =")) else card for card in cards
+        b" " * CARD if card.startswith((b"CHECKSUM=", b"DATASUM =")) else card
+        for card in split_cards(content)
     )
 
 

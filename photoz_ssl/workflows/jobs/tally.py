@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from photoz_ssl.errors import CatalogError, no_image
-from photoz_ssl.survey.blocks import GalaxyBlock
+from photoz_ssl.survey.blocks import GalaxyBlock, GalaxySource
 from photoz_ssl.survey.dust import spell_sources
 from photoz_ssl.survey.flags import FLAG_MEANINGS, UNUSABLE, RowFlag
 from photoz_ssl.workflows.counting import share_with
@@ -21,11 +21,9 @@ __all__ = ["Tally", "counts_of", "facts_of"]
 
 def facts_of(
     block: GalaxyBlock,
+    source: GalaxySource,
     flags: NDArray[np.int32],
     n_redshifts: int,
-    *,
-    dust: Iterable[str],
-    notices: Iterable[str],
     hardware: str,
 ) -> dict[str, Any]:
     """What `Tally.add` counts of a block, JSON-ready.
@@ -34,12 +32,12 @@ def facts_of(
     ----------
     block : GalaxyBlock
         The galaxies, n of them.
+    source : GalaxySource
+        Where they are from: what it has said so far is noted, too.
     flags : ndarray, shape (n,)
         Their flags in the table.
     n_redshifts : int
         How many of them have a redshift.
-    dust, notices : iterable of str
-        What their source has said so far.
     hardware : str
         What the network ran on.
     """
@@ -49,8 +47,8 @@ def facts_of(
     return {
         **counts_of(flags, n_redshifts),
         "first": first,
-        "dust": list(dust),
-        "notices": list(notices),
+        "dust": list(source.dust),
+        "notices": list(source.notices),
         "hardware": [hardware],
     }
 

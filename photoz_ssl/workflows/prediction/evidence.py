@@ -19,13 +19,8 @@ from photoz_ssl.object_ids import NO_ID
 from photoz_ssl.survey.blocks import GalaxyBlock, GalaxySource
 from photoz_ssl.survey.images.appearance import N_NUMBERS, N_SPREAD
 from photoz_ssl.survey.tables.headers import Card, TableColumn
-from photoz_ssl.workflows.searching.atlas_encoder import (
-    AtlasEncoder,
-    described,
-    has_ids,
-    notices_of_itself,
-    represent_block,
-)
+from photoz_ssl.workflows.searching.atlas_encoder import AtlasEncoder, described, represent_block
+from photoz_ssl.workflows.searching.identities import has_ids, notices_of_itself
 
 if TYPE_CHECKING:
     from photoz_ssl.workflows.trained.inference import Predictor

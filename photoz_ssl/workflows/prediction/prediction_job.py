@@ -180,14 +180,8 @@ class PredictionJob:
         if self.evidence is not None:
             further, unlike = self.evidence.beside(block)
             flags[unlike] |= int(RowFlag.UNLIKE_ATLAS)
-        facts = facts_of(
-            block,
-            flags,
-            int(np.count_nonzero(found)),
-            dust=self.source.dust,
-            notices=self.source.notices,
-            hardware=self.predictor.hardware,
-        )
+        n_found = int(np.count_nonzero(found))
+        facts = facts_of(block, self.source, flags, n_found, self.predictor.hardware)
         rows = self.layout.rows(block, estimates, flags, further)
         return ComputedBlock(rows, self._kept(pdf, estimates.mode, flags), facts)
 

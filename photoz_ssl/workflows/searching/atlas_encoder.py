@@ -11,11 +11,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from photoz_ssl.config import Inference
-from photoz_ssl.errors import SpecMismatchError, listed
+from photoz_ssl.errors import SpecMismatchError
 from photoz_ssl.fingerprints import sha256_of
 from photoz_ssl.later import Later, of_later
 from photoz_ssl.neighbours.atlas import Atlas
-from photoz_ssl.neighbours.atlas_writer import kept_columns, left_out_columns
 from photoz_ssl.survey.blocks import GalaxyBlock, GalaxySource
 from photoz_ssl.survey.images.appearance import appearance
 
@@ -25,13 +24,9 @@ if TYPE_CHECKING:
 __all__ = [
     "AtlasEncoder",
     "described",
-    "has_ids",
-    "left_out_notices",
-    "name_column",
+    "load_encoder_model",
     "represent_block",
     "represent_block_later",
-    "text_id",
-    "text_id_notices",
 ]
 
 SHIPPED_KINDS = ("encoder", "photoz")
@@ -78,7 +73,6 @@ class AtlasEncoder:
         if self._given is not None:
             return self._given
         from photoz_ssl.networks.checkpoint import shipped_model_path
-        from photoz_ssl.workflows.trained.inference import Predictor
 
         header, path = self._atlas.header, self._model
         if path is None:
@@ -91,14 +85,7 @@ class AtlasEncoder:
                 f" ({header.model_sha256[:8]}), which is not one of those that ship",
                 "name its file with --model",
             )
-        predictor = Predictor.load(
-            path,
-            self._config.device,
-            kind="encoder",
-            batch_size=self._config.batch_size,
-            n_galaxies=self._n_galaxies,
-            precision=self._config.precision,
-        )
+        predictor = load_encoder_model(path, self._config, self._n_galaxies)
         header.require_model(predictor.sha256, model=predictor.name, atlas=str(self._atlas.path))
         return predictor
 
@@ -128,6 +115,23 @@ class AtlasEncoder:
             yield block, vectors if projection is None else projection.apply(vectors)
 
 
+def load_encoder_model(path: Path | None, config: Inference, n_galaxies: int | None) -> Predictor:
+    """Load a model for its representations, by default the encoder that ships, for some galaxies.
+
+    Torch takes seconds to import, so not before the input is known.
+    """
+    from photoz_ssl.workflows.trained.inference import Predictor
+
+    return Predictor.load(
+        path,
+        config.device,
+        kind="encoder",
+        batch_size=config.batch_size,
+        n_galaxies=n_galaxies,
+        precision=config.precision,
+    )
+
+
 def represent_block(block: GalaxyBlock, predictor: Predictor) -> NDArray[np.float32]:
     """Representations of a block, shape (n, n_features); NaN where an image cannot be used."""
     return represent_block_later(block, predictor)()
@@ -150,57 +154,3 @@ def described(block: GalaxyBlock) -> NDArray[np.float32]:
     looks = appearance(block.images)
     looks[~block.usable] = np.nan
     return looks
-
-
-def has_ids(source: GalaxySource) -> bool:
-    """Whether the ids of the galaxies are the input's own, and not their row numbers."""
-    name = source.id_column
-    return name is not None and np.dtype(source.table_dtype[name]).kind in "iu"
-
-
-def text_id(source: GalaxySource) -> str | None:
-    """The column of ids, where they are text."""
-    name = source.id_column
-    return name if name is not None and source.table_dtype[name].kind == "S" else None
-
-
-def name_column(source: GalaxySource) -> str | None:
-    """The column of ids, where they are text that an atlas keeps."""
-    name = text_id(source)
-    return name if name in kept_columns(source.table_dtype) else None
-
-
-def text_id_notices(source: GalaxySource, galaxies: str) -> tuple[str, ...]:
-    """What becomes of ids that are no integers where there is room for such alone."""
-    name = source.id_column
-    if name is None or has_ids(source):
-        return ()
-    kind = np.dtype(source.table_dtype[name]).kind
-    what = {
-        "S": "text",
-        "f": "floating-point numbers, which have lost the digits of long ids",
-    }.get(kind, "no whole numbers")
-    return (f"the ids in {name} are {what}: {galaxies} are numbered from 0 instead",)
-
-
-def left_out_notices(source: GalaxySource) -> tuple[str, ...]:
-    """Which columns of a catalogue its atlas does not keep."""
-    roles = (source.id_column, source.ra_column, source.dec_column)
-    names = left_out_columns(source.table_dtype, [name for name in roles if name is not None])
-    told = (
-        "left out are the columns that are not one number or short text, have / in their name, or"
-        " are called as another one is there"
-    )
-    return (f"{told}: {listed(names)}",) if names else ()
-
-
-def notices_of_itself(atlas: Atlas, source: GalaxySource) -> tuple[str, ...]:
-    """A notice where nothing tells a galaxy from itself in the atlas."""
-    by_id = has_ids(source) and atlas.header.has_ids
-    by_place = source.ra_column is not None and bool(np.isfinite(atlas.ra).any())
-    if by_id or by_place:
-        return ()
-    return (
-        "the catalogue and the atlas have neither integer ids nor positions in common, so that a"
-        " galaxy that is in both is its own neighbour",
-    )

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from photoz_ssl import __version__
-from photoz_ssl.config import EmbedConfig, SimilarConfig
+from photoz_ssl.config import EmbedConfig
 from photoz_ssl.errors import PartError
 from photoz_ssl.fields import options_of_job
 from photoz_ssl.fingerprints import fingerprint_of_input, spelled
@@ -31,15 +31,15 @@ from photoz_ssl.workflows.jobs.tally import facts_of
 from photoz_ssl.workflows.pictures.thumbnails import PICTURE_SHAPE, thumbnails
 from photoz_ssl.workflows.searching.atlas_encoder import (
     described,
-    has_ids,
-    name_column,
+    load_encoder_model,
     represent_block_later,
 )
+from photoz_ssl.workflows.searching.identities import has_ids, name_column
 
 if TYPE_CHECKING:
     from photoz_ssl.workflows.trained.inference import Predictor
 
-__all__ = ["ATLAS", "EmbeddingJob", "load_model", "open_embedding", "write_atlas_of"]
+__all__ = ["ATLAS", "EmbeddingJob", "open_embedding", "write_atlas_of"]
 
 ATLAS = "ATLAS"
 """The name of the table in a part of an atlas."""
@@ -165,14 +165,8 @@ class EmbeddingJob:
                 np.where(values == nulls[name], np.nan, values) if name in nulls else values
             )
         n_represented = int(np.isfinite(rows["representation"][:, 0]).sum())
-        facts = facts_of(
-            block,
-            block.flags,
-            n_represented,
-            dust=self.source.dust,
-            notices=self.source.notices,
-            hardware=self.predictor.hardware,
-        )
+        hardware = self.predictor.hardware
+        facts = facts_of(block, self.source, block.flags, n_represented, hardware)
         return ComputedBlock(rows, None, facts)
 
 
@@ -188,7 +182,7 @@ def open_embedding(config: EmbedConfig) -> Iterator[EmbeddingJob]:
     with open_source(
         config.catalog, config, size=NETWORK_SIZE, workers=config.workers, streaming=True
     ) as source:
-        predictor = load_model(config, source.n_rows)
+        predictor = load_encoder_model(config.model, config, source.n_rows)
         source.spec.require_usable_by(
             predictor.spec, here=config.catalog, there=f"the model {predictor.name}"
         )
@@ -254,20 +248,3 @@ def _header(part: Part) -> AtlasHeader:
         )
     except KeyError as error:
         raise PartError(f"{part.path} is no part of an atlas", "make it with embed") from error
-
-
-def load_model(config: EmbedConfig | SimilarConfig, n_galaxies: int | None = 0) -> Predictor:
-    """Load the model of a config, by default the encoder that ships, for some galaxies.
-
-    Torch takes seconds to import, so not before the input is known.
-    """
-    from photoz_ssl.workflows.trained.inference import Predictor
-
-    return Predictor.load(
-        config.model,
-        config.device,
-        kind="encoder",
-        batch_size=config.batch_size,
-        n_galaxies=n_galaxies,
-        precision=config.precision,
-    )

@@ -18,7 +18,6 @@ from photoz_ssl.neighbours.query import Neighbours
 from photoz_ssl.neighbours.unusual import Unusual
 from photoz_ssl.object_ids import NO_ID
 from photoz_ssl.survey.exchange.formats import (
-    ExchangeWriter,
     TableLayout,
     exchange_file,
     format_of,
@@ -169,17 +168,7 @@ def neighbour_table(
         name=extname, n_rows=0, columns=told, dtype=dtype, cards=cards, pdf_form=None
     )
     with exchange_file(Path(output), kind, layout, overwrite=overwrite) as writer:
-        yield _Exchanged(writer)
-
-
-class _Exchanged:
-    """Rows of a table in another format, without PDFs."""
-
-    def __init__(self, writer: ExchangeWriter) -> None:
-        self._writer = writer
-
-    def append(self, rows: NDArray[np.void]) -> None:
-        self._writer.append(rows, None)
+        yield writer
 
 
 def _dtype(columns: Sequence[Column]) -> np.dtype[Any]:

@@ -25,8 +25,9 @@ from photoz_ssl.object_ids import NO_ID, UnfitIdError, integer_ids
 from photoz_ssl.spec import ImageSpec
 from photoz_ssl.survey.blocks import GalaxyBlock, GalaxySource
 from photoz_ssl.survey.catalog import Catalog
-from photoz_ssl.workflows.searching.atlas_encoder import (
-    AtlasEncoder,
+from photoz_ssl.survey.named_columns import columns_named
+from photoz_ssl.workflows.searching.atlas_encoder import AtlasEncoder
+from photoz_ssl.workflows.searching.identities import (
     has_ids,
     notices_of_itself,
     text_id,
@@ -174,8 +175,7 @@ class FromImages:
     def _values(self, block: GalaxyBlock, column: str) -> NDArray[np.float64]:
         if column.upper() == "Z_SPEC":
             return block.redshift.astype(np.float64)
-        by_name = {name.upper(): name for name in block.table.dtype.names or ()}
-        name = by_name.get(column.upper())
+        name = next(columns_named(block.table.dtype, (column,)), None)
         if name is None or block.table.dtype[name].kind not in "iuf":
             raise CatalogError(
                 f"{self.name} has no column of numbers {column}, which --within compares",

@@ -1,1 +1,1 @@
-"""Trained models: put to use, calibrated anew, and brought into 8-bit integers."""
+"""Trained models: put to use, trained further, calibrated anew, and in 8-bit integers."""

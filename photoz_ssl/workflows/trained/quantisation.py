@@ -10,11 +10,11 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from photoz_ssl.datasets.augment import prediction_view
-from photoz_ssl.datasets.galaxies import evenly_spaced
 from photoz_ssl.errors import ArchiveError
 from photoz_ssl.networks.checkpoint import Checkpoint
 from photoz_ssl.networks.engines.quantised import IMAGES_TO_CALIBRATE_BY, quantise
 from photoz_ssl.networks.runtimes import Runtime, open_runtime
+from photoz_ssl.samples import evenly_spread
 from photoz_ssl.survey.archive import Archive
 from photoz_ssl.workflows.counting import counted
 
@@ -59,7 +59,7 @@ def _validation_images(checkpoint: Checkpoint, archive: Archive) -> Tensor:
     usable = valid if len(valid) else archive.rows()  # ranges of activations tell no labels
     if not len(usable):
         raise ArchiveError(f"{archive.path} has no usable image with a known reddening")
-    rows = evenly_spaced(usable, IMAGES_TO_CALIBRATE_BY)
+    rows = usable[evenly_spread(len(usable), IMAGES_TO_CALIBRATE_BY)]
     stamps = torch.from_numpy(np.array(archive.images[rows], np.float32))
     reddening = torch.from_numpy(checkpoint.spec.reddening(archive.ebv[rows]))
     return prediction_view(stamps, reddening)

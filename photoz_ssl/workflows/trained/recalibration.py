@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from photoz_ssl.datasets.galaxies import Rows, evenly_spaced
+from photoz_ssl.datasets.galaxies import Rows
 from photoz_ssl.errors import ArchiveError, CheckpointError
 from photoz_ssl.networks.checkpoint import Checkpoint
 from photoz_ssl.networks.ranks import World
@@ -16,6 +16,7 @@ from photoz_ssl.redshift.calibration import Calibration, fit_calibration
 from photoz_ssl.redshift.estimates import summarise
 from photoz_ssl.redshift.grid import RedshiftGrid
 from photoz_ssl.redshift.metrics import normalised_residual
+from photoz_ssl.samples import evenly_spread
 from photoz_ssl.survey.archive import Archive
 from photoz_ssl.training.supervised import Evaluation, evaluate_logits, valid_metrics
 from photoz_ssl.workflows.counting import counted
@@ -87,7 +88,7 @@ def _labelled(archive: Archive) -> Rows:
             f" PDFs are calibrated on {FEWEST_LABELS} or more",
             "prepare more of them, or an archive without splits: all of it is used then",
         )
-    return evenly_spaced(rows, MOST_LABELS)
+    return rows[evenly_spread(len(rows), MOST_LABELS)]
 
 
 def _told(calibration: Calibration, evaluation: Evaluation, grid: RedshiftGrid) -> str:
