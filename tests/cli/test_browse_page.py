@@ -24,12 +24,14 @@ FLAGS = (
     "--disable-component-update",
     "--disable-sync",
 )
-PLACE = """row => {
+PLACE = """async row => {
+    for (let frame = 0; frame < 2; frame++) await new Promise(requestAnimationFrame);
     const { map } = browse, p = map.cloud.positions;
     const [x, y] = map.view.toScreen(p[2 * row], p[2 * row + 1]);
     const area = map.canvas.getBoundingClientRect();
     return [x + area.x, y + area.y];
 }"""
+"""Of a row on the screen, when the map has taken up a new size of the window."""
 
 
 @pytest.fixture(scope="module")

@@ -265,6 +265,7 @@ def test_a_folder_that_only_looks_like_one_is_refused(tmp_path: Path) -> None:
 
 def test_a_first_partition_without_rows_is_passed_over(folder: Path, tmp_path: Path) -> None:
     shutil.copytree(folder / "sim", tmp_path / "sim")
+    shutil.copy(folder / "model.safetensors", tmp_path)
     first, *others = sorted((tmp_path / "sim/sim/dataset").rglob("Npix*.parquet"))
     n_rows = parquet.read_metadata(first).num_rows
     parquet.write_table(parquet.read_table(first, partitioning=None).slice(0, 0), first)
