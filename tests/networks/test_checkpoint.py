@@ -242,8 +242,7 @@ def test_weights_are_checked_when_the_file_is_read(model_file: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "dtype",
-    [torch.float64, torch.bfloat16, torch.float8_e4m3fn, torch.bool, torch.int64, torch.complex64],
+    "dtype", [torch.float64, torch.bfloat16, torch.float8_e4m3fn, torch.bool, torch.int64]
 )
 def test_weights_of_another_type_are_refused(model_file: Path, dtype: torch.dtype) -> None:
     model = tiny_model()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -38,7 +39,7 @@ READERS: MappingProxyType[str, Callable[[Path], IncomingTable]] = MappingProxyTy
 
 DAMAGE = (
     *(ArithmeticError, AttributeError, LookupError, OSError, RuntimeError, SyntaxError),
-    *(TypeError, ValueError, MemoryError, ExpatError),
+    *(TypeError, ValueError, MemoryError, ExpatError, csv.Error),
 )
 """What the readers of these formats raise of a file that is not what it says."""
 

@@ -20,6 +20,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from astropy.coordinates import SkyCoord
+from astropy.io.registry import get_formats
 from astropy.table import Column, MaskedColumn, Table
 from numpy.typing import NDArray
 
@@ -141,6 +142,8 @@ def test_units_of_astropys_parquet_and_of_voparquet_are_kept(tmp_path: Path, kin
     about = {"utype": "", "ucd": "phot.mag", "description": "Magnitude in r"}
     told = {name: {"unit": str(table[name].unit), **about} for name in table.colnames}
     options = {"metadata": told} if kind == "parquet.votable" else {}
+    if kind not in get_formats(Table, readwrite="Write")["Format"]:
+        pytest.skip("this astropy writes no VOParquet")
     table.write(tmp_path / "t", format=kind, **options)
     with open_catalog(str(tmp_path / "t")) as catalog:
         assert catalog.degrees(catalog.read(0, 1), "RA")[0] == pytest.approx(np.degrees(1.0))
