@@ -133,14 +133,23 @@ def write_cutout(
         hdus = fits.HDUList([primary, cube])
     else:
         hdus = fits.HDUList([fits.PrimaryHDU(image, header)])
+    path.write_bytes(_with_checksums(hdus))
+
+
+def _with_checksums(hdus: fits.HDUList) -> bytes:
+    """A file of these HDUs, the same whenever it is made: the checksums' cards have no date."""
+    plain, content = io.BytesIO(), io.BytesIO()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", VerifyWarning)
-        for hdu in hdus:
-            hdu.add_datasum(when="data unit checksum")
-            hdu.add_checksum(when="HDU checksum", override_datasum=True)
-        content = io.BytesIO()
-        hdus.writeto(content, checksum=False)
-    path.write_bytes(content.getvalue())
+        hdus.writeto(plain)
+        plain.seek(0)
+        # before version 7 astropy finds those of a compressed image only if told that it is a table
+        with fits.open(plain, disable_image_compression=True) as stored:
+            for hdu in stored:
+                hdu.add_datasum(when="data unit checksum")
+                hdu.add_checksum(when="HDU checksum", override_datasum=True)
+            stored.writeto(content, checksum=False)
+    return content.getvalue()
 
 
 def _cutout_header(row: np.void, size: int) -> fits.Header:

@@ -78,7 +78,9 @@ def predict_hats(
     photoz_ssl.progress.Stopped
         If ``stop`` said so.
     """
-    lsdb = import_extra("lsdb", extra="dask", purpose="reading HATS catalogues")
+    lsdb = import_extra(
+        "lsdb", extra="dask", purpose="reading HATS catalogues with Python 3.11 or newer"
+    )
     output = _claimed(config)
     with ExitStack() as stack:
         client = _arranged_workers(config, stack)
