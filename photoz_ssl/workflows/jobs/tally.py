@@ -92,7 +92,7 @@ class Tally:
             self.first.setdefault(RowFlag(int(flag)), (int(row), str(message)))
         self._dust.update(dict.fromkeys(facts["dust"]))
         self._told.update(dict.fromkeys(facts["notices"]))
-        self._hardware.update(dict.fromkeys(facts["hardware"]))
+        self._hardware.update(dict.fromkeys(facts.get("hardware", ())))  # older parts lack it
 
     @property
     def dust(self) -> str:

@@ -42,3 +42,12 @@ def test_that_no_row_has_reddening_is_no_want_of_images() -> None:
     tally.add(counts_of(np.full(3, RowFlag.NO_REDDENING, np.int32), 0))
     with pytest.raises(CatalogError, match=r"of no row of cat an E\(B-V\) is known"):
         tally.require_a_redshift("cat")
+
+
+def test_parts_from_before_hardware_was_noted_are_counted_and_say_nothing_of_it() -> None:
+    tally, noted = Tally(), counts_of(np.zeros(3, np.int32), 3)
+    older = {name: fact for name, fact in noted.items() if name != "hardware"}
+    tally.add(older)
+    tally.add({**noted, "hardware": ["a CPU"]})
+    assert tally.n_rows == 6
+    assert not tally.notices_of_hardware
