@@ -147,6 +147,22 @@ def test_rows_without_a_position_or_reddening_are_flagged(tmp_path: Path) -> Non
     assert np.isnan(joined(blocks, "ra")[:4]).all()
 
 
+@pytest.mark.parametrize(("column", "value"), [("RA", 400), ("RA", -361), ("DEC", 91)])
+def test_positions_that_are_no_place_on_the_sky_are_told(
+    column: str, value: float, tmp_path: Path
+) -> None:
+    write_stamps(tmp_path)
+    rows = galaxies()
+    told = []
+    for bad in (np.nan, value):
+        rows[column][3] = bad
+        images = CatalogImages(cutouts="{OBJID}.fits")
+        with open_source(write_catalog(tmp_path, rows), images, size=SIZE) as source:
+            list(source.blocks(4))
+            told.append("beyond 360 degrees" in " ".join(source.notices))
+    assert told == [False, True]
+
+
 def test_without_positions_a_column_of_reddening_will_do(tmp_path: Path) -> None:
     write_stamps(tmp_path)
     path = write_catalog(tmp_path, galaxies())
