@@ -12,6 +12,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from astropy.table import Table
 from numpy.typing import NDArray
 
 from photoz_ssl.config import CatalogImages
@@ -111,6 +112,19 @@ def test_the_image_column_is_not_in_the_table_of_a_block(tmp_path: Path) -> None
         assert "IMAGE" not in (source.table_dtype.names or ())
         assert "IMAGE" not in source.column_cards
         assert "no TUNIT" in source.notices[0]
+
+
+@pytest.mark.parametrize("suffix", ["ecsv", "vot", "parquet"])
+def test_file_names_may_have_letters_that_are_not_ascii(suffix: str, tmp_path: Path) -> None:
+    names = [f"galé β{number}.fits" for number in range(N)]
+    for name in names:
+        fitsio.write(str(tmp_path / "stamp.fits"), flat(1), header=UNIT, clobber=True)
+        (tmp_path / "stamp.fits").rename(tmp_path / name)
+    path = tmp_path / f"cat.{suffix}"
+    kind = {"ecsv": "ascii.ecsv", "vot": "votable"}.get(suffix, suffix)
+    Table(galaxies(FILE=names)).write(path, format=kind)
+    for images in (CatalogImages(), CatalogImages(cutouts="{FILE}")):
+        assert joined(read(str(path), images), "usable").all()
 
 
 def test_rows_without_an_image_are_zero_flagged_and_reported(tmp_path: Path) -> None:
