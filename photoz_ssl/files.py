@@ -78,22 +78,22 @@ def _target_of(path: Path) -> Path:
         raise OutputError(f"the link {path} leads to itself", "name another --output") from error
 
 
-def require_other(output: str | Path, *inputs: str | Path) -> None:
+def require_other(output: str | Path, *inputs: str | Path | None) -> None:
     """Refuse an output that is one of the inputs, which it would replace.
 
     Parameters
     ----------
     output : str or Path
         A file, or ``-``.
-    inputs : str or Path
-        Files, or what stands for one in CFITSIO's syntax.
+    inputs : str, Path or None
+        Files, or what stands for one in CFITSIO's syntax; None for one that was not named.
 
     Raises
     ------
     OutputError
         That names the output.
     """
-    for name, _ in (file_and_selection(str(one)) for one in inputs):
+    for name, _ in (file_and_selection(str(one)) for one in inputs if one is not None):
         with suppress(OSError, ValueError):  # not there, or no name of a file
             if Path(output).samefile(name) and Path(name).is_file():
                 raise OutputError(f"the output {output} is the input", "name another --output")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import json
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -70,8 +71,9 @@ def _apply_config_file(ctx: click.Context, param: click.Parameter, path: Path | 
             raise click.BadParameter(f"{path} sets {name!r}, which {command} does not have")
         fits, wanted = _wanted(parameters[name], value)
         if not fits:
+            spelled = json.dumps(value, default=str, ensure_ascii=False)  # TOML's, but for tables
             raise click.BadParameter(
-                f"{path}: {name} in [{command}] is {value!r:.60}, but takes {wanted}"
+                f"{path}: {name} in [{command}] is {spelled:.60}, but takes {wanted}"
             )
     ctx.default_map = {**(ctx.default_map or {}), **values}
     ctx.meta[CONFIG_FILE] = dict.fromkeys(values, str(path))

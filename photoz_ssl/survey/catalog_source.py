@@ -39,6 +39,11 @@ SAMPLE_BYTES = 1 << 24
 
 MOST_READERS = 8
 
+NO_POSITIONS = (
+    "no columns of right ascension and declination were found, so that stamps are cut about the"
+    " middle of their images; 'NAME.fits[1][col *;RA==MY_RA;DEC==MY_DEC]' names yours"
+)
+
 
 @contextmanager
 def catalog_source(
@@ -108,6 +113,7 @@ class CatalogSource:
         self.column_cards = {name: catalog.cards[name] for name in kept}
         self.id_column, self.ra_column, self.dec_column = columns.object_id, columns.ra, columns.dec
         self._of_ids: tuple[str, ...] = ()
+        self._of_positions: tuple[str, ...] = () if columns.ra else (NO_POSITIONS,)
 
     @property
     def dust(self) -> tuple[str, ...]:
@@ -122,7 +128,7 @@ class CatalogSource:
             *self._stamps.notices,
             *self._of_ids,
             *self._of_columns,
-            *(self._of_positions if self._columns.ra is None else ()),
+            *self._of_positions,
         )
 
     @property
@@ -132,13 +138,6 @@ class CatalogSource:
             "columns without one number or short text a row, or arrays of one shape, are left out"
         )
         return (f"{told}: {listed(names)}",) if names else ()
-
-    @property
-    def _of_positions(self) -> tuple[str, ...]:
-        return (
-            "no columns of right ascension and declination were found, so that stamps are cut about"
-            " the middle of their images; 'NAME.fits[1][col *;RA==MY_RA;DEC==MY_DEC]' names yours",
-        )
 
     def blocks(
         self, block_size: int, start: int = 0, stop: int | None = None
@@ -210,7 +209,13 @@ class CatalogSource:
             return np.full(len(rows), np.nan), np.full(len(rows), np.nan)
         ra = self._catalog.degrees(rows, self._columns.ra)
         dec = self._catalog.degrees(rows, self._columns.dec)
-        nowhere = ~(np.isfinite(ra) & (np.abs(dec) <= 90) & (np.abs(ra) <= 360))
+        missing = ~(np.isfinite(ra) & np.isfinite(dec))
+        nowhere = missing | (np.abs(dec) > 90) | (np.abs(ra) > 360)
+        if (nowhere & ~missing).any():
+            self._of_positions = (
+                "some rows have positions beyond 360 degrees or beyond the poles, which are taken"
+                " as missing",
+            )
         return np.where(nowhere, np.nan, ra), np.where(nowhere, np.nan, dec)
 
     def _object_ids(self, rows: NDArray[np.void], start: int) -> NDArray[np.int64]:

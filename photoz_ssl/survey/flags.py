@@ -45,7 +45,7 @@ FLAG_MEANINGS: dict[RowFlag, str] = {
     " or a band in which all are 0",
     RowFlag.NO_REDDENING: "no E(B-V) is known for the position",
     RowFlag.COARSE_DUST_MAP: "E(B-V) is from the coarse nside-64 map",
-    RowFlag.NO_POSITION: "RA or Dec is missing",
+    RowFlag.NO_POSITION: "RA or Dec is missing or impossible",
     RowFlag.AT_GRID_EDGE: "the PDF peaks at an end of the redshift grid",
     RowFlag.HIGH_REDDENING: "E(B-V) is above 0.5, more than models are shown",
     RowFlag.UNLIKE_ATLAS: "the image is unlike the galaxies with known redshifts",

@@ -167,7 +167,8 @@ def embed(config: EmbedConfig, *, progress: Progress = silent, stop: Stop = neve
             raise ConfigError("--shard is for a catalogue, not for atlases", "leave it out")
         return _written(atlases, config.output, config, progress, stop)
     claim_output(config.output, overwrite=config.overwrite)
-    require_other(config.output, config.catalog, *(atlas.path for atlas in atlases))
+    inputs = (config.catalog, config.model, *(atlas.path for atlas in atlases))
+    require_other(config.output, *inputs)
     if config.index != "none":
         claim_output(index_path(config.output), overwrite=config.overwrite)
     if config.map:

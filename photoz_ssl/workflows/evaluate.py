@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from photoz_ssl.config import EvaluateConfig
 from photoz_ssl.errors import CatalogError
-from photoz_ssl.files import atomic_output, claim_output
+from photoz_ssl.files import atomic_output, claim_output, require_other
 from photoz_ssl.redshift.metrics import (
     IntervalMetrics,
     PdfMetrics,
@@ -155,6 +155,7 @@ def evaluate(config: EvaluateConfig) -> EvaluateReport:
         require_matplotlib()
     if config.json is not None and config.json != STDOUT:
         claim_output(config.json, overwrite=config.overwrite)
+        require_other(config.json, config.predictions)
     predictions = read_predictions(
         config.predictions, redshift_column=config.redshift_column, split=config.split
     )

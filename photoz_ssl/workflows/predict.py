@@ -131,7 +131,7 @@ def predict(
     kind, shard = format_of(output, config.format), shard_of(config)
     if shard is None:
         claim_table(output, overwrite=config.overwrite)
-        require_other(output, config.catalog)
+        require_other(output, config.catalog, config.model, config.neighbours)
         require_writer(kind)
     else:
         claim_output(part_path(output, shard), overwrite=True)

@@ -141,8 +141,8 @@ def similar(
         within=[parse_tolerance(text) for text in config.within],
     )
     claim_neighbours(config.output, config.format, overwrite=config.overwrite)
-    asked = [one for one in (config.queries, config.image) if one is not None]
-    require_other(config.output, config.among, *asked)
+    examples = (config.queries, config.image, *config.like, *config.unlike)
+    require_other(config.output, config.among, config.model, *examples)
     claim_galleries(config)
     with open_question(config) as question, _open_atlas(config, question, progress) as opened:
         atlas, encoder = opened

@@ -313,6 +313,25 @@ def test_a_mosaic_under_the_name_of_the_table_is_refused(run: Run) -> None:
     run(arguments).assert_one_sentence("the same file")
 
 
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["evaluate", "redshifts.fits", "--json", "redshifts.fits"],
+        ["predict", "INPUT", "--model", "notes", "-o", "notes"],
+        ["predict", "INPUT", "--neighbours", "notes", "-o", "notes"],
+        ["embed", "INPUT", "--model", "notes", "-o", "notes"],
+        ["similar", "INPUT", "--among", "INPUT", "--model", "notes", "-o", "notes"],
+        ["similar", "--like", "1.fits", "--among", "INPUT", "-o", "1.fits"],
+        ["similar", "--like", "2.fits", "--unlike", "1.fits", "--among", "INPUT", "-o", "1.fits"],
+    ],
+)
+def test_no_input_is_replaced(arguments: list[str], survey: Path, run: Run) -> None:
+    path = survey / arguments[-1]
+    before = path.read_bytes()
+    run([*arguments, "--overwrite"]).assert_one_sentence("is the input")
+    assert path.read_bytes() == before
+
+
 @pytest.mark.parametrize("command", COMMANDS)
 @pytest.mark.parametrize("most_bytes", [4_000, 20_000])
 def test_a_full_disk(

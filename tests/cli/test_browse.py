@@ -251,6 +251,18 @@ def test_a_file_that_is_too_large_is_refused_before_it_is_read(caller: Caller) -
             assert b" 400 " in answer.readline()
 
 
+def test_an_upload_that_breaks_off_is_no_accident(browsed: Any) -> None:
+    process, url, told = start_browse(browsed.samp_lock, browsed.atlas)
+    asker = Caller(url)
+    head = f"POST {asker.path}api/image HTTP/1.1\r\nHost: {asker.host}\r\nContent-Length: 1000"
+    with socket.create_connection(("127.0.0.1", int(asker.host.partition(":")[2]))) as connection:
+        connection.sendall(f"{head}\r\n\r\nSIMPLE".encode())
+        assert asker.json("api/atlas")
+    assert asker.json("api/atlas")
+    process.send_signal(signal.SIGINT)
+    assert process.ended() == (0, told)
+
+
 def _send_zeros(connection: socket.socket) -> None:
     try:
         for _ in range(80):

@@ -12,6 +12,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from astropy.table import Table
 from numpy.typing import NDArray
 
 from photoz_ssl.config import CatalogImages
@@ -113,6 +114,19 @@ def test_the_image_column_is_not_in_the_table_of_a_block(tmp_path: Path) -> None
         assert "no TUNIT" in source.notices[0]
 
 
+@pytest.mark.parametrize("suffix", ["ecsv", "vot", "parquet"])
+def test_file_names_may_have_letters_that_are_not_ascii(suffix: str, tmp_path: Path) -> None:
+    names = [f"galé β{number}.fits" for number in range(N)]
+    for name in names:
+        fitsio.write(str(tmp_path / "stamp.fits"), flat(1), header=UNIT, clobber=True)
+        (tmp_path / "stamp.fits").rename(tmp_path / name)
+    path = tmp_path / f"cat.{suffix}"
+    kind = {"ecsv": "ascii.ecsv", "vot": "votable"}.get(suffix, suffix)
+    Table(galaxies(FILE=names)).write(path, format=kind)
+    for images in (CatalogImages(), CatalogImages(cutouts="{FILE}")):
+        assert joined(read(str(path), images), "usable").all()
+
+
 def test_rows_without_an_image_are_zero_flagged_and_reported(tmp_path: Path) -> None:
     write_stamps(tmp_path)
     (tmp_path / "103.fits").unlink()
@@ -145,6 +159,22 @@ def test_rows_without_a_position_or_reddening_are_flagged(tmp_path: Path) -> Non
     assert not flags[[4, *range(6, N)]].any()
     np.testing.assert_array_equal(np.flatnonzero(~joined(blocks, "usable")), [0])
     assert np.isnan(joined(blocks, "ra")[:4]).all()
+
+
+@pytest.mark.parametrize(("column", "value"), [("RA", 400), ("RA", -361), ("DEC", 91)])
+def test_positions_that_are_no_place_on_the_sky_are_told(
+    column: str, value: float, tmp_path: Path
+) -> None:
+    write_stamps(tmp_path)
+    rows = galaxies()
+    told = []
+    for bad in (np.nan, value):
+        rows[column][3] = bad
+        images = CatalogImages(cutouts="{OBJID}.fits")
+        with open_source(write_catalog(tmp_path, rows), images, size=SIZE) as source:
+            list(source.blocks(4))
+            told.append("beyond 360 degrees" in " ".join(source.notices))
+    assert told == [False, True]
 
 
 def test_without_positions_a_column_of_reddening_will_do(tmp_path: Path) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -19,6 +21,7 @@ __all__ = [
     "Masked",
     "ascii_text",
     "incoming_table",
+    "unescaped",
 ]
 
 ROWS_AT_ONCE = 10_000
@@ -28,6 +31,8 @@ LONGEST_TEXT = 4096
 
 ROOM_FOR_NULL = {"b1": "i2", "i1": "i2", "u1": "i2", "i2": "i4", "u2": "i4", "u4": "i8"}
 """For types of integers some of which are missing, one with a value to spare for these."""
+
+ESCAPE = re.compile(r"\\(x[0-9a-f]{2}|u[0-9a-f]{4}|U[0-9a-f]{8})")
 
 Masked = tuple[NDArray[Any], NDArray[np.bool_]]
 """Values of a column, shape (n, ...), and which of them are missing, of the same shape."""
@@ -100,6 +105,21 @@ def ascii_text(values: NDArray[np.str_]) -> NDArray[np.bytes_]:
     [b'NGC 1', b'Gal\\xe9']
     """
     return np.asarray(np.char.encode(values, "ascii", "backslashreplace"))
+
+
+def unescaped(text: str) -> str:
+    r"""Text with the letters that `ascii_text` has made escapes of.
+
+    >>> unescaped(r"Gal\xe9\u03b1 C:\new"), unescaped(r"\x41\udcff\Uffffffff")
+    ('Galéα C:\\new', '\\x41\\udcff\\Uffffffff')
+    """
+    return ESCAPE.sub(_letter, text)
+
+
+def _letter(escape: re.Match[str]) -> str:
+    code = int(escape[0][2:], 16)
+    is_letter = 0x80 <= code <= sys.maxunicode and not 0xD800 <= code <= 0xDFFF
+    return chr(code) if is_letter else escape[0]
 
 
 @dataclass(frozen=True)

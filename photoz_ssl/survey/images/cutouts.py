@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from photoz_ssl.errors import CutoutError, columns_hint
 from photoz_ssl.spec import ImageSpec
 from photoz_ssl.survey.catalog import Catalog
+from photoz_ssl.survey.exchange.incoming import unescaped
 from photoz_ssl.survey.flags import RowFlag
 from photoz_ssl.survey.images.stamp_pixels import (
     Stamp,
@@ -270,5 +271,5 @@ def _template_fields(template: str, catalog: Catalog) -> dict[str, str | None]:
 def _text(value: Any) -> Any:
     """A table's value as a template writes it."""
     if isinstance(value, bytes):
-        return value.decode("ascii", "replace").strip()
+        return unescaped(value.decode("ascii", "replace").strip())
     return value.item() if isinstance(value, np.generic) else value

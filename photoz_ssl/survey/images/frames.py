@@ -166,7 +166,7 @@ class Frames:
 
     def _nowhere(self, ra: float, dec: float) -> StampProblem:
         if not (np.isfinite(ra) and np.isfinite(dec)):
-            return StampProblem(RowFlag.IMAGE_MISSING, "the position is missing")
+            return StampProblem(RowFlag.IMAGE_MISSING, "the position is missing or impossible")
         return StampProblem(
             RowFlag.IMAGE_MISSING, f"no frame in {self._folder} covers RA {ra:.6f}, Dec {dec:+.6f}"
         )

@@ -85,22 +85,25 @@ def window(
         If the image is too small, or the square reaches further beyond it.
     """
     height, width = shape[-2:]
+    x, y = centre or (width // 2, height // 2)
     if min(height, width) < size:
         advice = f"; --size {NETWORK_SIZE} would do" if min(height, width) >= NETWORK_SIZE else ""
         raise StampProblem(
             RowFlag.WRONG_SHAPE,
             f"{name} has {width}x{height} pixels, fewer than {size}x{size}{advice}",
         )
+    if not (-0.5 <= x <= width - 0.5 and -0.5 <= y <= height - 0.5):
+        raise StampProblem(RowFlag.OUTSIDE_FRAME, f"the RA and Dec lie outside {name}")
     corner = []
-    for position, length in zip(centre or (width // 2, height // 2), (width, height), strict=True):
+    for position, length in zip((x, y), (width, height), strict=True):
         start = math.floor(position + 0.5) - size // 2
         if not -SLACK <= start <= length - size + SLACK:
             raise StampProblem(
                 RowFlag.OUTSIDE_FRAME, f"a stamp of {size} pixels reaches beyond the edge of {name}"
             )
         corner.append(min(max(start, 0), length - size))
-    x, y = corner
-    return slice(y, y + size), slice(x, x + size)
+    left, bottom = corner
+    return slice(bottom, bottom + size), slice(left, left + size)
 
 
 def finite(image: NDArray[Any], name: str) -> NDArray[np.float32]:

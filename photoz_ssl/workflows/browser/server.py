@@ -72,13 +72,14 @@ def make_app(view: AtlasView, images: DroppedImages, *, port: int, token: str) -
         First part of every path.
     """
     from starlette.applications import Starlette
+    from starlette.requests import ClientDisconnect
     from starlette.routing import Mount
 
     hosts = frozenset({f"127.0.0.1:{port}", f"localhost:{port}"})
     desk = _Desk(view, images, f"http://127.0.0.1:{port}/{token}/")
     app = Starlette(
         routes=[Mount(f"/{token}", routes=desk.routes())],
-        exception_handlers={PhotozError: _told},
+        exception_handlers={PhotozError: _told, ClientDisconnect: _told},
     )
     return _Doorkeeper(app, hosts)
 

@@ -278,6 +278,13 @@ def test_an_object_on_the_far_side_of_the_sky_is_outside(tmp_path: Path) -> None
         assert flag_of(path, ra=ra, dec=dec) == RowFlag.OUTSIDE_FRAME
 
 
+def test_a_position_outside_the_image_is_told_from_one_at_its_edge(tmp_path: Path) -> None:
+    for x, told in ((20, "reaches beyond the edge of"), (-1, "the RA and Dec lie outside")):
+        path = placed(tmp_path / "stamp.fits", noise(SIDE), x, 50)
+        with pytest.raises(StampProblem, match=told):
+            read(path, ra=150.0, dec=20.0)
+
+
 def test_a_stamp_of_just_the_size_may_be_off_by_a_pixel_or_two(tmp_path: Path) -> None:
     image = noise()
     for x in (30, 31, 32, 33, 34):

@@ -20,7 +20,7 @@ def notices(*flags: int) -> tuple[str, ...]:
 def test_a_flag_of_all_rows_is_told_and_one_of_some_is_not() -> None:
     nowhere = int(RowFlag.NO_POSITION)
     assert notices(nowhere, nowhere | RowFlag.AT_GRID_EDGE, nowhere) == (
-        "all 3 rows are flagged: RA or Dec is missing",
+        "all 3 rows are flagged: RA or Dec is missing or impossible",
     )
     assert notices(nowhere, 0, nowhere) == ()
 
