@@ -21,9 +21,9 @@ from photoz_ssl.config import (
 from photoz_ssl.errors import PhotozError
 from photoz_ssl.fields import flag_of
 from photoz_ssl.networks.encoder import Encoder, EncoderConfig, encoder_config
-from photoz_ssl.networks.engines.quantised import require_quantiser
 from photoz_ssl.networks.published import read_model
-from photoz_ssl.networks.runtimes import choose_device, multiplies_bfloat16, uses_bfloat16
+from photoz_ssl.networks.ranks import World
+from photoz_ssl.networks.runtimes import choose_device, multiplies_bfloat16
 from photoz_ssl.recipes import RECIPES, departures
 from photoz_ssl.redshift.grid import RedshiftGrid
 from photoz_ssl.spec import ImageSpec
@@ -31,17 +31,12 @@ from photoz_ssl.survey.archive import open_archive
 from photoz_ssl.survey.bands import R_SF11
 from photoz_ssl.training.contrastive import measure_band_mad
 from photoz_ssl.training.distributed import launched
-from photoz_ssl.training.run_folder import check_run_folder, identity_of
+from photoz_ssl.training.run_folder import check_run_folder
 from photoz_ssl.training.schedule import STEP_FACTOR, STEP_FRACTIONS
 from photoz_ssl.workflows.counting import counted
-from photoz_ssl.workflows.finetune import (
-    labelled_rows,
-    labels_a_step,
-    notices_of_labels,
-    with_usual_choices,
-)
-from photoz_ssl.workflows.pretrain import usable_batch_size
-from photoz_ssl.workflows.trained.encoders import encoder_file, is_file, load_encoder
+from photoz_ssl.workflows.finetune import notices_of_labels, start_of_finetuning
+from photoz_ssl.workflows.pretrain import start_of_pretraining
+from photoz_ssl.workflows.trained.encoders import TrainingStart, is_file
 
 __all__ = [
     "DryRunReport",
@@ -54,6 +49,8 @@ __all__ = [
 
 MANY_IMAGES = 100_000
 """That are learnt from in all: minutes of training, on a CPU."""
+
+Start = TrainingStart[PretrainConfig] | TrainingStart[FinetuneConfig]
 
 NOT_CONSTANTS = ("archive", "output", "recipe", "resume", "overwrite")
 """Fields that say what is read and written, and change nothing of the method."""
@@ -130,34 +127,24 @@ def dry_run_pretrain(
     photoz_ssl.errors.PhotozError
         That the run itself would raise.
     """
-    archive = open_archive(config.archive)
-    rows = archive.rows(split="train")
-    batch_size = usable_batch_size(config, len(rows), launched().size)
-    encoder = _checked_encoder(config, archive.spec)
-    check_run_folder(config, "pretrain", identity_of(archive, rows, encoder_file(config.encoder)))
-    constants = [
-        *_fields(config, "pretrain", given or {}, (batch_size, len(rows))),
+    departs = recipe_departures(config, "pretrain")  # first, as the command does
+    start = start_of_pretraining(config, _foreseen_world(config))
+    check_run_folder(start.config, start.command, start.identity)
+    archive, feature_size = start.plan.archive, start.encoder.feature_size
+    constants = (
+        *_fields(config, start, given or {}),
         RunConstant("schedule", "cosine to 0", "[field] Chen et al. 2020 (MoCo v2)"),
-        *_network(encoder, config.encoder),
+        *_network(start.encoder, config.encoder),
         RunConstant(
             "projector",
-            f"linear {encoder.feature_size}, ReLU, linear {config.projection_size}",
+            f"linear {feature_size}, ReLU, linear {config.projection_size}",
             "[field] Chen et al. 2020 (MoCo v2)",
         ),
         RunConstant("loss", "InfoNCE", "[paper] van den Oord et al. 2018, He et al. 2020"),
         *_views(archive.spec),
-        _noise(measure_band_mad(archive, rows), archive.path.name),
-    ]
-    return DryRunReport(
-        command="pretrain",
-        output=config.output,
-        recipe=config.recipe,
-        constants=tuple(constants),
-        n_galaxies=len(rows),
-        n_steps=config.epochs * (len(rows) // batch_size),
-        departures=recipe_departures(config, "pretrain"),
-        notices=precision_notices(config),
+        _noise(measure_band_mad(archive, start.plan.rows), archive.path.name),
     )
+    return _report(start, constants, departs, precision_notices(config))
 
 
 def dry_run_finetune(
@@ -167,19 +154,15 @@ def dry_run_finetune(
 
     As `dry_run_pretrain`.
     """
-    if config.calibrate:
-        require_quantiser()
-    archive = open_archive(config.archive)
-    rows, valid = labelled_rows(archive, config)
-    encoder = _checked_encoder(config, archive.spec)
-    identity = identity_of(archive, rows, encoder_file(config.encoder))
-    check_run_folder(with_usual_choices(config, len(rows)), "finetune", identity)
-    batch_size, grid = labels_a_step(config, len(rows), launched().size), RedshiftGrid()
-    constants = [
-        *_fields(config, "finetune", given or {}, (batch_size, len(rows))),
-        *_network(encoder, config.encoder),
+    departs = recipe_departures(config, "finetune")  # first, as the command does
+    start, valid = start_of_finetuning(config, _foreseen_world(config))
+    check_run_folder(start.config, start.command, start.identity)
+    archive, grid = start.plan.archive, RedshiftGrid()
+    constants = (
+        *_fields(config, start, given or {}),
+        *_network(start.encoder, config.encoder),
         _rate_steps(config),
-        RunConstant("head", f"linear {encoder.feature_size} to {grid.n_bins}", "[code]"),
+        RunConstant("head", f"linear {start.encoder.feature_size} to {grid.n_bins}", "[code]"),
         RunConstant("redshift_bins", f"{grid.n_bins} over 0 to {grid.z_max:g}", "[code]"),
         RunConstant("loss", "cross-entropy", "[code]"),
         RunConstant("point_estimate", "mean over bin centres", "[code]"),
@@ -189,19 +172,31 @@ def dry_run_finetune(
             f"temperature, blur, shift; {counted(len(valid), 'galaxy')}",
             "Guo et al. 2017",
         ),
-    ]
+    )
+    beyond = notices_of_labels(archive.redshift[np.union1d(start.plan.rows, valid)], grid)
+    return _report(start, constants, departs, (*precision_notices(config), *beyond))
+
+
+def _foreseen_world(config: TrainingConfig) -> World:
+    """The processes that the run will have, of which this one need not meet the others."""
+    return World(size=launched().size, device=choose_device(config.device))
+
+
+def _report(
+    start: Start,
+    constants: tuple[RunConstant, ...],
+    departs: tuple[str, ...],
+    notices: tuple[str, ...],
+) -> DryRunReport:
     return DryRunReport(
-        command="finetune",
-        output=config.output,
-        recipe=config.recipe,
-        constants=tuple(constants),
-        n_galaxies=len(rows),
-        n_steps=config.epochs * (len(rows) // batch_size),
-        departures=recipe_departures(config, "finetune"),
-        notices=(
-            *precision_notices(config),
-            *notices_of_labels(archive.redshift[np.union1d(rows, valid)], grid),
-        ),
+        command=start.command,
+        output=start.config.output,
+        recipe=start.config.recipe,
+        constants=constants,
+        n_galaxies=len(start.plan.rows),
+        n_steps=start.plan.n_steps,
+        departures=departs,
+        notices=notices,
     )
 
 
@@ -247,28 +242,20 @@ def recipe_departures(
     )
 
 
-def _checked_encoder(config: PretrainConfig | FinetuneConfig, spec: ImageSpec) -> Encoder:
-    choose_device(config.device)
-    return load_encoder(config.encoder, spec, str(config.archive), seed=config.seed)
-
-
 def _network_of(encoder: str) -> EncoderConfig:
     return read_model(Path(encoder)).encoder if is_file(encoder) else encoder_config(encoder)
 
 
 def _fields(
-    config: PretrainConfig | FinetuneConfig,
-    command: str,
-    given: Mapping[str, str],
-    sizes: tuple[int, int],
+    config: PretrainConfig | FinetuneConfig, start: Start, given: Mapping[str, str]
 ) -> list[RunConstant]:
     """The config's own constants, as they will be in effect."""
-    in_effect = _in_effect(config, *sizes)
+    in_effect = _in_effect(start)
     found = []
     for field in dataclasses.fields(config):
         if field.name in NOT_CONSTANTS:
             continue
-        value, source = getattr(config, field.name), _source(config, command, field, given)
+        value, source = getattr(config, field.name), _source(config, start.command, field, given)
         effective, reason = in_effect.get(field.name, (value, ""))
         if effective != value:
             before = source if value is None else f"{_text(value)} ({source})"
@@ -277,21 +264,17 @@ def _fields(
     return found
 
 
-def _in_effect(
-    config: PretrainConfig | FinetuneConfig, batch_size: int, n_galaxies: int
-) -> dict[str, tuple[Any, str]]:
+def _in_effect(start: Start) -> dict[str, tuple[Any, str]]:
     """What becomes of some fields in this run, and why."""
-    device = choose_device(config.device)
-    precision = "bf16" if uses_bfloat16(config.precision, device) else "fp32"
+    config, plan = start.config, start.plan
     found: dict[str, tuple[Any, str]] = {
-        "batch_size": (batch_size, "the archive has no more galaxies for it"),
-        "device": (device.type, "of this machine"),
-        "precision": (precision, "on this device"),
+        "batch_size": (plan.batch_size, "the archive has no more galaxies for it"),
+        "device": (plan.world.device.type, "of this machine"),
+        "precision": ("bf16" if plan.bfloat16 else "fp32", "on this device"),
     }
     if isinstance(config, FinetuneConfig):
-        chosen = with_usual_choices(config, n_galaxies)
-        found["label_blur"] = (chosen.label_blur, "by the number of labels")
-        found["encoder_rate"] = (chosen.encoder_rate, "by the number of labels")
+        found["label_blur"] = (config.label_blur, "by the number of labels")
+        found["encoder_rate"] = (config.encoder_rate, "by the number of labels")
         if not is_file(config.encoder):
             found["encoder_rate"] = (1.0, "an encoder from scratch learns at the head's rate")
     return found

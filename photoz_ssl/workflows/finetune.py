@@ -34,7 +34,7 @@ from photoz_ssl.redshift.grid import RedshiftGrid
 from photoz_ssl.survey.archive import Archive, open_archive
 from photoz_ssl.training.distributed import join_world, require_equal_parts, synchronised
 from photoz_ssl.training.loop import Plan, train
-from photoz_ssl.training.run_folder import RunFolder, identity_of, training_in
+from photoz_ssl.training.run_folder import RunFolder, training_in
 from photoz_ssl.training.schedule import cosine_factor, steps_factor
 from photoz_ssl.training.supervised import (
     Evaluation,
@@ -47,16 +47,15 @@ from photoz_ssl.training.supervised import (
     valid_metrics,
 )
 from photoz_ssl.workflows.counting import counted
-from photoz_ssl.workflows.trained.encoders import encoder_file, is_file, load_encoder
+from photoz_ssl.workflows.trained.encoders import TrainingStart, is_file, training_start
 from photoz_ssl.workflows.trained.quantisation import calibrated
 
 __all__ = [
     "FinetuneReport",
     "finetune",
     "labelled_rows",
-    "labels_a_step",
     "notices_of_labels",
-    "with_usual_choices",
+    "start_of_finetuning",
 ]
 
 STEPS_BETWEEN_VALIDATIONS = 50
@@ -125,40 +124,44 @@ def finetune(
     photoz_ssl.progress.Stopped
         If ``stop`` said so before training was done.
     """
-    start, grid = time.monotonic(), RedshiftGrid()
-    if config.calibrate:
-        require_quantiser()
+    begun, grid = time.monotonic(), RedshiftGrid()
     with join_world(config.device) as world, ExitStack() as held:
         with world.together():
-            archive = open_archive(config.archive)
-            rows, valid = labelled_rows(archive, config)
-            config = with_usual_choices(config, len(rows))
-            plan = _plan(config, archive, rows, world)
-            encoder = load_encoder(
-                config.encoder, archive.spec, str(config.archive), seed=config.seed
-            )
-            identity = identity_of(archive, rows, encoder_file(config.encoder))
-            run = training_in(config, "finetune", identity, writes=world.leads)
+            start, valid = start_of_finetuning(config, world)
+            config, plan = start.config, start.plan
+            run = training_in(config, "finetune", start.identity, writes=world.leads)
             folder = held.enter_context(run)
-        network = _network(config, encoder, grid, world.device)
-        validate = partial(evaluate_logits, network, archive, valid, config.batch_size, world)
+        network = _network(config, start.encoder, grid, world.device)
+        validate = partial(evaluate_logits, network, plan.archive, valid, config.batch_size, world)
         _learn(network, config, plan, folder, grid, validate, progress, stop)
         evaluation = validate()
         with world.together():
             path, metrics = _save(folder, network, plan, config, grid, evaluation)
     return FinetuneReport(
         model=path,
-        n_labels=len(rows),
+        n_labels=len(plan.rows),
         n_valid=len(valid),
         epochs=config.epochs,
         sigma_mad=metrics["valid_sigma_mad"],
         outlier_fraction=metrics["valid_outlier_fraction"],
-        seconds=time.monotonic() - start,
+        seconds=time.monotonic() - begun,
         notices=(
             *_notices_of(evaluation),
-            *notices_of_labels(archive.redshift[np.union1d(rows, valid)], grid),
+            *notices_of_labels(plan.archive.redshift[np.union1d(plan.rows, valid)], grid),
         ),
     )
+
+
+def start_of_finetuning(
+    config: FinetuneConfig, world: World
+) -> tuple[TrainingStart[FinetuneConfig], Rows]:
+    """What `finetune` finds before it looks at the run folder, and the rows that validate."""
+    if config.calibrate:
+        require_quantiser()
+    archive = open_archive(config.archive)
+    rows, valid = labelled_rows(archive, config)
+    config = _with_usual_choices(config, len(rows))
+    return training_start("finetune", config, _plan(config, archive, rows, world)), valid
 
 
 def _network(
@@ -220,7 +223,7 @@ def notices_of_labels(redshift: NDArray[np.float32], grid: RedshiftGrid) -> tupl
     )
 
 
-def with_usual_choices(config: FinetuneConfig, n_labels: int) -> FinetuneConfig:
+def _with_usual_choices(config: FinetuneConfig, n_labels: int) -> FinetuneConfig:
     """A configuration that says what goes by the number of labels where it said nothing."""
     blur, rate = config.label_blur, config.encoder_rate
     if blur is None:
@@ -231,7 +234,7 @@ def with_usual_choices(config: FinetuneConfig, n_labels: int) -> FinetuneConfig:
 
 
 def _plan(config: FinetuneConfig, archive: Archive, rows: Rows, world: World) -> Plan:
-    batch_size = labels_a_step(config, len(rows), world.size)
+    batch_size = _labels_a_step(config, len(rows), world.size)
     n_steps = config.epochs * (len(rows) // batch_size)
     factor = cosine_factor if config.schedule == "cosine" else steps_factor
     return Plan(
@@ -247,7 +250,7 @@ def _plan(config: FinetuneConfig, archive: Archive, rows: Rows, world: World) ->
     )
 
 
-def labels_a_step(config: FinetuneConfig, n_labels: int, n_processes: int) -> int:
+def _labels_a_step(config: FinetuneConfig, n_labels: int, n_processes: int) -> int:
     """The batch size, lowered to what the labels fill and the processes divide.
 
     Raises

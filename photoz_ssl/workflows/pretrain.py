@@ -23,18 +23,17 @@ from photoz_ssl.networks.moco import MomentumContrast
 from photoz_ssl.networks.ranks import World
 from photoz_ssl.networks.runtimes import choose_arithmetic
 from photoz_ssl.progress import Progress, Stop, never, silent
-from photoz_ssl.spec import ImageSpec
 from photoz_ssl.survey.archive import Archive, open_archive
 from photoz_ssl.training.contrastive import contrastive_step, measure_band_mad
 from photoz_ssl.training.distributed import join_world, require_equal_parts, synchronised
 from photoz_ssl.training.loop import Plan, train
 from photoz_ssl.training.optimizers import make_optimizer
-from photoz_ssl.training.run_folder import MODELS, RunFolder, identity_of, training_in
+from photoz_ssl.training.run_folder import MODELS, RunFolder, training_in
 from photoz_ssl.training.schedule import cosine_factor
 from photoz_ssl.workflows.counting import counted
-from photoz_ssl.workflows.trained.encoders import encoder_file, load_encoder
+from photoz_ssl.workflows.trained.encoders import TrainingStart, training_start
 
-__all__ = ["PretrainReport", "pretrain", "usable_batch_size"]
+__all__ = ["PretrainReport", "pretrain", "start_of_pretraining", "usable_batch_size"]
 
 
 @dataclass(frozen=True)
@@ -92,22 +91,17 @@ def pretrain(
     photoz_ssl.progress.Stopped
         If ``stop`` said so before training was done.
     """
-    start = time.monotonic()
+    begun = time.monotonic()
     with join_world(config.device) as world, ExitStack() as held:
         with world.together():
-            archive = open_archive(config.archive)
-            rows = archive.rows(split="train")
-            plan = _plan(config, archive, rows, world)
-            encoder = load_encoder(
-                config.encoder, archive.spec, str(config.archive), seed=config.seed
-            )
-            identity = identity_of(archive, rows, encoder_file(config.encoder))
-            run = training_in(config, "pretrain", identity, writes=world.leads)
+            start = start_of_pretraining(config, world)
+            run = training_in(config, "pretrain", start.identity, writes=world.leads)
             folder = held.enter_context(run)
-        network = _network(config, encoder, world.device)
+        plan = start.plan
+        network = _network(config, start.encoder, world.device)
         groups = [(network.query_network, config.learning_rate)]
         optimizer = make_optimizer(groups, config, weight_decay=config.weight_decay)
-        mad = measure_band_mad(archive, rows).to(world.device)
+        mad = measure_band_mad(plan.archive, plan.rows).to(world.device)
         compile_for_training(
             network.query_network, network.key_network, device=world.device, n_steps=plan.n_steps
         )
@@ -116,9 +110,16 @@ def pretrain(
         train(network, optimizer, step, plan, folder, progress=progress, stop=stop)
         with world.together():
             last = _last_metrics(folder)
-            path = _save(folder, encoder, archive.spec, config, last, mad.tolist(), len(rows))
-    seconds = time.monotonic() - start
-    return PretrainReport(path, len(rows), config.epochs, last.get("loss", float("nan")), seconds)
+            path = _save(folder, start, last, mad.tolist())
+    loss, seconds = last.get("loss", float("nan")), time.monotonic() - begun
+    return PretrainReport(path, len(plan.rows), config.epochs, loss, seconds)
+
+
+def start_of_pretraining(config: PretrainConfig, world: World) -> TrainingStart[PretrainConfig]:
+    """What `pretrain` finds before it looks at the run folder; nothing is written."""
+    archive = open_archive(config.archive)
+    plan = _plan(config, archive, archive.rows(split="train"), world)
+    return training_start("pretrain", config, plan)
 
 
 def _network(config: PretrainConfig, encoder: Encoder, device: torch.device) -> MomentumContrast:
@@ -202,12 +203,9 @@ def _last_metrics(folder: RunFolder) -> Mapping[str, float]:
 
 def _save(
     folder: RunFolder,
-    encoder: Encoder,
-    spec: ImageSpec,
-    config: PretrainConfig,
+    start: TrainingStart[PretrainConfig],
     metrics: Mapping[str, float],
     mad: list[float],
-    n_galaxies: int,
 ) -> Path:
     path = folder.path / MODELS["pretrain"]
     if not folder.writes:
@@ -215,16 +213,16 @@ def _save(
     provenance: dict[str, Any] = {
         "program": f"photoz-ssl {__version__}",
         "method": "MoCo v2",
-        "trained_on": f"{n_galaxies} galaxies of {config.archive.name}",
-        "epochs": config.epochs,
+        "trained_on": f"{len(start.plan.rows)} galaxies of {start.config.archive.name}",
+        "epochs": start.config.epochs,
         "band_mad": mad,
         "history": [{"command": "pretrain", **folder.options()}],
     }
     checkpoint = Checkpoint(
         kind="encoder",
-        spec=spec,
-        encoder=encoder.config,
-        state=encoder.state_dict(),
+        spec=start.plan.archive.spec,
+        encoder=start.encoder.config,
+        state=start.encoder.state_dict(),
         provenance=provenance,
         metrics=metrics,
     )

@@ -192,6 +192,9 @@ def test_an_encoder_file_departs_only_if_its_network_does(
         (("--device", "cuda"), "no GPU is visible"),
         (("-o", "occupied"), "exists already"),
         (("-o", "occupied/notes.txt/run"), "is a file"),
+        (("no-such.h5", "--device", "cuda"), "no GPU is visible"),
+        (("-o", "occupied", "--encoder", "resnet99"), "neither an encoder file nor a preset"),
+        (("no-such.h5", "--recipe", "hayat2020", "--encoder", "resnet99"), "resnet99"),
     ],
 )
 def test_a_dry_run_fails_where_the_run_would(
@@ -207,11 +210,14 @@ def test_a_dry_run_fails_where_the_run_would(
     (tmp_path / "occupied").mkdir()
     (tmp_path / "occupied" / "notes.txt").write_text("mine")
     archive = () if change[0].endswith(".h5") else (tiny_archive,)
-    usual = ("-o", "run", "--dry-run", "--encoder", "resnet18-compact")
+    usual = ("-o", "run", "--encoder", "resnet18-compact")
     for command in (("pretrain", "--batchnorm-groups", "2"), ("finetune",)):
-        code, out, err = run(*command, *archive, *usual, *change)
+        code, out, err = run(*command, *archive, *usual, "--dry-run", *change)
         assert (code, out) == (1, "")
         assert words in err
+        code, _, told = run(*command, *archive, *usual, *change)
+        refusal = [line for line in told.splitlines() if not line.startswith("Note: ")]
+        assert (code, refusal) == (1, err.splitlines())
     assert [path.name for path in tmp_path.iterdir()] == ["occupied"]
 
 

@@ -83,6 +83,13 @@ loop._Teller = Teller
 {COMMAND_LINE}
 """
 
+WITHOUT_NNCF = f"""
+from photoz_ssl import extras
+
+extras.is_installed = lambda package: package != "nncf"
+{COMMAND_LINE}
+"""
+
 
 def free_port() -> int:
     with socket.socket() as probe:
@@ -226,6 +233,14 @@ def test_an_error_on_one_process_ends_both_and_is_told_once(
     assert second[0] == 1
     assert second[1].startswith("Error: process 1 of 2 on ")
     assert f"there is no archive {tmp_path / '1.h5'}.\n" in second[1]
+
+
+def test_an_extra_that_is_missing_on_all_is_told_once(tiny_archive: Path, tmp_path: Path) -> None:
+    options = small("finetune", tiny_archive, tmp_path / "run", "--calibrate")
+    first, second = ended(*start_two(WITHOUT_NNCF, *options))
+    assert first[0] == 1
+    assert "nncf" in first[1]
+    assert second == (1, "")
 
 
 def test_processes_with_different_options_are_told_so(tiny_archive: Path, tmp_path: Path) -> None:

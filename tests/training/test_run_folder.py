@@ -22,9 +22,9 @@ from photoz_ssl.networks.encoder import PRESETS, build_encoder
 from photoz_ssl.spec import ImageSpec
 from photoz_ssl.survey.archive import open_archive
 from photoz_ssl.survey.archive_writer import create_archive
-from photoz_ssl.training.run_folder import MARK, check_run_folder
-from photoz_ssl.workflows import finetune as workflow
+from photoz_ssl.training.run_folder import MARK, check_run_folder, identity_of
 from photoz_ssl.workflows.finetune import finetune
+from photoz_ssl.workflows.trained import encoders
 from tests.conftest import toy_block
 
 pytestmark = pytest.mark.usefixtures("tiny_preset")
@@ -135,7 +135,7 @@ def test_a_run_that_does_not_know_its_encoder_s_content_goes_by_its_name(
     encoder = saved_encoder(tmp_path / "encoder.safetensors", seed=0)
     config = finetuning(tiny_archive, tmp_path / "run", epochs=1, encoder=encoder)
     with monkeypatch.context() as before:
-        before.setattr(workflow, "encoder_file", lambda name: None)
+        before.setattr(encoders, "identity_of", lambda archive, rows, _: identity_of(archive, rows))
         finetune(config)
     assert finetune(replace(config, resume=True)).model.exists()
     moved = str(Path(encoder).rename(tmp_path / "moved.safetensors"))
