@@ -53,7 +53,8 @@ def row_of(atlas: Atlas, text: str) -> int:
     ArchiveError
         If it stands for several galaxies.
     """
-    (row,) = rows_of_names(atlas, np.array([text.encode()]))
+    spellings = (text.encode(), text.encode("ascii", "backslashreplace"))  # the latter as in FITS
+    row = rows_of_names(atlas, np.array(spellings)).max()
     if row == NOBODY and is_number(text):
         (row,) = rows_of_ids(atlas, np.array([int(text)]))
     return int(row)

@@ -38,12 +38,16 @@ def plain_table(path: str, *, shown: str) -> Iterator[tuple[str, LeftOut]]:
     Raises
     ------
     CatalogError
-        If the file cannot be unpacked or rewritten.
+        If the file is a pipe, or cannot be unpacked or rewritten.
     OutputError
         If there is no room for it.
     """
     name, selection = file_and_selection(path)
     source = Path(name)
+    if source.is_fifo():
+        raise CatalogError(
+            f"{shown} is a pipe", "give the table on standard input, as -, or save it first"
+        )
     packed = source.is_file() and is_packed(source)
     if not packed and format_of_file(source) is None and _is_plain(name):
         yield path, ()

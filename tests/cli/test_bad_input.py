@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import io
+import os
 import sys
 import tempfile
 from collections.abc import Callable
@@ -138,6 +139,7 @@ BAD_TABLES = {
     "image.fits": "image.fits holds no table",
     "empty.fits": "empty.fits has no rows",
     "folder": "folder is a folder",
+    "pipe": "pipe is a pipe",
     "bare.fits": "bare.fits",
     "": "no catalogue is named",
     "-": "the table on standard input is not a FITS file",
@@ -169,6 +171,7 @@ def make_bad_tables(folder: Path) -> None:
     (folder / "half.fits.gz").write_bytes(gzip.compress(content)[:300])
     (folder / "nothing.fits").touch()
     (folder / "folder").mkdir()
+    os.mkfifo(folder / "pipe")
     fitsio.write(str(folder / "image.fits"), np.zeros((5, 64, 64), np.float32))
     write_table(folder / "empty.fits", table_of(0, COLUMNS))
     write_table(folder / "bare.fits", table_of(N_GALAXIES, [("OBJID", "i8"), ("CUTOUT", "S12")]))

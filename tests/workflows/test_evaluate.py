@@ -343,6 +343,11 @@ def test_pdfs_of_the_chosen_rows_are_scored_block_by_block(
         ("META", fits.Column("odd", "D", array=[1.0])),
         ("META", fits.Column("bins", "D", array=[1.0])),
         ("META", fits.Column("bins", "181A", array=["many"])),
+        ("META", fits.Column("bins", "41D", array=[GRID.edges[::-1]])),
+        (
+            "META",
+            fits.Column("bins", "41D", array=[np.where(GRID.edges > 0.3, np.nan, GRID.edges)]),
+        ),
         ("DATA", fits.Column("odd", "D", array=[1.0])),
         ("DATA", fits.Column("pdfs", "180A", array=["many"] * 20)),
     ],

@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 import torch
 from astropy.coordinates import Angle
+from astropy.io import fits
 from numpy.typing import NDArray
 
 from photoz_ssl.config import EmbedConfig, SimilarConfig
@@ -25,7 +26,7 @@ from photoz_ssl.errors import (
     PhotozError,
     SpecMismatchError,
 )
-from photoz_ssl.neighbours.atlas import Atlas, read_atlas
+from photoz_ssl.neighbours.atlas import COLUMNS_GROUP, Atlas, read_atlas
 from photoz_ssl.neighbours.lookup import rows_of_names
 from photoz_ssl.networks.checkpoint import Checkpoint, save_checkpoint
 from photoz_ssl.networks.encoder import PRESETS, build_encoder
@@ -301,6 +302,9 @@ def test_ids_of_the_atlas_are_asked_without_images_or_model(search: Search) -> N
     assert "the id 7 is not in" in " ".join(report.notices)
     with pytest.raises(CutoutError, match="the id 7 is not in"):
         search.report(queries=write_ids(search.folder / "no.fits", [7]), overwrite=True)
+    fits.setval(queries, "TNULL1", value=7, ext=1)
+    report = search.report(queries=queries, n_neighbours=3, overwrite=True)
+    assert "the id '' is not in" in " ".join(report.notices)
 
 
 def test_floating_point_ids_are_asked_where_they_are_exact(search: Search) -> None:
@@ -646,6 +650,15 @@ def test_galaxies_are_asked_for_by_name(named: Search) -> None:
         )
     assert report.n_without == 2
     assert "(first: the id '' is not in" in " ".join(report.notices)
+
+
+def test_a_name_is_asked_for_with_the_letters_that_it_has_outside_fits(named: Search) -> None:
+    by_name = named.rows(queries=None, like=(NAMES[5].decode(),), n_neighbours=3)
+    with h5py.File(named.atlas, "r+") as file:
+        file[f"{COLUMNS_GROUP}/NAME"][5] = rb"gal\xe9"
+    for text in ("galé", r"gal\xe9"):
+        rows = named.rows(queries=None, like=(text,), n_neighbours=3)
+        np.testing.assert_array_equal(rows["NEIGHBOUR_ID"], by_name["NEIGHBOUR_ID"])
 
 
 def test_queries_have_their_names(named: Search, tiny_archive: Path) -> None:

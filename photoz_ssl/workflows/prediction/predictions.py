@@ -232,7 +232,10 @@ def _points_of(meta: Catalog) -> tuple[str, Array]:
     known = [name for name in PDFS_AT if name in meta.names and len(_numbers(meta, name)) == 1]
     if len(known) != 1:
         raise CatalogError(f"{meta.path} does not say what its PDFs are between")
-    return known[0], np.asarray(meta.read(0, 1)[known[0]][0], np.float64)
+    points = np.asarray(meta.read(0, 1)[known[0]][0], np.float64)
+    if not np.all(np.diff(points) > 0):
+        raise CatalogError(f"what the PDFs of {meta.path} are between does not rise")
+    return known[0], points
 
 
 def _numbers(table: Catalog, name: str) -> tuple[int, ...]:

@@ -237,7 +237,7 @@ class FromIds:
             ids, rows = find(atlas, values)
             missing = np.flatnonzero(rows == NOBODY)
             if len(missing):
-                first = first or _spelled(values[missing[0]])
+                first = first or _spelled(values[missing[0]], self._catalog.null(self._ids))
             problem = f"the id {first} is not in {atlas.path}" if len(missing) else ""
             yield start, ids, rows, problem
 
@@ -264,8 +264,10 @@ class FromIds:
         return np.where(rows == NOBODY, NO_ID, atlas.object_id[rows]), rows
 
 
-def _spelled(value: Any) -> str:
-    """An id as a message has it."""
+def _spelled(value: Any, null: int | None) -> str:
+    """An id as a message has it; empty for the number that stands for none."""
+    if value == null:
+        return "''"
     text = value.decode("utf-8", "replace").strip() if isinstance(value, bytes) else str(value)
     return text or "''"
 
