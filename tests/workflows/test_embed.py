@@ -41,6 +41,7 @@ from photoz_ssl.workflows.jobs.shards import EMPTY_SHARD
 from photoz_ssl.workflows.merge import merge
 from photoz_ssl.workflows.pictures.thumbnails import thumbnails
 from photoz_ssl.workflows.similar import similar
+from photoz_ssl.workflows.trained.inference import Predictor
 from tests.processes import forked_workers
 
 
@@ -415,6 +416,25 @@ def test_merged_shards_are_the_single_run(
         merge(MergeConfig(parts=tuple(parts[:2]), output=str(tmp_path / "b.h5")))
     with pytest.raises(ConfigError, match="no table for standard output"):
         merge(MergeConfig(parts=tuple(parts), output="-"))
+
+
+def test_representations_of_different_hardware_are_joined_and_told(
+    tiny_archive: Path, tmp_path: Path, make_model: MakeModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    output, model = tmp_path / "a.h5", make_model()
+    parts = []
+    for number in (1, 2):
+        monkeypatch.setattr(Predictor, "hardware", f"GPU {number}")
+        report = embed(embedding(tiny_archive, model, output, shard=f"{number}/2"))
+        assert not any("GPU" in notice for notice in report.notices)
+        parts.append(str(report.output))
+    (notice,) = merge(MergeConfig(parts=tuple(parts), output=str(output))).notices
+    assert notice.startswith("the rows were computed on GPU 1 and GPU 2")
+    with pytest.raises(Stopped):
+        embed(embedding(tiny_archive, model, tmp_path / "c.h5"), stop=lambda: True)
+    monkeypatch.setattr(Predictor, "hardware", "GPU 3")
+    report = embed(embedding(tiny_archive, model, tmp_path / "c.h5", resume=True))
+    assert report.notices[-1].startswith("the rows were computed on GPU 2 and GPU 3")
 
 
 def test_a_shard_without_rows_names_no_file(
