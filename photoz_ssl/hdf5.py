@@ -16,7 +16,20 @@ from numpy.typing import NDArray
 from photoz_ssl.errors import ArchiveError
 from photoz_ssl.files import atomic_output
 
-__all__ = ["DeferredWrites", "mapped_dataset", "new_file"]
+__all__ = ["DeferredWrites", "mapped_dataset", "new_file", "open_file"]
+
+
+def open_file(path: Path) -> h5py.File:
+    """Open a file to read.
+
+    Raises
+    ------
+    OSError
+        If it cannot be opened, or is none: HDF5 would wait for whoever writes to a pipe.
+    """
+    if not path.is_file():
+        raise OSError(f"{path} is no file")
+    return h5py.File(path, "r")
 
 
 def mapped_dataset(path: Path, dataset: h5py.Dataset, cure: str) -> NDArray[Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from pathlib import Path
@@ -12,6 +13,7 @@ import pytest
 
 from photoz_ssl.errors import ArchiveError
 from photoz_ssl.hdf5 import DeferredWrites, mapped_dataset, new_file
+from photoz_ssl.neighbours.atlas import is_atlas, read_atlas
 from photoz_ssl.survey.archive import open_archive
 
 NUMBERS = np.arange(12, dtype=np.float32).reshape(3, 4)
@@ -65,6 +67,14 @@ def test_an_archive_of_linked_images_is_refused(tiny_archive: Path, tmp_path: Pa
         file["padding"] = np.ones(2_000_000)
     with pytest.raises(ArchiveError, match="is a link to"):
         open_archive(path)
+
+
+def test_a_pipe_is_not_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    assert not is_atlas(tmp_path / "pipe")
+    for read in (read_atlas, open_archive):
+        with pytest.raises(ArchiveError, match="is not a readable"):
+            read(tmp_path / "pipe")
 
 
 def test_deferred_writes_are_ordinary_ones_where_there_is_room(tmp_path: Path) -> None:

@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from photoz_ssl.errors import ArchiveError, SpecMismatchError, columns_hint
-from photoz_ssl.hdf5 import mapped_dataset
+from photoz_ssl.hdf5 import mapped_dataset, open_file
 from photoz_ssl.neighbours.products import Vectors
 from photoz_ssl.neighbours.projection import Projection
 from photoz_ssl.spec import ImageSpec
@@ -217,7 +217,7 @@ class Atlas:
 def is_atlas(path: Path) -> bool:
     """Whether a file is HDF5 and holds representations; False if there is no such file."""
     try:
-        with h5py.File(path, "r") as file:
+        with open_file(path) as file:
             return "representations" in file
     except (OSError, RuntimeError, KeyError, ValueError):
         return False
@@ -265,7 +265,7 @@ def read_atlas(path: Path) -> Atlas:
 def _readable(path: Path) -> Iterator[h5py.File]:
     """Open a file of unknown content; whatever is wrong with it becomes one sentence."""
     try:
-        with h5py.File(path, "r") as file:
+        with open_file(path) as file:
             yield file
     except (OSError, RuntimeError, KeyError, TypeError, ValueError) as error:
         raise ArchiveError(

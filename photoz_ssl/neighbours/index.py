@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 
 from photoz_ssl.errors import ArchiveError
 from photoz_ssl.extras import import_extra, require_extra
+from photoz_ssl.hdf5 import open_file
 from photoz_ssl.neighbours.atlas import Atlas
 from photoz_ssl.neighbours.exact import NOBODY, Found, Window, nearest, rank
 
@@ -214,7 +215,7 @@ def read_index(atlas: Atlas) -> Index:
     if not path.exists():
         raise ArchiveError(f"{atlas.path} has no index", f"make one with {command}")
     try:
-        with h5py.File(path, "r") as file:
+        with open_file(path) as file:
             if str(file.attrs["fingerprint"]) != atlas.fingerprint:
                 raise ArchiveError(
                     f"{path} is the index of another atlas, or of an older {atlas.path}",

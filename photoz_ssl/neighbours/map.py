@@ -11,13 +11,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import h5py
 import numpy as np
 from numpy.typing import NDArray
 
 from photoz_ssl.errors import ArchiveError
 from photoz_ssl.extras import import_extra
-from photoz_ssl.hdf5 import new_file
+from photoz_ssl.hdf5 import new_file, open_file
 from photoz_ssl.neighbours.atlas import Atlas
 from photoz_ssl.neighbours.exact import NOBODY, nearest
 from photoz_ssl.neighbours.products import Vectors
@@ -159,7 +158,7 @@ def read_map(atlas: Atlas) -> AtlasMap:
     if not path.exists():
         raise ArchiveError(f"{atlas.path} has no map", f"make one with {command}")
     try:
-        with h5py.File(path, "r") as file:
+        with open_file(path) as file:
             if str(file.attrs["fingerprint"]) != atlas.fingerprint:
                 raise ArchiveError(
                     f"{path} is the map of another atlas, or of an older {atlas.path}",

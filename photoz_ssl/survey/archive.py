@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from photoz_ssl.config import SPLITS
 from photoz_ssl.errors import ArchiveError
-from photoz_ssl.hdf5 import mapped_dataset
+from photoz_ssl.hdf5 import mapped_dataset, open_file
 from photoz_ssl.spec import ImageSpec
 from photoz_ssl.survey.archive_columns import (
     OWN_ID,
@@ -192,7 +192,7 @@ def open_archive(path: Path) -> Archive:
     if not path.exists():
         raise ArchiveError(f"there is no archive {path}", "make one with photoz-ssl prepare")
     try:
-        with h5py.File(path, "r") as file:
+        with open_file(path) as file:
             archive = _read(path, file)
     except (OSError, RuntimeError, KeyError, TypeError, ValueError) as error:
         raise ArchiveError(
