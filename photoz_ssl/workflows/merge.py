@@ -99,7 +99,7 @@ def _merged_atlas(parts: Sequence[Part], config: MergeConfig) -> MergeReport:
         raise ConfigError("an atlas is no table for standard output", "name a file with -o")
     tally = Tally()
     for block in (block for part in parts for block in part.blocks()):
-        tally.add(block.facts)
+        tally.add_noted(block.facts)
     write_atlas_of(parts, Path(config.output), overwrite=config.overwrite)
     return MergeReport(
         output=config.output,

@@ -16,6 +16,7 @@ from photoz_ssl.errors import ConfigError
 from photoz_ssl.survey.tables.checksums import PLACEHOLDERS
 
 __all__ = [
+    "KEYWORD",
     "LONGEST_NAME",
     "LONG_STRINGS",
     "Card",
@@ -37,6 +38,8 @@ Card = tuple[str, str | int | float | bool, str]
 LONG_STRINGS: Card = ("LONGSTRN", "OGIP 1.0", "long strings go on in CONTINUE cards")
 """What fitsverify expects of a header with long strings."""
 
+KEYWORD = re.compile(r"[A-Z0-9_-]{1,8}")
+"""What names a card."""
 
 LONGEST_NAME = 68
 """Letters of a column's name that fit into a card."""
@@ -166,7 +169,7 @@ def write_cards(hdu: Any, cards: Sequence[Card]) -> None:
 def write_card(hdu: Any, card: Card) -> None:
     """Write one card; a ValueError where its keyword is none of FITS."""
     keyword, value, comment = card
-    if not re.fullmatch(r"[A-Z0-9_-]{1,8}", keyword):
+    if not KEYWORD.fullmatch(keyword):
         raise ValueError(f"{keyword!r} is not a FITS keyword")
     if isinstance(value, str):
         value = _printable(value)

@@ -1,8 +1,8 @@
-"""What a part of a table is a part of, as one line of JSON."""
+"""What a part of a table is a part of, as JSON."""
 
 from __future__ import annotations
 
-import json
+import math
 import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
@@ -11,10 +11,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from photoz_ssl.survey.tables.headers import Card, TableColumn
+from photoz_ssl.survey.tables.headers import KEYWORD, Card, TableColumn
 from photoz_ssl.survey.tables.pdf_form import PdfForm
 
 __all__ = ["Manifest", "PdfRows", "pdf_rows"]
+
+LARGEST = 1 << 63
+"""The first number too large for a header's integers."""
 
 PLAIN_KIND = re.compile(r"[<>|][?bBiufcS]\d+")
 
@@ -89,9 +92,9 @@ class Manifest:
         same = all(getattr(self, name) == getattr(other, name) for name in laid_out)
         return None if same else "table layout"
 
-    def to_json(self) -> bytes:
-        """As one line."""
-        fields = {
+    def to_fields(self) -> dict[str, Any]:
+        """JSON-ready."""
+        return {
             **{name: getattr(self, name) for name in ("job", "n_rows", "start", "stop")},
             **{"extname": self.extname, "cards": self.cards},
             "pdf_form": None if self.pdf_form is None else asdict(self.pdf_form),
@@ -101,31 +104,52 @@ class Manifest:
                 for name in self.dtype.names or ()
             ],
         }
-        return json.dumps(fields, sort_keys=True).encode("ascii") + b"\n"
 
     @classmethod
-    def from_json(cls, line: bytes) -> Manifest:
-        """The manifest that a line holds.
+    def from_fields(cls, fields: Any) -> Manifest:
+        """The manifest of which these are `to_fields`.
 
         Raises
         ------
-        ValueError, KeyError, TypeError
-            If it holds none.
+        OverflowError, ValueError, KeyError, TypeError
+            If they are of none.
         """
-        fields = json.loads(line)
         kinds = [(name, _plain(kind), tuple(shape)) for name, kind, shape in fields["dtype"]]
         manifest = cls(
             job=dict(fields["job"]),
             **{name: int(fields[name]) for name in ("n_rows", "start", "stop")},
             extname=str(fields["extname"]),
-            columns=tuple(TableColumn(**column) for column in fields["columns"]),
+            columns=tuple(_column(column) for column in fields["columns"]),
             dtype=np.dtype(kinds),
-            cards=tuple((str(word), value, str(note)) for word, value, note in fields["cards"]),
+            cards=tuple(_card(*card) for card in fields["cards"]),
             pdf_form=_pdf_form(fields["pdf_form"]),
         )
         if not 0 <= manifest.start <= manifest.stop <= manifest.n_rows:
             raise ValueError("the rows of a part are not rows of its table")
+        named = tuple(column.name for column in manifest.columns)
+        if named and named != manifest.dtype.names:  # an atlas has no columns
+            raise ValueError("the rows of a part do not have its columns")
         return manifest
+
+
+def _column(fields: Mapping[str, Any]) -> TableColumn:
+    texts, null = dict(fields), fields["null"]
+    del texts["null"]
+    if not all(isinstance(text, str) for text in texts.values()):
+        raise ValueError(f"{texts} is no column")
+    if not (null is None or _is_storable(null)):
+        raise ValueError(f"{null} stands for no value of a column")
+    return TableColumn(**texts, null=null)
+
+
+def _card(keyword: str, value: str | float, comment: str) -> Card:
+    if not (KEYWORD.fullmatch(keyword) and (isinstance(value, str) or _is_storable(value))):
+        raise ValueError(f"{keyword} = {value} is no card of a header")
+    return keyword, value, str(comment)
+
+
+def _is_storable(number: float) -> bool:
+    return math.isfinite(number) and abs(number) < LARGEST
 
 
 def _pdf_form(fields: Mapping[str, Any] | None) -> PdfForm | None:

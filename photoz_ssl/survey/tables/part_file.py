@@ -3,12 +3,11 @@
 A part file is a log. Its first line names the format, the second holds a manifest as JSON; then
 come blocks, each a line of JSON and the bytes of its rows, and at the end a line that says that
 nothing is missing. A kill at any moment leaves whole blocks and at most one that is cut, which
-is recognised by its length or checksum and dropped.
+is recognised by its length or checksums and dropped.
 """
 
 from __future__ import annotations
 
-import json
 import os
 import re
 import zlib
@@ -24,6 +23,7 @@ from numpy.typing import NDArray
 from photoz_ssl.errors import PartError
 from photoz_ssl.files import output_errors
 from photoz_ssl.locks import hold
+from photoz_ssl.survey.tables.json_lines import fields_of, line_of
 from photoz_ssl.survey.tables.manifest import Manifest, PdfRows
 
 __all__ = [
@@ -41,7 +41,7 @@ __all__ = [
 SHARE = re.compile(r"(.+)\.(\d+)-of-(\d+)\.part")
 """The name of a part that is a share of the rows: its output, its number, and of how many."""
 
-MAGIC = b"photoz-ssl part 1\n"
+MAGIC = b"photoz-ssl part 2\n"
 LONGEST_LINE = 1 << 24
 MOST_BYTES_A_BLOCK = 1 << 30
 
@@ -164,21 +164,21 @@ def _read_manifest(file: IO[bytes], path: Path) -> Manifest:
     if file.readline(len(MAGIC)) != MAGIC:
         raise PartError(f"{path} is not a part of a table", "name files made by predict --shard")
     try:
-        return Manifest.from_json(file.readline(LONGEST_LINE))
-    except (KeyError, OverflowError, RecursionError, TypeError, ValueError) as error:
+        return Manifest.from_fields(fields_of(file.readline(LONGEST_LINE)))
+    except (KeyError, OverflowError, TypeError, ValueError) as error:
         raise PartError(f"the description inside {path} is damaged", "make it again") from error
 
 
 def _end_line(manifest: Manifest) -> bytes:
-    return json.dumps({"end": manifest.stop}).encode("ascii") + b"\n"
+    return line_of({"end": manifest.stop})
 
 
 def _next_block(file: IO[bytes], manifest: Manifest, start: int) -> Block | None:
     """The block that starts at a row; None where there is no whole one."""
     try:
-        fields = json.loads(file.readline(LONGEST_LINE))
+        fields = fields_of(file.readline(LONGEST_LINE))
         n_rows, checksum, facts = int(fields["n"]), fields["crc32"], fields["facts"]
-    except (KeyError, OverflowError, RecursionError, TypeError, ValueError):
+    except (KeyError, OverflowError, TypeError, ValueError):
         return None
     kinds = [manifest.dtype] + ([manifest.pdf_dtype] if manifest.pdf_dtype else [])
     length = n_rows * sum(kind.itemsize for kind in kinds)
@@ -217,8 +217,7 @@ class PartWriter:
         content = rows.tobytes() + (b"" if pdfs is None else pdfs.tobytes())
         start = self.manifest.start + self.n_done
         fields = {"start": start, "n": len(rows), "crc32": zlib.crc32(content), "facts": facts}
-        line = json.dumps(fields, sort_keys=True).encode("ascii") + b"\n"
-        self.write(line + content)
+        self.write(line_of(fields) + content)
         self.n_done += len(rows)
 
     def finish(self) -> Part:
@@ -282,7 +281,7 @@ def create_part(
         )
         try:
             if before is None:
-                writer.write(MAGIC + manifest.to_json())
+                writer.write(MAGIC + line_of(manifest.to_fields()))
             yield writer
         except BaseException:
             if writer.n_done == 0:

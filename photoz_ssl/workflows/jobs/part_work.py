@@ -99,10 +99,10 @@ def computed_part(
         require_same_job(part, manifest)
         with locked_part(path):
             for block in part.blocks():
-                tally.add(block.facts)
+                tally.add_noted(block.facts)
             yield part, tally, Pace()
         return
-    with create_part(path, manifest, resume=resume, found=tally.add) as writer:
+    with create_part(path, manifest, resume=resume, found=tally.add_noted) as writer:
         pace = _append_blocks(job, writer, tally, progress, stop)
         yield writer.finish(), tally, pace
 

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from photoz_ssl.errors import CatalogError, no_image
+from photoz_ssl.errors import CatalogError, PartError, no_image
 from photoz_ssl.survey.blocks import GalaxyBlock, GalaxySource
 from photoz_ssl.survey.dust import spell_sources
 from photoz_ssl.survey.flags import FLAG_MEANINGS, UNUSABLE, RowFlag
@@ -81,6 +81,21 @@ class Tally:
     _told: dict[str, None] = field(default_factory=dict)
     _hardware: dict[str, None] = field(default_factory=dict)
 
+    def add_noted(self, facts: Mapping[str, Any]) -> None:
+        """Count the next block of a part file, which anybody may have written.
+
+        Raises
+        ------
+        PartError
+            If what is noted there are no facts.
+        """
+        try:
+            self.add(facts)
+        except (AttributeError, KeyError, OverflowError, TypeError, ValueError) as error:
+            raise PartError(
+                "what a part says of its rows is damaged", "make the parts again"
+            ) from error
+
     def add(self, facts: Mapping[str, Any]) -> None:
         """Count the next block."""
         self.n_rows += int(facts["rows"])
@@ -90,9 +105,9 @@ class Tally:
             self.by_flag[RowFlag(int(flag))] += int(count)
         for flag, (row, message) in facts["first"].items():
             self.first.setdefault(RowFlag(int(flag)), (int(row), str(message)))
-        self._dust.update(dict.fromkeys(facts["dust"]))
-        self._told.update(dict.fromkeys(facts["notices"]))
-        self._hardware.update(dict.fromkeys(facts.get("hardware", ())))  # older parts lack it
+        self._dust.update(dict.fromkeys(map(str, facts["dust"])))
+        self._told.update(dict.fromkeys(map(str, facts["notices"])))
+        self._hardware.update(dict.fromkeys(map(str, facts["hardware"])))
 
     @property
     def dust(self) -> str:

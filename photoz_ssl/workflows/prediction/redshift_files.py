@@ -66,7 +66,7 @@ def write_redshifts(
             table.append(block.rows)
             if pdfs is not None and block.pdfs is not None:
                 pdfs.append(block.pdfs)
-            tally.add(block.facts)
+            tally.add_noted(block.facts)
         tally.require_a_redshift(catalog)
         table.write_card(DUST_CARD, tally.dust, "where E(B-V) is from")
         if pdfs is not None:
@@ -80,7 +80,7 @@ def _exchanged(
     """Write a table in another format; where the reddening is from has to be known first."""
     tally, manifest = Tally(), parts[0].manifest
     for block in _blocks(parts):
-        tally.add(block.facts)
+        tally.add_noted(block.facts)
     tally.require_a_redshift(catalog)
     layout = TableLayout(
         name=manifest.extname,

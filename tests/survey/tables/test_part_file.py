@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 import os
+import zlib
 from pathlib import Path
 
 import numpy as np
@@ -12,10 +14,12 @@ from numpy.typing import NDArray
 
 from photoz_ssl.errors import PartError
 from photoz_ssl.survey.tables.headers import TableColumn
+from photoz_ssl.survey.tables.json_lines import fields_of, line_of
 from photoz_ssl.survey.tables.manifest import Manifest, PdfRows, pdf_rows
 from photoz_ssl.survey.tables.part_file import Part, begun_part, create_part, locked_part, read_part
 from photoz_ssl.survey.tables.pdf_form import PdfForm
 
+MAGIC = b"photoz-ssl part 2\n"
 DTYPE = np.dtype([("NAME", "S3"), ("Z", "<f4")])
 MANIFEST = Manifest(
     job={"catalogue": "cat.fits", "model": "ab"},
@@ -49,6 +53,18 @@ def write(path: Path, n_blocks: int = 5, *, finish: bool = True) -> None:
             writer.append(*rows(5 + 2 * number, 2))
         if finish:
             writer.finish()
+
+
+def signed(text: bytes) -> bytes:
+    """A line with the checksum that `line_of` would give it."""
+    return b"%b %08x\n" % (text, zlib.crc32(text))
+
+
+def forged(old: bytes, new: bytes) -> bytes:
+    """The line of the manifest with something else in it, and with its checksum."""
+    text = json.dumps(MANIFEST.to_fields()).encode()
+    assert old in text
+    return signed(text.replace(old, new))
 
 
 def starts(part: Part) -> list[int]:
@@ -103,6 +119,14 @@ def test_a_flipped_bit_ends_the_part_before_its_block(tmp_path: Path) -> None:
     content[content.index(b"\n", second) + 3] ^= 4
     path.write_bytes(content)
     assert starts(read_part(path)) == [5]
+
+
+def test_a_flipped_bit_in_what_is_said_of_a_block_ends_the_part_before_it(tmp_path: Path) -> None:
+    path = tmp_path / "a.part"
+    write(path)
+    facts = b'{"rows": 2, "start": 9}'
+    path.write_bytes(path.read_bytes().replace(facts, facts.replace(b"9", b"8")))
+    assert starts(read_part(path)) == [5, 7]
 
 
 def test_a_block_that_stands_there_twice_counts_once(tmp_path: Path) -> None:
@@ -177,13 +201,21 @@ def test_two_processes_do_not_write_one_part(tmp_path: Path) -> None:
     [
         b"",
         b"SIMPLE  =                    T",
-        b"photoz-ssl part 1\n",
-        b"photoz-ssl part 1\n[[[[",
-        b'photoz-ssl part 1\n{"dtype": [["A", "|O8", []]]}\n',
-        b"photoz-ssl part 1\n" + MANIFEST.to_json().replace(b'"<f4"', b'"|O8"'),
-        b"photoz-ssl part 1\n" + MANIFEST.to_json().replace(b'"stop": 15', b'"stop": 99'),
-        b"photoz-ssl part 1\n" + MANIFEST.to_json().replace(b'"stop": 15', b'"stop": Infinity'),
-        b"photoz-ssl part 1\n" + b"[" * 100_000 + b"\n",
+        MAGIC,
+        MAGIC + b"[[[[",
+        MAGIC + signed(b"[[[["),
+        MAGIC + signed(b"[" * 100_000),
+        MAGIC + line_of({"dtype": [["A", "|O8", []]]}),
+        MAGIC + forged(b'"<f4"', b'"|O8"'),
+        MAGIC + forged(b'"stop": 15', b'"stop": 99'),
+        MAGIC + forged(b'"stop": 15', b'"stop": Infinity'),
+        MAGIC + forged(b'["MODEL"', b'["no keyword"'),
+        MAGIC + forged(b'"ours"', b"null"),
+        MAGIC + forged(b'"ours"', b"NaN"),
+        MAGIC + forged(b'"ours"', b"1180591620717411303424"),
+        MAGIC + forged(b'"src.redshift.phot"', b"NaN"),
+        MAGIC + forged(b'"name": "Z"', b'"name": "Y"'),
+        MAGIC + line_of(MANIFEST.to_fields()).replace(b"ours", b"hers"),
     ],
 )
 def test_a_strange_file_is_refused_in_one_sentence(content: bytes, tmp_path: Path) -> None:
@@ -196,7 +228,10 @@ def test_a_strange_file_is_refused_in_one_sentence(content: bytes, tmp_path: Pat
 def test_a_block_that_lies_about_its_length_is_none(n: str, tmp_path: Path) -> None:
     path = tmp_path / "a.part"
     write(path, 2, finish=False)
-    path.write_bytes(path.read_bytes().replace(b'"n": 2', b'"n": ' + n.encode()))
+    described = MAGIC + line_of(MANIFEST.to_fields())
+    first, *rest = path.read_bytes().removeprefix(described).splitlines(keepends=True)
+    fields = fields_of(first) | {"n": json.loads(n)}
+    path.write_bytes(described + line_of(fields) + b"".join(rest))
     assert read_part(path).n_done == 0
 
 
@@ -271,4 +306,4 @@ def test_a_manifest_of_complex_numbers_is_read_back() -> None:
     dtype = np.dtype([("C", "<c16"), ("H", "<f2", (2,))])
     columns = (TableColumn("C"), TableColumn("H"))
     manifest = dataclasses.replace(MANIFEST, dtype=dtype, columns=columns)
-    assert Manifest.from_json(manifest.to_json()) == manifest
+    assert Manifest.from_fields(fields_of(line_of(manifest.to_fields()))) == manifest

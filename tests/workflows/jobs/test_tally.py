@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
+
 import numpy as np
 import pytest
 
-from photoz_ssl.errors import CatalogError
+from photoz_ssl.errors import CatalogError, PartError
 from photoz_ssl.survey.flags import RowFlag
 from photoz_ssl.workflows.jobs.tally import Tally, counts_of
 
@@ -44,10 +46,25 @@ def test_that_no_row_has_reddening_is_no_want_of_images() -> None:
         tally.require_a_redshift("cat")
 
 
-def test_parts_from_before_hardware_was_noted_are_counted_and_say_nothing_of_it() -> None:
-    tally, noted = Tally(), counts_of(np.zeros(3, np.int32), 3)
-    older = {name: fact for name, fact in noted.items() if name != "hardware"}
-    tally.add(older)
-    tally.add({**noted, "hardware": ["a CPU"]})
-    assert tally.n_rows == 6
-    assert not tally.notices_of_hardware
+NOTED = {
+    **counts_of(np.array([0, RowFlag.NO_REDDENING], np.int32), 1),
+    "first": {str(int(RowFlag.NO_REDDENING)): (1, "no E(B-V)")},
+    "dust": ["the column EBV"],
+}
+
+
+@pytest.mark.parametrize("name", NOTED)
+@pytest.mark.parametrize("value", [None, -1, 1e308, 1 << 70, "x", [], [[]], {"a": 1}, float("nan")])
+def test_what_a_part_notes_is_counted_or_refused(name: str, value: object) -> None:
+    tally = Tally()
+    with suppress(PartError):
+        tally.add_noted({**NOTED, name: value})
+    tally.notices()
+    assert isinstance(tally.dust, str)
+
+
+@pytest.mark.parametrize("name", NOTED)
+def test_a_part_that_does_not_note_something_is_refused(name: str) -> None:
+    noted = {other: fact for other, fact in NOTED.items() if other != name}
+    with pytest.raises(PartError, match="what a part says of its rows is damaged"):
+        Tally().add_noted(noted)
