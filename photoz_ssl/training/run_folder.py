@@ -104,8 +104,8 @@ class RunFolder:
             return
         contents = io.BytesIO()
         torch.save({**state, "fingerprint": self.fingerprint}, contents)
-        with atomic_output(self.state_path, overwrite=True) as temporary, contents.getbuffer() as view:
-            temporary.write_bytes(view)  # a full disk is an OSError only here
+        with atomic_output(self.state_path, overwrite=True) as temporary:
+            temporary.write_bytes(contents.getvalue())  # a full disk is an OSError only here
 
     def load_state(self) -> dict[str, Any] | None:
         """The state that was saved last, or None where there is none.

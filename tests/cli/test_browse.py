@@ -299,7 +299,7 @@ def test_sending_needs_a_hub_and_somebody_who_takes_tables(caller: Caller, brows
 
     send = "api/send/selection.fits?where=Z_SPEC:0.1:0.2"
     assert "no such table" in caller.refusal("api/send/passwd", "POST")
-    assert caller.refusal(send, "POST") == "no SAMP hub runs on this computer"
+    assert caller.refusal(send, "POST") == "no SAMP hub answers on this computer"
     hub = SAMPHubServer(web_profile=False, lockfile=str(browsed.samp_lock), addr="127.0.0.1")
     hub.start()
     receiver = SAMPIntegratedClient(name="tables", addr="127.0.0.1")

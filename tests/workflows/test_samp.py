@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import socket
+import threading
 import time
 import urllib.request
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from photoz_ssl.config import PredictConfig
-from photoz_ssl.errors import ConfigError
+from photoz_ssl.errors import ConfigError, PhotozError
 from photoz_ssl.workflows.predict import predict
+from photoz_ssl.workflows.samp import send_table
 
 samp = pytest.importorskip("pyvo.samp", reason="pyvo (extra [samp]) is not installed")
 
@@ -60,8 +64,47 @@ def test_the_finished_table_is_sent(
 def test_without_a_hub_the_table_is_there_all_the_same(tiny_archive: Path, tmp_path: Path) -> None:
     output = tmp_path / "z.fits"
     report = predict(PredictConfig(catalog=str(tiny_archive), output=str(output), samp=True))
-    assert "was not sent: no SAMP hub runs" in report.notices[-1]
+    assert "was not sent: no SAMP hub answers" in report.notices[-1]
     assert output.exists()
+
+
+@contextmanager
+def served(lock: Path, answer: bytes | None) -> Iterator[None]:
+    """What is no hub, at the address that the lock file tells; None for no answer at all."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        address = f"http://127.0.0.1:{server.getsockname()[1]}/"
+        lock.write_text(f"samp.secret=none\nsamp.hub.xmlrpc.url={address}\n")
+        thread = threading.Thread(target=answer_once, args=(server, answer))
+        if answer is not None:
+            thread.start()
+        yield
+    if answer is not None:
+        thread.join()
+
+
+def answer_once(server: socket.socket, answer: bytes) -> None:
+    connection, _ = server.accept()
+    with connection:
+        connection.recv(1 << 16)
+        connection.sendall(answer)
+
+
+@pytest.mark.parametrize(
+    "answer", [None, b"", b"hello\r\n\r\n", b"HTTP/1.0 200 OK\r\nContent-Length: 6\r\n\r\n<html>"]
+)
+def test_a_hub_that_does_not_answer_as_one_is_not_waited_for(
+    answer: bytes | None, lock: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("photoz_ssl.workflows.samp.SECONDS_TO_ANSWER", 0.5)
+    with served(lock, answer), pytest.raises(PhotozError, match="no SAMP hub answers"):
+        send_table("file:///z.fits", "z.fits")
+    assert socket.getdefaulttimeout() is None
+
+
+def test_a_damaged_lock_file_is_no_hub(lock: Path) -> None:
+    lock.write_bytes(b"\xff\xfe")
+    with pytest.raises(PhotozError, match="no SAMP hub answers"):
+        send_table("file:///z.fits", "z.fits")
 
 
 def test_only_a_file_can_be_sent() -> None:
