@@ -154,6 +154,17 @@ def test_a_row_without_image_is_nan_and_counted(
     assert any("2 of 24 rows have no usable image" in notice for notice in report.notices)
 
 
+def test_pixels_too_bright_for_the_network_are_no_image(
+    tiny_archive: Path, tmp_path: Path, make_model: MakeModel
+) -> None:
+    catalog = Path(shutil.copy(tiny_archive, tmp_path / "bright.h5"))
+    with h5py.File(catalog, "r+") as file:
+        file["images"][3, 2] = 3e38  # sums of these are infinite, and a warning is an error here
+    output = tmp_path / "atlas.h5"
+    embed(EmbedConfig(catalog=str(catalog), output=output, model=make_model()))
+    assert np.flatnonzero(np.isnan(read_atlas(output).representations[:, 0])).tolist() == [3]
+
+
 def test_without_any_image_nothing_is_written(
     tiny_archive: Path, tmp_path: Path, make_model: MakeModel
 ) -> None:

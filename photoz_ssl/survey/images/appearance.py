@@ -32,6 +32,9 @@ APERTURES = (1.5, 3.0, 5.0, 12.0)
 OBJECT_PIXELS = 12.0
 """Radius within which light counts as the object's."""
 
+BRIGHTEST = 1e20
+"""Nanomaggies, more than the Sun's; sums and squares of pixels below it are numbers."""
+
 FAINTEST = 1e-6
 """Relative to the noise, under logarithms."""
 
@@ -52,13 +55,13 @@ def appearance(images: NDArray[np.float32]) -> NDArray[np.float32]:
         brightest pixel outside the object; then how far the centre of light is from the stamp's,
         how wide the object is, and how little alike the bands are; then the brightness of the
         core in g, r and i, and how the object's light grows with radius. NaN where a pixel is not
-        finite.
+        finite, or brighter than the Sun.
     """
     centre = network_pixels(images.shape[-1])
     stamps = np.asarray(images[:, :, centre, centre], np.float32)
     if not len(stamps):
         return np.empty((0, N_NUMBERS), np.float32)
-    bad = np.asarray(~np.isfinite(stamps).all(axis=(1, 2, 3)))
+    bad = np.asarray(~(np.abs(stamps) < BRIGHTEST).all(axis=(1, 2, 3)))
     stamps = np.where(bad[:, np.newaxis, np.newaxis, np.newaxis], 0, stamps)
     light = stamps - np.median(stamps[..., ::2, ::2], axis=(-2, -1), keepdims=True)
     noise = _noise(light)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 
 from photoz_ssl.survey.images.appearance import N_SPREAD, appearance
 from tests.conftest import toy_block
@@ -29,13 +30,20 @@ def test_a_description_does_not_depend_on_the_others() -> None:
     np.testing.assert_allclose(appearance(images), one_by_one, rtol=1e-5, atol=1e-5)
 
 
-def test_what_is_not_finite_has_no_description_and_leaves_the_others() -> None:
+@pytest.mark.parametrize("value", [np.nan, np.inf, 3e38, -3e38])
+def test_what_is_no_light_has_no_description_and_leaves_the_others(value: float) -> None:
     images = toy_block(3).images
     spoilt = images.copy()
-    spoilt[1, 2, 50, 50] = np.nan
+    spoilt[1, 2, 50:, 50:] = value
     numbers = appearance(spoilt)
     assert np.isnan(numbers[1]).all()
     np.testing.assert_array_equal(numbers[[0, 2]], appearance(images)[[0, 2]])
+
+
+def test_the_brightest_light_has_a_description_that_is_finite() -> None:
+    images = np.zeros((3, 5, 64, 64), np.float32)
+    images[0, :, 32, 32], images[1], images[2, :, ::2] = 9e19, -9e19, 9e19
+    assert np.isfinite(appearance(images)).all()
 
 
 def test_empty_and_constant_stamps_are_numbers() -> None:
