@@ -16,7 +16,6 @@ from typing import Any
 FORKS = multiprocessing.get_context("forkserver")
 IMPORTED = [
     "distributed",
-    "openvino",
     "photoz_ssl.cli.pretrain",
     "photoz_ssl.cli.signals",
     "photoz_ssl.workflows.browse",

@@ -24,6 +24,7 @@ from photoz_ssl.networks.redshift_head import RedshiftNetwork
 from photoz_ssl.networks.runtimes import IMAGES_WORTH_CONVERTING, open_runtime
 from photoz_ssl.redshift.grid import RedshiftGrid
 from photoz_ssl.spec import ImageSpec
+from tests.processes import Fork
 
 WORTH = IMAGES_WORTH_CONVERTING["resnet18"]
 TINY = replace(PRESETS["resnet18-compact"], width=0.125)
@@ -38,6 +39,17 @@ pytestmark = pytest.mark.skipif(
 def cache(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     return tmp_path / "photoz-ssl" / "openvino"
+
+
+def test_nothing_is_told_to_its_makers() -> None:
+    process = Fork(
+        "import sys; from photoz_ssl.networks.engines.openvino_runner import import_openvino\n"
+        "assert 'openvino' not in sys.modules\n"
+        "import_openvino().convert_model\n"
+        "print(sys.modules['openvino_telemetry'])"
+    )
+    assert process.ended() == (0, "")
+    assert process.said == "None\n"
 
 
 def tiny_model(encoder: EncoderConfig = TINY) -> Checkpoint:
