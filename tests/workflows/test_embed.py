@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 import shutil
 from pathlib import Path
 from typing import Any, Protocol
@@ -35,6 +36,7 @@ from photoz_ssl.spec import ImageSpec
 from photoz_ssl.survey.archive import open_archive
 from photoz_ssl.survey.archive_writer import create_archive
 from photoz_ssl.survey.flags import RowFlag
+from photoz_ssl.survey.tables.json_lines import fields_of, line_of
 from photoz_ssl.workflows.embed import embed
 from photoz_ssl.workflows.jobs.part_work import unfinished_part
 from photoz_ssl.workflows.jobs.shards import EMPTY_SHARD
@@ -427,6 +429,28 @@ def test_merged_shards_are_the_single_run(
         merge(MergeConfig(parts=tuple(parts[:2]), output=str(tmp_path / "b.h5")))
     with pytest.raises(ConfigError, match="no table for standard output"):
         merge(MergeConfig(parts=tuple(parts), output="-"))
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ('"--vectors": "float16"', '"--vectors": "S"'),
+        ('"name of the model"', '"nobody"'),
+        ('["looks", ', '["books", '),
+    ],
+)
+def test_a_forged_part_of_an_atlas_is_refused(
+    old: str, new: str, tiny_archive: Path, tmp_path: Path, make_model: MakeModel
+) -> None:
+    config = embedding(tiny_archive, make_model(), tmp_path / "a.h5", shard="1/1")
+    part = Path(embed(config).output)
+    magic, manifest, blocks = part.read_bytes().split(b"\n", 2)
+    text = json.dumps(fields_of(manifest + b"\n"))
+    assert old in text
+    forged = line_of(json.loads(text.replace(old, new)))
+    part.write_bytes(magic + b"\n" + forged + blocks)
+    with pytest.raises(PartError, match="is no part of an atlas"):
+        merge(MergeConfig(parts=(str(part),), output=str(tmp_path / "b.h5")))
 
 
 def test_representations_of_different_hardware_are_joined_and_told(

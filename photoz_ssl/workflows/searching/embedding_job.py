@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from photoz_ssl import __version__
 from photoz_ssl.config import EmbedConfig
+from photoz_ssl.config.search import VECTOR_TYPES
 from photoz_ssl.errors import PartError
 from photoz_ssl.fields import options_of_job
 from photoz_ssl.fingerprints import fingerprint_of_input, spelled
@@ -46,6 +47,9 @@ ATLAS = "ATLAS"
 
 EXACT_BYTES = 4
 """Bytes of integers that float64 holds without rounding; 64-bit ones are kept as they are."""
+
+FIELDS = {"object_id", "ra", "dec", "redshift", "representation", "looks"}
+"""What each row of a part has."""
 
 COLUMN = "column "
 """Before the names of the catalogue's columns in the rows of a part."""
@@ -211,12 +215,12 @@ def write_atlas_of(
     PhotozError
         If it cannot be written, or the parts are of no atlas.
     """
-    manifest = parts[0].manifest
+    manifest, header = parts[0].manifest, _header(parts[0])
     names = [name for name in manifest.dtype.names or () if name.startswith(COLUMN)]
     table_dtype = np.dtype([(name[len(COLUMN) :], manifest.dtype[name]) for name in names])
     has_pictures = "thumbnail" in (manifest.dtype.names or ())
     vectors = vectors or str(manifest.job["--vectors"])
-    header, n_rows = _header(parts[0]), manifest.n_rows
+    n_rows = manifest.n_rows
     with create_atlas(output, header, n_rows, vectors=vectors, overwrite=overwrite) as atlas:
         for block in (block for part in parts for block in part.blocks()):
             rows = block.rows
@@ -236,7 +240,10 @@ def write_atlas_of(
 
 
 def _header(part: Part) -> AtlasHeader:
-    job = part.manifest.job
+    job, names = part.manifest.job, part.manifest.dtype.names or ()
+    no_atlas = PartError(f"{part.path} is no part of an atlas", "make it with embed")
+    if not FIELDS.issubset(names) or job.get("--vectors") not in VECTOR_TYPES:
+        raise no_atlas
     try:
         return AtlasHeader(
             spec=ImageSpec.from_json(str(job["kind of images"])),
@@ -247,4 +254,4 @@ def _header(part: Part) -> AtlasHeader:
             name_column=str(job.get("column of ids", "")) or None,
         )
     except KeyError as error:
-        raise PartError(f"{part.path} is no part of an atlas", "make it with embed") from error
+        raise no_atlas from error
