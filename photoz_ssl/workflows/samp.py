@@ -38,7 +38,7 @@ def send_table(url: str, name: str, kind: str = "fits") -> int:
     Raises
     ------
     PhotozError
-        If no hub runs, nobody there takes tables, or pyvo is not installed.
+        If no hub answers, nobody there takes tables, or pyvo is not installed.
     """
     samp = import_extra("pyvo.samp", extra="samp", purpose="sending by SAMP")
     with samp.conf.set_temp("use_internet", False):  # or it would look for a public address
