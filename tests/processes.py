@@ -24,6 +24,7 @@ IMPORTED = [
     "photoz_ssl.workflows.pretrain",
     "photoz_ssl.workflows.trained.inference",
     "scipy.optimize",
+    "torch._dynamo",  # comes with an optimizer
     "uvicorn",
 ]
 """Modules, of which those that are not installed are left out."""

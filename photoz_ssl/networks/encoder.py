@@ -11,10 +11,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
-from torchvision.models.resnet import BasicBlock, Bottleneck, ResNet
 
 from photoz_ssl.errors import CheckpointError, ConfigError
 from photoz_ssl.networks.aperture_photometry import PHOTOMETRY_SIZE, AperturePhotometry
+from photoz_ssl.networks.resnet import BasicBlock, Bottleneck, build_stage
 from photoz_ssl.scalars import require_types
 from photoz_ssl.survey.bands import SKY_NOISE
 
@@ -167,14 +167,15 @@ def encoder_config(preset: str) -> EncoderConfig:
     return PRESETS[preset]
 
 
-class Encoder(ResNet):  # type: ignore[misc]  # torchvision is untyped
+class Encoder(nn.Module):
     """A ResNet without its classifier; see `build_encoder`."""
 
+    softening: Tensor
+
     def __init__(self, config: EncoderConfig) -> None:
-        block, layers = ARCHITECTURES[config.architecture]
-        super().__init__(block, list(layers))
+        super().__init__()
         self.config = config
-        self.inplanes = channels = config.n_channels
+        channels = config.n_channels
         self.conv1 = nn.Conv2d(
             config.in_channels,
             channels,
@@ -184,14 +185,10 @@ class Encoder(ResNet):  # type: ignore[misc]  # torchvision is untyped
             bias=False,
         )
         self.bn1 = nn.BatchNorm2d(channels)
-        if not config.max_pool or config.averaged:
-            self.maxpool = nn.AvgPool2d(2) if config.max_pool else nn.Identity()
-        if config.width != 1 or config.averaged:
-            self.layer1 = self._make_layer(block, channels, layers[0])
-            self.layer2 = self._halving_stage(block, 2 * channels, layers[1])
-            self.layer3 = self._halving_stage(block, 4 * channels, layers[2])
-            self.layer4 = self._halving_stage(block, 8 * channels, layers[3])
-        self.fc = nn.Identity()
+        self.relu = nn.ReLU(inplace=True)
+        self.maxpool = _stem_pool(config)
+        self.layer1, self.layer2, self.layer3, self.layer4 = _stages(config)
+        self.avgpool = nn.AdaptiveAvgPool2d((1, 1))
         self.feature_size = config.feature_size
         self.photometry: AperturePhotometry | None = None
         if config.apertures is not None:
@@ -200,23 +197,37 @@ class Encoder(ResNet):  # type: ignore[misc]  # torchvision is untyped
         self.register_buffer("softening", softening[:, None, None], persistent=False)
         _initialise(self)
 
-    def _halving_stage(
-        self, block: type[BasicBlock] | type[Bottleneck], channels: int, n_blocks: int
-    ) -> nn.Sequential:
-        """Blocks whose maps have half the side of those that come in."""
-        stride = 1 if self.config.averaged else 2
-        stage: nn.Sequential = self._make_layer(block, channels, n_blocks, stride=stride)
-        return nn.Sequential(nn.AvgPool2d(2), *stage) if self.config.averaged else stage
-
     def forward(self, images: Tensor) -> Tensor:
         """Representations, shape (n, feature_size), of images, shape (n, bands, y, x)."""
         soft = images
         if self.config.softening is not None:
             soft = _arcsinh(images / self.softening)
-        features: Tensor = super().forward(soft)
+        maps = self.maxpool(self.relu(self.bn1(self.conv1(soft))))
+        maps = self.layer4(self.layer3(self.layer2(self.layer1(maps))))
+        features = torch.flatten(self.avgpool(maps), 1)
         if self.photometry is not None:
             features = torch.cat([features, self.photometry(images)], dim=1)
         return features
+
+
+def _stem_pool(config: EncoderConfig) -> nn.Module:
+    """What halves the maps of the first convolution, if anything does."""
+    if not config.max_pool:
+        return nn.Identity()
+    return nn.AvgPool2d(2) if config.averaged else nn.MaxPool2d(3, stride=2, padding=1)
+
+
+def _stages(config: EncoderConfig) -> list[nn.Sequential]:
+    """The four of them; each but the first halves the maps and doubles their number."""
+    block, numbers = ARCHITECTURES[config.architecture]
+    channels = config.n_channels
+    stages = [build_stage(block, channels, channels, n_blocks=numbers[0])]
+    for n_blocks in numbers[1:]:
+        incoming, channels = channels * block.expansion, 2 * channels
+        stride = 1 if config.averaged else 2
+        stage = build_stage(block, incoming, channels, n_blocks=n_blocks, stride=stride)
+        stages.append(nn.Sequential(nn.AvgPool2d(2), *stage) if config.averaged else stage)
+    return stages
 
 
 def _arcsinh(ratio: Tensor) -> Tensor:

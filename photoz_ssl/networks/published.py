@@ -18,7 +18,6 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torchvision.models.resnet import Bottleneck
 
 from photoz_ssl.errors import CheckpointError
 from photoz_ssl.fingerprints import sha256_of
@@ -29,6 +28,7 @@ from photoz_ssl.networks.checkpoint import (
     require_model_file,
 )
 from photoz_ssl.networks.encoder import ARCHITECTURES, PRESETS, EncoderConfig
+from photoz_ssl.networks.resnet import Bottleneck
 from photoz_ssl.redshift.calibration import Calibration
 from photoz_ssl.redshift.grid import RedshiftGrid
 from photoz_ssl.spec import ImageSpec

@@ -58,7 +58,7 @@ def finetuning_optimizer(
 ) -> torch.optim.Optimizer:
     """The optimizer, with the encoder at its own rate if it is pretrained and one is given."""
     relative = config.encoder_rate if pretrained else None
-    learning = [(network.head, config.learning_rate)]
+    learning: list[tuple[nn.Module, float]] = [(network.head, config.learning_rate)]
     if not network.frozen:
         encoder_rate = config.learning_rate * (1.0 if relative is None else relative)
         learning = [(network.encoder, encoder_rate), *learning]

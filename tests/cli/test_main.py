@@ -20,14 +20,17 @@ from photoz_ssl.errors import PhotozError
 SLOW_MODULES = ("torch", "astropy", "numpy", "fitsio", "h5py", "rich", "matplotlib")
 
 
-def modules_imported_by(arguments: list[str]) -> set[str]:
+COMPILER = ("torchvision", "torch._dynamo")
+
+
+def modules_imported_by(arguments: list[str], among: tuple[str, ...] = SLOW_MODULES) -> set[str]:
     program = (
         "import sys\n"
         "from photoz_ssl.cli import main\n"
         "try:\n"
         f"    main({arguments!r})\n"
         "except SystemExit:\n"
-        f"    print('imported', *(name for name in {SLOW_MODULES!r} if name in sys.modules))\n"
+        f"    print('imported', *(name for name in {among!r} if name in sys.modules))\n"
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
     last = done.stdout.strip().splitlines()[-1].split()
@@ -40,6 +43,15 @@ def modules_imported_by(arguments: list[str]) -> set[str]:
 )
 def test_help_and_a_mistyped_option_import_nothing_slow(arguments: list[str]) -> None:
     assert modules_imported_by(arguments) == set()
+
+
+def test_a_prediction_does_not_import_the_compiler(
+    tiny_archive: Path, model: Path, tmp_path: Path
+) -> None:
+    output = tmp_path / "photoz.fits"
+    arguments = ["predict", str(tiny_archive), "--model", str(model), "-o", str(output), "-q"]
+    assert modules_imported_by(arguments, COMPILER) == set()
+    assert output.exists()
 
 
 @pytest.mark.parametrize("name", COMMANDS)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -95,11 +96,14 @@ def of(encoder: Encoder, images: Tensor) -> np.ndarray[tuple[int, ...], np.dtype
     return TorchEngine(encoder, torch.device("cpu"))([images])()
 
 
-def test_openvino_gives_the_same_and_8_bits_leave_the_photometry_alone() -> None:
+def test_openvino_gives_the_same_and_8_bits_leave_the_photometry_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     pytest.importorskip("openvino", reason="the extra [cpu] is not installed")
     pytest.importorskip("nncf", reason="the extra [cpu] is not installed")
     from photoz_ssl.networks.engines.openvino_engine import OpenVinoEngine
 
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     encoder, images = build_encoder(TINY).eval(), galaxies(40)
     expected = of(encoder, images)
     np.testing.assert_allclose(OpenVinoEngine(encoder, "")([images])(), expected, atol=1e-4)

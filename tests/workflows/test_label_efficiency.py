@@ -212,9 +212,9 @@ def test_other_options_are_not_mixed_in(
             label_efficiency(other)
     assert (short.output / "config.toml").read_bytes() == options  # nothing was begun
     assert label_efficiency(replace(short, resume=True)).curves == first.curves
-    other = build_encoder(PRESETS["tiny"], seed=9)
+    stranger = build_encoder(PRESETS["tiny"], seed=9)
     checkpoint = Checkpoint(
-        kind="encoder", spec=ImageSpec(), encoder=other.config, state=other.state_dict()
+        kind="encoder", spec=ImageSpec(), encoder=stranger.config, state=stranger.state_dict()
     )
     save_checkpoint(Path(short.encoder), checkpoint, overwrite=True)
     with pytest.raises(CheckpointError, match="another encoder"):

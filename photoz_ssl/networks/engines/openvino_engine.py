@@ -14,6 +14,7 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
+from photoz_ssl import __version__
 from photoz_ssl.errors import OutputError
 from photoz_ssl.extras import is_installed
 from photoz_ssl.files import atomic_output, cache_folder
@@ -72,11 +73,16 @@ class OpenVinoEngine:
         return self._runner(batches)
 
     def _opened(self) -> OpenVinoRunner:
-        version = import_openvino().__version__
-        version = "".join(c if c.isalnum() or c in ".-" else "_" for c in version)
-        path = cache_folder() / "openvino" / f"{self._key}-{version}.network"
+        path = _place(self._key)
         model = _read(path) or _converted(self._network, path)
         return OpenVinoRunner(model, bfloat16=self._bfloat16, images_a_batch=self._images_a_batch)
+
+
+def _place(key: str) -> Path:
+    """Where a network is kept, as these versions of photoz-ssl and OpenVINO convert it."""
+    name = f"{key}-photoz-ssl-{__version__}-openvino-{import_openvino().__version__}"
+    name = "".join(c if c.isalnum() or c in ".-" else "_" for c in name)
+    return cache_folder() / "openvino" / f"{name}.network"
 
 
 def _converted(network: nn.Module, path: Path) -> Any:
