@@ -185,7 +185,7 @@ def _value(node: ast.expr, columns: Mapping[str, Column]) -> Any:
         case ast.Name(id=name):
             return _readable(columns[name])
         case ast.Constant(value=value):
-            return np.str_(value) if isinstance(value, str) else np.asarray(value)[()]
+            return _in_ascii(np.str_(value)) if isinstance(value, str) else np.asarray(value)[()]
         case ast.BoolOp(op=kind, values=parts):
             return _folded(LOGIC[type(kind)], [_truth(_value(part, columns)) for part in parts])
         case ast.Compare(left=left, ops=kinds, comparators=right):
@@ -209,7 +209,16 @@ def _readable(column: Column) -> Column:
         return column.astype(np.int64)
     if column.dtype.kind != "S":
         return column
-    return np.asarray(np.char.rstrip(np.char.decode(column, "ascii", "replace")))
+    try:
+        text = np.char.decode(column, "ascii")
+    except UnicodeDecodeError:
+        text = _in_ascii(np.char.decode(column, "utf-8", "backslashreplace"))
+    return np.asarray(np.char.rstrip(text))
+
+
+def _in_ascii(text: Any) -> Any:
+    r"""Text whose letters outside ASCII are as FITS has them, é as ``\xe9``."""
+    return np.char.decode(np.char.encode(text, "ascii", "backslashreplace"), "ascii")[()]
 
 
 def _compared(kind: ast.cmpop, left: Any, right: Any) -> Any:

@@ -11,6 +11,7 @@ from photoz_ssl.spec import MOST_REDDENING
 
 __all__ = [
     "LOWEST_REDSHIFT",
+    "estimates_alone",
     "possible_magnitudes",
     "possible_reddening",
     "without_placeholders",
@@ -41,7 +42,22 @@ def without_placeholders(redshift: NDArray[Any]) -> NDArray[Any]:
     >>> without_placeholders(np.array([0.1, -9999, 99, 7.3])).tolist()
     [0.1, nan, nan, 7.3]
     """
-    possible = (redshift > LOWEST_REDSHIFT) & (redshift < HIGHEST_REDSHIFT)
+    return _above(LOWEST_REDSHIFT, redshift)
+
+
+def estimates_alone(redshift: NDArray[Any]) -> NDArray[Any]:
+    """Photometric redshifts, shape (n,), with NaN for what stands for none, such as -1.
+
+    Some methods give numbers a little below 0, and are to be judged by them.
+
+    >>> estimates_alone(np.array([0.1, -0.05, -1, -99])).tolist()
+    [0.1, -0.05, nan, nan]
+    """
+    return _above(-1.0, redshift)
+
+
+def _above(lowest: float, redshift: NDArray[Any]) -> NDArray[Any]:
+    possible = (redshift > lowest) & (redshift < HIGHEST_REDSHIFT)
     return np.where(possible, redshift, redshift.dtype.type(np.nan))
 
 

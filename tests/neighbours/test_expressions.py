@@ -55,6 +55,12 @@ def test_a_condition_means_what_it_says(text: str, expected: list[int]) -> None:
     np.testing.assert_array_equal(condition.holds(COLUMNS), np.array(expected, bool))
 
 
+def test_letters_outside_ascii_are_meant_as_they_are_written() -> None:
+    names = {"NAME": np.array([rb"gal\xe9 ", "galé".encode(), b"gale", b"\xff"])}
+    assert parse_condition("NAME == 'galé'").holds(names).tolist() == [True, True, False, False]
+    assert parse_condition(r"NAME == '\xff'").holds(names).tolist() == [False] * 3 + [True]
+
+
 @pytest.mark.parametrize(
     "text",
     [

@@ -290,6 +290,14 @@ def test_a_placeholder_is_no_redshift_and_a_far_one_does_not_make_countless_bins
     assert len(report.in_bins) <= 15
 
 
+def test_what_stands_for_an_estimate_that_failed_is_left_out_and_told(write: WriteTable) -> None:
+    rows = redshifts(20)
+    rows["Z_PHOT_MEAN"][:4] = -99, -1, 99, -0.05
+    report = evaluate(config(write(rows)))
+    assert report.quality.point.n_galaxies == 17
+    assert report.notices[0] == "3 of 20 rows have no photometric redshift and are left out"
+
+
 def test_a_split_and_a_selection(write: WriteTable) -> None:
     rows = redshifts(40)
     path = write(rows, gaussians(rows))

@@ -14,6 +14,7 @@ from photoz_ssl.redshift.scores import PdfScores, pdf_scores
 from photoz_ssl.survey.catalog import Catalog, has_beside, open_beside, open_catalog, selected_rows
 from photoz_ssl.survey.placeholders import (
     LOWEST_REDSHIFT,
+    estimates_alone,
     possible_magnitudes,
     possible_reddening,
     without_placeholders,
@@ -115,6 +116,7 @@ def read_predictions(path: str, *, redshift_column: str, split: str | None) -> P
             raise CatalogError(f"{path} has no row whose {SPLIT} is {split}", "leave out --split")
         _refuse_other_quantity(path, spectroscopic, columns[spectroscopic])
         columns |= {name: possible[name](columns[name]) for name in quantities}
+        columns[estimated] = estimates_alone(columns[estimated])
         true = columns[spectroscopic]
         scores, notices = _score_pdfs(catalog, true, chosen)
     if len(intervals) < len(INTERVALS):
