@@ -2,7 +2,7 @@
 
 Parts are named as torchvision names its own, and compute the same to the bit, so that weights go
 from one to the other. Torchvision itself is not imported: it brings PyTorch's compiler along,
-which costs each process 1.5 s and 165 MB, and fails beside a PyTorch of another build.
+which costs each process 2 s and 165 MB, and fails beside a PyTorch of another build.
 """
 
 from __future__ import annotations
