@@ -5,6 +5,7 @@ Each process works on its part of every batch, under PyTorch's DistributedDataPa
 
 from __future__ import annotations
 
+import atexit
 import logging
 import os
 import re
@@ -136,8 +137,23 @@ def join_world(device: str) -> Iterator[World]:
         yield world
     except (PhotozError, Stopped) as end:
         if not isinstance(end, PeerError):  # an orderly end takes all of them
-            dist.destroy_process_group()
+            _leave()
         raise
+    _leave()
+
+
+_left: list[object] = []
+"""Groups that this process has left, kept until it ends.
+
+What averages gradients, in C++, is often the last that knows its group, and it lets go of it
+with Python's lock held: the group would then wait for a thread that may wait for that lock, for
+ever (https://github.com/pytorch/pytorch/issues/56297).
+"""
+atexit.register(_left.clear)
+
+
+def _leave() -> None:
+    _left.append(dist.group.WORLD)
     dist.destroy_process_group()
 
 

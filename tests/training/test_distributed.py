@@ -61,6 +61,16 @@ seen["rows"] = [rows.tolist() for rows in seen["rows"]]
 torch.save(seen, saved)
 """
 
+LEAVING = """
+import weakref
+import torch.distributed as dist
+from photoz_ssl.training.distributed import join_world
+
+with join_world("cpu"):
+    group = weakref.ref(dist.group.WORLD)
+print("kept" if group() else "gone", dist.is_initialized())
+"""
+
 COMMAND_LINE = """
 import sys
 from dataclasses import replace
@@ -179,6 +189,13 @@ def test_torchrun_finetunes_as_one_process_does(tiny_archive: Path, tmp_path: Pa
     lines = [(tmp_path / run / "metrics.jsonl").read_text().splitlines() for run in ("one", "two")]
     for first, second in zip(*lines, strict=True):
         assert json.loads(second) == pytest.approx(json.loads(first), rel=1e-4)
+
+
+def test_what_is_left_is_not_taken_apart_by_what_averaged_gradients() -> None:
+    """Which would wait, with Python's lock held, for a thread that may wait for that lock."""
+    processes = start_two(LEAVING)
+    assert ended(*processes) == [(0, "")] * 2
+    assert [process.said for process in processes] == ["kept False\n"] * 2
 
 
 def test_a_signal_to_one_process_stops_all_at_the_same_step(
