@@ -143,7 +143,7 @@ def join_world(device: str) -> Iterator[World]:
 
 
 _left: list[object] = []
-"""Groups that this process has left, kept until it ends.
+"""Groups that this process has left, kept until it joins another or ends.
 
 What averages gradients, in C++, is often the last that knows its group, and it lets go of it
 with Python's lock held: the group would then wait for a thread that may wait for that lock, for
@@ -160,6 +160,7 @@ def _leave() -> None:
 def _meet(launch: Launch, world: World) -> None:
     on_gpu = world.device.type == "cuda"
     _require_address(launch.meeting)
+    _left.clear()  # the last one holds the port at which the next would meet
     with world.peers(), _signals_of_the_system(), _told_of_waiting(launch):
         dist.init_process_group(
             "nccl" if on_gpu else "gloo",
