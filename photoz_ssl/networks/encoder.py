@@ -220,11 +220,10 @@ def _stem_pool(config: EncoderConfig) -> nn.Module:
 def _stages(config: EncoderConfig) -> list[nn.Sequential]:
     """The four of them; each but the first halves the maps and doubles their number."""
     block, numbers = ARCHITECTURES[config.architecture]
-    channels = config.n_channels
+    channels, stride = config.n_channels, 1 if config.averaged else 2
     stages = [build_stage(block, channels, channels, n_blocks=numbers[0])]
     for n_blocks in numbers[1:]:
         incoming, channels = channels * block.expansion, 2 * channels
-        stride = 1 if config.averaged else 2
         stage = build_stage(block, incoming, channels, n_blocks=n_blocks, stride=stride)
         stages.append(nn.Sequential(nn.AvgPool2d(2), *stage) if config.averaged else stage)
     return stages

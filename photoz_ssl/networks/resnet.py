@@ -13,82 +13,74 @@ __all__ = ["BasicBlock", "Bottleneck", "build_stage"]
 
 
 class _Block(nn.Module):
-    """What convolutions make of the maps is added to the maps.
+    """Convolutions, each with its BatchNorm, whose outcome is added to the maps that came in.
 
     Parameters
     ----------
-    in_channels : int
-        Maps that come in.
-    channels : int
-        Maps within; `expansion` times as many go out.
+    *convolutions : Conv2d
+        One after the other.
     stride : int
-        Of the first convolution of 3 by 3 pixels, and of the shortcut.
+        Of all of them together, and of the shortcut.
     """
 
-    expansion: int
-
-    def __init__(self, in_channels: int, channels: int, stride: int = 1) -> None:
+    def __init__(self, *convolutions: nn.Conv2d, stride: int) -> None:
         super().__init__()
-        self._add_convolutions(in_channels, channels, stride)
+        self.depth = len(convolutions)
+        for number, convolution in enumerate(convolutions, start=1):
+            self.add_module(f"conv{number}", convolution)
+            self.add_module(f"bn{number}", nn.BatchNorm2d(convolution.out_channels))
         self.relu = nn.ReLU(inplace=True)
-        out_channels = channels * self.expansion
+        in_channels, out_channels = convolutions[0].in_channels, convolutions[-1].out_channels
         self.downsample: nn.Sequential | None = None
         if stride != 1 or in_channels != out_channels:
             self.downsample = nn.Sequential(
                 _convolution(1, in_channels, out_channels, stride), nn.BatchNorm2d(out_channels)
             )
 
-    def _add_convolutions(self, in_channels: int, channels: int, stride: int) -> None:
-        """Make the convolutions, each with its BatchNorm."""
-        raise NotImplementedError
-
-    def _residual(self, maps: Tensor) -> Tensor:
-        """What is added to the maps, shape (n, channels, y, x)."""
-        raise NotImplementedError
-
     def forward(self, maps: Tensor) -> Tensor:
         """Maps, shape (n, channels, y, x), of maps."""
-        residual = self._residual(maps)
+        residual = maps
+        for number in range(1, self.depth + 1):
+            taken = residual if number == 1 else self.relu(residual)
+            residual = getattr(self, f"bn{number}")(getattr(self, f"conv{number}")(taken))
         residual += maps if self.downsample is None else self.downsample(maps)
         rectified: Tensor = self.relu(residual)
         return rectified
 
 
 class BasicBlock(_Block):
-    """Two convolutions of 3 by 3 pixels."""
+    """Two convolutions of 3 by 3 pixels, the first with the stride.
+
+    Parameters
+    ----------
+    in_channels, channels : int
+        Maps that come in, and maps within; `expansion` times as many go out.
+    stride : int
+        How many times smaller the maps become.
+    """
 
     expansion = 1
 
-    def _add_convolutions(self, in_channels: int, channels: int, stride: int) -> None:
-        self.conv1 = _convolution(3, in_channels, channels, stride)
-        self.bn1 = nn.BatchNorm2d(channels)
-        self.conv2 = _convolution(3, channels, channels)
-        self.bn2 = nn.BatchNorm2d(channels)
-
-    def _residual(self, maps: Tensor) -> Tensor:
-        inner: Tensor = self.relu(self.bn1(self.conv1(maps)))
-        outer: Tensor = self.bn2(self.conv2(inner))
-        return outer
+    def __init__(self, in_channels: int, channels: int, stride: int = 1) -> None:
+        super().__init__(
+            _convolution(3, in_channels, channels, stride),
+            _convolution(3, channels, channels),
+            stride=stride,
+        )
 
 
 class Bottleneck(_Block):
-    """A convolution of 3 by 3 pixels between two of one pixel; the stride is that of the 3 by 3."""
+    """One of 3 by 3 pixels, with the stride, between two of one pixel; see `BasicBlock`."""
 
     expansion = 4
 
-    def _add_convolutions(self, in_channels: int, channels: int, stride: int) -> None:
-        self.conv1 = _convolution(1, in_channels, channels)
-        self.bn1 = nn.BatchNorm2d(channels)
-        self.conv2 = _convolution(3, channels, channels, stride)
-        self.bn2 = nn.BatchNorm2d(channels)
-        self.conv3 = _convolution(1, channels, channels * self.expansion)
-        self.bn3 = nn.BatchNorm2d(channels * self.expansion)
-
-    def _residual(self, maps: Tensor) -> Tensor:
-        narrow: Tensor = self.relu(self.bn1(self.conv1(maps)))
-        inner: Tensor = self.relu(self.bn2(self.conv2(narrow)))
-        outer: Tensor = self.bn3(self.conv3(inner))
-        return outer
+    def __init__(self, in_channels: int, channels: int, stride: int = 1) -> None:
+        super().__init__(
+            _convolution(1, in_channels, channels),
+            _convolution(3, channels, channels, stride),
+            _convolution(1, channels, channels * self.expansion),
+            stride=stride,
+        )
 
 
 def build_stage(

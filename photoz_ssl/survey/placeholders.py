@@ -11,7 +11,7 @@ from photoz_ssl.spec import MOST_REDDENING
 
 __all__ = [
     "LOWEST_REDSHIFT",
-    "estimates_alone",
+    "possible_estimates",
     "possible_magnitudes",
     "possible_reddening",
     "without_placeholders",
@@ -45,18 +45,19 @@ def without_placeholders(redshift: NDArray[Any]) -> NDArray[Any]:
     return _above(LOWEST_REDSHIFT, redshift)
 
 
-def estimates_alone(redshift: NDArray[Any]) -> NDArray[Any]:
+def possible_estimates(redshift: NDArray[Any]) -> NDArray[Any]:
     """Photometric redshifts, shape (n,), with NaN for what stands for none, such as -1.
 
     Some methods give numbers a little below 0, and are to be judged by them.
 
-    >>> estimates_alone(np.array([0.1, -0.05, -1, -99])).tolist()
+    >>> possible_estimates(np.array([0.1, -0.05, -1, -99])).tolist()
     [0.1, -0.05, nan, nan]
     """
     return _above(-1.0, redshift)
 
 
 def _above(lowest: float, redshift: NDArray[Any]) -> NDArray[Any]:
+    """Redshifts, shape (n,), with NaN for those from `HIGHEST_REDSHIFT` on, or not above one."""
     possible = (redshift > lowest) & (redshift < HIGHEST_REDSHIFT)
     return np.where(possible, redshift, redshift.dtype.type(np.nan))
 

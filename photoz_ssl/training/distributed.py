@@ -153,6 +153,7 @@ atexit.register(_left.clear)
 
 
 def _leave() -> None:
+    """End this process's part in the group of all."""
     _left.append(dist.group.WORLD)
     dist.destroy_process_group()
 

@@ -18,8 +18,6 @@ from photoz_ssl.cli.main import COMMANDS, PhotozGroup, main
 from photoz_ssl.errors import PhotozError
 
 SLOW_MODULES = ("torch", "astropy", "numpy", "fitsio", "h5py", "rich", "matplotlib")
-
-
 COMPILER = ("torchvision", "torch._dynamo")
 
 

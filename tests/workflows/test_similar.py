@@ -49,7 +49,7 @@ def save_model(path: Path, seed: int) -> Path:
     torch.manual_seed(seed)
     config = dataclasses.replace(PRESETS["resnet18-compact"], width=0.125)
     grid = RedshiftGrid()
-    network = RedshiftNetwork(build_encoder(config), grid.n_bins)
+    network = RedshiftNetwork(build_encoder(config, seed=seed), grid.n_bins)
     model = Checkpoint(
         kind="photoz",
         spec=ImageSpec(),

@@ -14,7 +14,7 @@ from photoz_ssl.redshift.scores import PdfScores, pdf_scores
 from photoz_ssl.survey.catalog import Catalog, has_beside, open_beside, open_catalog, selected_rows
 from photoz_ssl.survey.placeholders import (
     LOWEST_REDSHIFT,
-    estimates_alone,
+    possible_estimates,
     possible_magnitudes,
     possible_reddening,
     without_placeholders,
@@ -110,13 +110,13 @@ def read_predictions(path: str, *, redshift_column: str, split: str | None) -> P
             catalog.find((EBV,)): possible_reddening,
         }
         quantities = [name for name in possible if name]
+        possible[estimated] = possible_estimates
         names = dict.fromkeys([estimated, *intervals, *quantities])
         columns, chosen = _read_columns(catalog, tuple(names), split_column, split)
         if not chosen.any():
             raise CatalogError(f"{path} has no row whose {SPLIT} is {split}", "leave out --split")
         _refuse_other_quantity(path, spectroscopic, columns[spectroscopic])
-        columns |= {name: possible[name](columns[name]) for name in quantities}
-        columns[estimated] = estimates_alone(columns[estimated])
+        columns |= {name: possible[name](columns[name]) for name in (estimated, *quantities)}
         true = columns[spectroscopic]
         scores, notices = _score_pdfs(catalog, true, chosen)
     if len(intervals) < len(INTERVALS):

@@ -32,11 +32,14 @@ NAMES = [column.name for column, _ in EVIDENCE_COLUMNS]
 
 
 class Case:
-    """A random model, an archive of 24 galaxies, and the atlas that the one makes of the other."""
+    """A random model, an archive of 24 galaxies, and the atlas that the one makes of the other.
+
+    With this seed no galaxy has its last neighbour as near as the next, but for rounding.
+    """
 
     def __init__(self, folder: Path, archive: Path) -> None:
         self.folder, self.archive = folder, archive
-        self.model = save_model(folder / "model.safetensors", 0)
+        self.model = save_model(folder / "model.safetensors", 3)
         self.atlas = folder / "atlas.h5"
         embed(EmbedConfig(catalog=str(archive), output=self.atlas, model=self.model))
 
@@ -90,14 +93,11 @@ def test_neighbours_are_those_of_a_plain_search_without_the_galaxy_itself(case: 
     block = toy_block()
     cosine = Predictor.load(case.model).represent(block.images, block.ebv) @ vectors.T
     np.fill_diagonal(cosine, -1)
-    order = np.argsort(-cosine, axis=1)
-    last, next_one = np.take_along_axis(cosine, order, axis=1)[:, N_NEIGHBOURS - 1 :][:, :2].T
-    sure = last - next_one > 1e-6  # beyond what float32 rounds
-    assert np.count_nonzero(sure) > 20
-    redshift = atlas.redshift[order[sure, :N_NEIGHBOURS]].astype(float)
+    nearest = np.argsort(-cosine, axis=1)[:, :N_NEIGHBOURS]
+    redshift = atlas.redshift[nearest].astype(float)
     assert (rows["NN_COUNT"] == N_NEIGHBOURS).all()
-    np.testing.assert_allclose(rows["NN_Z_MEAN"][sure], redshift.mean(axis=1), rtol=2e-3)
-    np.testing.assert_allclose(rows["NN_Z_STD"][sure], redshift.std(axis=1), rtol=2e-2)
+    np.testing.assert_allclose(rows["NN_Z_MEAN"], redshift.mean(axis=1), rtol=2e-3)
+    np.testing.assert_allclose(rows["NN_Z_STD"], redshift.std(axis=1), rtol=2e-2)
     np.testing.assert_array_equal(rows["NN_ID"] == rows["OBJID"], False)
     by_id = dict(zip(atlas.object_id.tolist(), atlas.redshift.tolist(), strict=True))
     np.testing.assert_allclose(rows["NN_Z_SPEC"], [by_id[name] for name in rows["NN_ID"].tolist()])
