@@ -171,6 +171,7 @@ def _meet(launch: Launch, world: World) -> None:
             timeout=PATIENCE,
             device_id=world.device if on_gpu else None,
         )
+        dist.barrier()  # they meet at the first of them, which may not end before all have met
 
 
 @contextmanager

@@ -71,6 +71,25 @@ with join_world("cpu"):
 print("kept" if group() else "gone", dist.is_initialized())
 """
 
+MEETING = """
+import os, time
+import torch.distributed as dist
+from photoz_ssl.training.distributed import join_world
+
+meet = dist.init_process_group
+
+def slowly(*arguments, **options):
+    meet(*arguments, **options)
+    if os.environ["RANK"] == "1":
+        time.sleep(1)
+        print(time.monotonic())
+
+dist.init_process_group = slowly
+with join_world("cpu"):
+    if os.environ["RANK"] == "0":
+        print(time.monotonic())
+"""
+
 COMMAND_LINE = """
 import sys
 from dataclasses import replace
@@ -189,6 +208,14 @@ def test_torchrun_finetunes_as_one_process_does(tiny_archive: Path, tmp_path: Pa
     lines = [(tmp_path / run / "metrics.jsonl").read_text().splitlines() for run in ("one", "two")]
     for first, second in zip(*lines, strict=True):
         assert json.loads(second) == pytest.approx(json.loads(first), rel=1e-4)
+
+
+def test_nobody_goes_on_before_all_have_met() -> None:
+    """They meet at the first of them: if it ended early, one that is slow would find nobody."""
+    processes = start_two(MEETING)
+    assert ended(*processes) == [(0, "")] * 2
+    first, slow = (float(process.said) for process in processes)
+    assert slow < first
 
 
 def test_what_is_left_is_not_taken_apart_by_what_averaged_gradients() -> None:
