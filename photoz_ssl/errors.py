@@ -104,15 +104,15 @@ class PeerFailedError(PhotozError):
 
 
 class MissingExtraError(PhotozError):
-    """An optional dependency is not installed, or cannot be imported for a reason."""
+    """An optional dependency is not installed, is too old, or cannot be imported."""
 
-    def __init__(self, package: str, extra: str, purpose: str, reason: str = "") -> None:
-        why = f"is installed but cannot be imported: {reason}" if reason else "is not installed"
+    def __init__(self, package: str, extra: str, purpose: str, fault: str = "") -> None:
+        upgrade = "--upgrade " if fault else ""
         super().__init__(
-            f"{purpose} needs the package {package!r}, which {why}",
-            f"install it with: pip install {'--upgrade ' * bool(reason)}'photoz-ssl[{extra}]'",
+            f"{purpose} needs the package {package!r}, which {fault or 'is not installed'}",
+            f"install it with: pip install {upgrade}'photoz-ssl[{extra}]'",
         )
-        self._made_of = (package, extra, purpose, reason)
+        self._made_of = (package, extra, purpose, fault)
 
     def __reduce__(self) -> tuple[type[MissingExtraError], tuple[str, str, str, str]]:
         """How it comes over from another process."""

@@ -5,11 +5,21 @@ from __future__ import annotations
 import importlib
 import importlib.util
 import sys
+from functools import cache
+from importlib import metadata
 from types import ModuleType
+
+from packaging.requirements import Requirement
+from packaging.specifiers import SpecifierSet
+from packaging.utils import canonicalize_name
+from packaging.version import InvalidVersion, Version
 
 from photoz_ssl.errors import MissingExtraError
 
-__all__ = ["import_extra", "is_installed", "require_extra"]
+__all__ = ["fault_of_version", "import_extra", "is_installed", "require_extra"]
+
+DISTRIBUTIONS = {"faiss": "faiss-cpu", "sklearn": "scikit-learn"}
+"""Packages that are installed by another name."""
 
 
 def import_extra(module: str, *, extra: str, purpose: str) -> ModuleType:
@@ -27,14 +37,14 @@ def import_extra(module: str, *, extra: str, purpose: str) -> ModuleType:
     Raises
     ------
     MissingExtraError
-        If the module's package is not installed, or cannot be imported.
+        If the module's package is not installed, is too old, or cannot be imported.
     """
     require_extra(module, extra=extra, purpose=purpose)
     try:
         return importlib.import_module(module)
     except ImportError as error:
-        reason = " ".join(str(error).split())
-        raise MissingExtraError(module.partition(".")[0], extra, purpose, reason) from error
+        fault = f"is installed but cannot be imported: {' '.join(str(error).split())}"
+        raise MissingExtraError(module.partition(".")[0], extra, purpose, fault) from error
 
 
 def require_extra(module: str, *, extra: str, purpose: str) -> None:
@@ -48,11 +58,13 @@ def require_extra(module: str, *, extra: str, purpose: str) -> None:
     Raises
     ------
     MissingExtraError
-        If the module's package is not installed.
+        If the module's package is not installed, or too old.
     """
     package = module.partition(".")[0]
     if not is_installed(package):
         raise MissingExtraError(package, extra, purpose)
+    if fault := fault_of_version(package):
+        raise MissingExtraError(package, extra, purpose, fault)
 
 
 def is_installed(package: str) -> bool:
@@ -60,3 +72,25 @@ def is_installed(package: str) -> bool:
     if package in sys.modules:
         return sys.modules[package] is not None
     return importlib.util.find_spec(package) is not None
+
+
+def fault_of_version(package: str) -> str:
+    """Why a package is too old for photoz-ssl, as "is of version 1.0: >=2.0 is needed", if it is.
+
+    It may be older than the extra says where something else had brought it.
+    """
+    name = DISTRIBUTIONS.get(package, package)
+    try:
+        version, allowed = Version(metadata.version(name)), _versions_allowed()[name]
+    except (metadata.PackageNotFoundError, InvalidVersion, KeyError):
+        return ""  # it did not come from an installer, or comes with another package
+    if allowed.contains(version, prereleases=True):
+        return ""
+    return f"is of version {version}: {allowed} is needed"
+
+
+@cache
+def _versions_allowed() -> dict[str, SpecifierSet]:
+    """Of the packages that photoz-ssl, or an extra of it, asks for."""
+    required = map(Requirement, metadata.requires("photoz-ssl") or [])
+    return {str(canonicalize_name(package.name)): package.specifier for package in required}

@@ -16,7 +16,7 @@ from torch import nn
 
 from photoz_ssl import __version__
 from photoz_ssl.errors import OutputError
-from photoz_ssl.extras import is_installed
+from photoz_ssl.extras import fault_of_version, is_installed
 from photoz_ssl.files import atomic_output, cache_folder
 from photoz_ssl.later import Later
 from photoz_ssl.networks.engines.engine import Batches
@@ -37,8 +37,8 @@ LENGTH_BYTES = 8
 
 
 def has_openvino() -> bool:
-    """Whether the extra is installed."""
-    return is_installed("openvino")
+    """Whether the extra is installed, and not too old."""
+    return is_installed("openvino") and not fault_of_version("openvino")
 
 
 class OpenVinoEngine:
