@@ -58,6 +58,8 @@ def claim_output(path: Path, *, overwrite: bool) -> None:
         or if its parent folder does not exist.
     """
     with output_errors(path):
+        with suppress(FileNotFoundError, NotADirectoryError):
+            path.lstat()  # why one cannot be, `Path.exists` and `is_dir` may not tell
         if path.is_dir():
             raise OutputError(f"the output {path} is a folder", "name a file")
         if path.exists() and not (path.is_file() and path.absolute().parent != DEVICES):

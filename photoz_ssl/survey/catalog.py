@@ -7,7 +7,7 @@ import shutil
 import sys
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -189,7 +189,7 @@ def _spooled_stdin(seen: bytes = b"") -> Iterator[str]:
     _require_stdin()
     with (
         temporary_errors(f"for {SHOWN_STDIN}"),
-        tempfile.NamedTemporaryFile(suffix=".fits") as file,
+        closing(tempfile.NamedTemporaryFile(suffix=".fits")) as file,
     ):
         file.write(seen)
         shutil.copyfileobj(sys.stdin.buffer, file, 1 << 20)

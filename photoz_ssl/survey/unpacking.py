@@ -8,7 +8,7 @@ import re
 import tempfile
 import zlib
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import IO
 
@@ -63,7 +63,7 @@ def plain_file(path: Path, *, most_bytes: int) -> Iterator[str]:
         return
     with (
         temporary_errors("to unpack images"),
-        tempfile.NamedTemporaryFile(suffix=".fits") as copy,
+        closing(tempfile.NamedTemporaryFile(suffix=".fits")) as copy,
     ):
         unpack(path, copy, most_bytes=most_bytes)
         copy.flush()
