@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import os
+import shutil
 import socket
+import subprocess
 import threading
 import time
 import urllib.request
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -59,6 +62,70 @@ def test_the_finished_table_is_sent(
         time.sleep(0.0 if received else 0.05)
     with urllib.request.urlopen(received[0]["url"], timeout=30) as table:
         assert table.read(9) == start
+
+
+@contextmanager
+def running(*command: object, **options: Any) -> Iterator[subprocess.Popen[str]]:
+    """A program, ended at the end; what it says on stdout can be read."""
+    program = subprocess.Popen(
+        [*map(str, command)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+        **options,
+    )
+    with program:
+        try:
+            yield program
+        finally:
+            program.terminate()
+
+
+@pytest.fixture
+def topcat(lock: Path, tmp_path: Path) -> Iterator[Any]:
+    """A client of TOPCAT's own hub, to which TOPCAT has said that it takes tables."""
+    for program in ("topcat", "Xvfb"):
+        if shutil.which(program) is None:
+            pytest.skip(f"{program} is not installed")
+    client = samp.SAMPIntegratedClient(name="asker", addr="127.0.0.1")
+    with ExitStack() as ended:
+        screen = ended.enter_context(running("Xvfb", "-displayfd", 1))
+        assert screen.stdout is not None
+        display = f":{screen.stdout.readline().strip()}"
+        environ = {"DISPLAY": display, "JAVA_TOOL_OPTIONS": f"-Duser.home={tmp_path}"}
+        ended.enter_context(running("topcat", "-hub", env=os.environ | environ))
+        wait_until(lambda: lock.exists() and "samp.hub.xmlrpc.url" in lock.read_text())
+        client.connect()
+        ended.callback(client.disconnect)
+        wait_until(lambda: client.get_subscribed_clients("table.load.fits"))
+        yield client
+
+
+def wait_until(true: Callable[[], Any]) -> None:
+    for _ in range(600):
+        if true():
+            return
+        time.sleep(0.1)
+    raise TimeoutError(true)
+
+
+def test_topcat_loads_the_table_that_is_sent(
+    topcat: Any, tiny_archive: Path, tmp_path: Path
+) -> None:
+    output = tmp_path / "z.fits"
+    [program] = topcat.get_subscribed_clients("table.load.fits")
+
+    def shows(row: int) -> bool:
+        params = {"url": output.as_uri(), "table-id": output.as_uri(), "row": str(row)}
+        message = {"samp.mtype": "table.highlight.row", "samp.params": params}
+        return bool(topcat.call_and_wait(program, message, "30")["samp.status"] == "samp.ok")
+
+    assert not shows(0)
+    report = predict(PredictConfig(catalog=str(tiny_archive), output=str(output), samp=True))
+    assert report.notices[-1].endswith("was sent to 1 program by SAMP")
+    wait_until(lambda: shows(0))
+    assert shows(report.n_rows - 1)
+    assert not shows(report.n_rows)
 
 
 def test_without_a_hub_the_table_is_there_all_the_same(tiny_archive: Path, tmp_path: Path) -> None:
