@@ -96,7 +96,7 @@ class ImageSpec:
 
         Raises
         ------
-        SpecMismatchError
+        ValueError
             If the text is not a specification.
         """
         try:
@@ -104,8 +104,8 @@ class ImageSpec:
             require_types(fields, cls)
             fields["bands"] = _texts(fields["bands"])
             return cls(**fields)
-        except (ValueError, KeyError, TypeError, AttributeError) as error:
-            raise SpecMismatchError(f"not an image specification: {text[:80]!r}") from error
+        except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+            raise ValueError(f"not an image specification: {text[:80]!r}") from error
 
     def require_usable_by(self, network: ImageSpec, *, here: str, there: str) -> None:
         """Refuse images that a network was not made for.

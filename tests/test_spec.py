@@ -32,10 +32,11 @@ def test_json_round_trip() -> None:
         '{"bands": ["u"], "size": 64.0}',
         '{"bands": ["u"], "pixel_scale": NaN}',
         '{"bands": ["u"], "dereddened": 1}',
+        "[" * 10_000,
     ],
 )
 def test_nonsense_is_refused(text: str) -> None:
-    with pytest.raises(SpecMismatchError, match="not an image specification"):
+    with pytest.raises(ValueError, match="not an image specification"):
         ImageSpec.from_json(text)
 
 

@@ -193,6 +193,11 @@ def test_an_alien_hdf5_file_is_refused(make_atlas: MakeAtlas) -> None:
         read_atlas(path)
     path = make_atlas()
     with h5py.File(path, "r+") as file:
+        file.attrs["spec"] = "{}"
+    with pytest.raises(ArchiveError, match=f"{path} is not a readable atlas"):
+        read_atlas(path)
+    path = make_atlas()
+    with h5py.File(path, "r+") as file:
         del file["representations"]
         file.create_dataset("representations", data=np.zeros((12, 8), "f4"), compression="gzip")
     with pytest.raises(ArchiveError, match="compressed, chunked or empty"):

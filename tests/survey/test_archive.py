@@ -134,6 +134,11 @@ def test_hostile_archives_are_told_in_a_sentence(tiny_archive: Path, tmp_path: P
         path.write_bytes(whole[: int(fraction * len(whole))])
         with pytest.raises(ArchiveError):
             open_archive(path)
+    path.write_bytes(whole)
+    with h5py.File(path, "r+") as file:
+        file.attrs["spec"] = "{}"
+    with pytest.raises(ArchiveError, match=f"{path} is not a readable HDF5 archive"):
+        open_archive(path)
 
 
 @pytest.mark.parametrize(

@@ -437,6 +437,7 @@ def test_merged_shards_are_the_single_run(
         ('"--vectors": "float16"', '"--vectors": "S"'),
         ('"name of the model"', '"nobody"'),
         ('["looks", ', '["books", '),
+        ('"kind of images": "{', '"kind of images": "'),
     ],
 )
 def test_a_forged_part_of_an_atlas_is_refused(

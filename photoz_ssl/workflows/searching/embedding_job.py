@@ -253,5 +253,5 @@ def _header(part: Part) -> AtlasHeader:
             has_ids=bool(job["kind of ids"]),
             name_column=str(job.get("column of ids", "")) or None,
         )
-    except KeyError as error:
+    except (KeyError, ValueError) as error:
         raise no_atlas from error
