@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from typing import Any
@@ -16,12 +17,13 @@ from astropy.coordinates import (
     Supergalactic,
 )
 from astropy.io import fits
-from astropy.wcs import WCS, NoConvergence
+from astropy.wcs import WCS, NoConvergence, Wcsprm
 from astropy.wcs.utils import proj_plane_pixel_scales, wcs_to_celestial_frame
 from numpy.typing import NDArray
 
 from photoz_ssl.survey.angles import degrees_in
 from photoz_ssl.survey.images.image_files import Header
+from photoz_ssl.survey.raw_headers import CARD
 
 __all__ = ["SkyGrid", "celestial_wcs", "frame_of", "sky_grid", "to_pixels", "to_sky"]
 
@@ -30,6 +32,13 @@ WCS_CARD = re.compile(
     r"|(EQUINOX|RADESYS|RADECSYS|LONPOLE|LATPOLE)$|PV[12]_\d+$"
 )
 SIP_CARD = re.compile(r"[AB]P?_(ORDER|\d_\d)$")
+
+PLAIN_CARD = re.compile(
+    r"(?=[^=]{8}= )(?:(?:(?:CTYPE|CUNIT)[12]|RADESYS) *= +'[^']*'"
+    r"|(?:(?:CRPIX|CRVAL|CDELT|CROTA)[12]|(?:CD|PC)[12]_[12]|EQUINOX|LONPOLE|LATPOLE) *= +"
+    r"[+-]?(?:\d+\.?\d*|\.\d+)(?:E[+-]?\d{1,3})?) *(?:/[ -~]*)?"
+)
+"""Of which nothing has to be mended, as the standard has it, and of no distortion."""
 
 CELESTIAL = re.compile(r"RA--|DEC-|.(LON|LAT)|..(LN|LT)")
 """What the CTYPE of an axis of the sky begins with."""
@@ -92,6 +101,9 @@ def to_pixels(wcs: WCS, first: Any, second: Any) -> Pixels:
 
     NaN where there is none.
     """
+    if wcs.sip is None and np.ndim(first) == 0:  # in a tenth of the time of what follows
+        x, y = wcs.wcs.s2p([[first, second]], 0)["pixcrd"][0]
+        return x, y
     x, y = wcs.wcs_world2pix(first, second, 0)
     if wcs.sip is None:
         return x, y
@@ -132,7 +144,7 @@ def sky_grid(header: Header) -> SkyGrid | None:
         return None
     distorted = str(header["CTYPE1"]["value"]).strip().upper().endswith("-SIP")
     known = (
-        card["card_string"].ljust(80)
+        card["card_string"].ljust(CARD)
         for name, card in header.items()
         if WCS_CARD.match(name) or (distorted and SIP_CARD.match(name))
     )
@@ -141,8 +153,26 @@ def sky_grid(header: Header) -> SkyGrid | None:
 
 @lru_cache(maxsize=16)
 def _grid_of(cards: str) -> SkyGrid | None:
-    wcs = celestial_wcs(fits.Header.fromstring(cards))
+    wcs = _plain_wcs(cards) or celestial_wcs(fits.Header.fromstring(cards))
     return None if wcs is None else SkyGrid(wcs, frame_of(wcs))
+
+
+def _plain_wcs(cards: str) -> WCS | None:
+    """What astropy makes of cards that are plain, in a tenth of the time; None for others.
+
+    WCSLIB gets them as they are: astropy's header would mend them, and look for distortions.
+    """
+    each = (cards[start : start + CARD] for start in range(0, len(cards), CARD))
+    plain = "-SIP" not in cards.upper() and all(map(PLAIN_CARD.fullmatch, each))
+    return _celestial(lambda: _of_wcslib(cards)) if plain else None
+
+
+def _of_wcslib(cards: str) -> WCS:
+    wcs = WCS(naxis=2, fix=False)
+    wcs.wcs = Wcsprm(cards.encode(), relax=True)
+    if wcs.wcs.naxis != wcs.naxis:
+        raise ValueError("one axis alone")
+    return wcs
 
 
 def celestial_wcs(header: fits.Header) -> WCS | None:
@@ -154,19 +184,19 @@ def celestial_wcs(header: fits.Header) -> WCS | None:
         If they are of the sky and it makes no sense: what would be cut there is not known.
     """
     plain = not any(name == "RADECSYS" or name.startswith("PV2_") for name in header)
-    wcs = _wcs_of(header) if plain else None
+    wcs = _celestial(lambda: WCS(header, naxis=2, fix=False)) if plain else None
     if wcs is None:
-        wcs = _wcs_of(_modern(header.copy()))
+        wcs = _celestial(lambda: WCS(_modern(header.copy()), naxis=2, fix=False))
     if wcs is None and any(CELESTIAL.match(_ctype(header, axis)) for axis in (1, 2)):
         raise ValueError("its WCS makes no sense")
     return wcs
 
 
-def _wcs_of(header: fits.Header) -> WCS | None:
-    """The celestial WCS of a header as it stands; None where there is none that makes sense."""
+def _celestial(make: Callable[[], WCS]) -> WCS | None:
+    """A WCS of the sky; None where it is of something else, or makes no sense."""
     try:
-        wcs = WCS(header, naxis=2, fix=False)
-        wcs.wcs_world2pix(*wcs.wcs.crval, 0)
+        wcs = make()
+        wcs.wcs.s2p([wcs.wcs.crval], 0)
     except (ValueError, KeyError, TypeError, MemoryError):
         return None
     return wcs if wcs.has_celestial else None

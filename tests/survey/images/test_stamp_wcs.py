@@ -10,12 +10,18 @@ import numpy as np
 import pytest
 from astropy.coordinates import FK4, FK5, BarycentricMeanEcliptic, Galactic, SkyCoord
 from astropy.io import fits
-from astropy.wcs import WCS
+from astropy.wcs import WCS, WcsError
+from astropy.wcs.utils import proj_plane_pixel_scales
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from photoz_ssl.spec import ImageSpec
 from photoz_ssl.survey.flags import RowFlag
+from photoz_ssl.survey.images import stamp_wcs
+from photoz_ssl.survey.images.image_files import Header
 from photoz_ssl.survey.images.stamp_pixels import StampProblem
+from photoz_ssl.survey.images.stamp_wcs import frame_of, to_pixels, to_sky
 from photoz_ssl.survey.images.stamps import image_facts, read_stamp
 
 RA, DEC = 150.0, 20.0
@@ -228,6 +234,83 @@ def test_a_wcs_of_the_sky_that_makes_no_sense_is_told(
         read(path)
     assert caught.value.flag == RowFlag.IMAGE_DAMAGED
     assert read(path, np.nan, np.nan).shape == (5, SIZE, SIZE)
+
+
+ROTATED: dict[str, Any] = {
+    "CDELT1": -SCALE,
+    "CDELT2": SCALE,
+    "PC1_1": 0.6,
+    "PC1_2": 0.8,
+    "PC2_1": -0.8,
+    "PC2_2": 0.6,
+}
+
+
+@settings(deadline=None)
+@given(
+    projection=st.sampled_from(["TAN", "SIN", "STG", "ARC", "ZEA", "CAR", "MER", "AIT", "CEA"]),
+    ra=st.floats(0, 360),
+    dec=st.floats(-89.9, 89.9),
+    by_cd=st.booleans(),
+    cards=st.fixed_dictionaries(
+        {},
+        optional={
+            "RADESYS": st.sampled_from(["ICRS", "FK5", "FK4"]),
+            "EQUINOX": st.sampled_from([1950.0, 1975.0, 2000]),
+            "LONPOLE": st.floats(0, 360),
+            "CUNIT1": st.just("deg"),
+        },
+    ),
+)
+def test_plain_cards_are_read_as_astropy_reads_them(
+    projection: str, ra: float, dec: float, by_cd: bool, cards: dict[str, Any]
+) -> None:
+    made = header(projection, CRVAL1=ra, CRVAL2=dec, **cards)
+    if not by_cd:
+        del made["CD*"]
+        made.update(ROTATED)
+    try:
+        expected = WCS(made, naxis=2, fix=False)
+        expected.wcs_world2pix(ra, dec, 0)
+    except WcsError:
+        return  # where astropy makes nothing of it, it is asked again, and the failure told
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(stamp_wcs, "celestial_wcs", None)  # that is the way of all others
+        grid = stamp_wcs.sky_grid(cards_of(made))
+    assert grid is not None
+    places = [0.0, 30.0, 107.5]
+    for ours, theirs in (
+        (to_sky(grid.wcs, places, places), expected.wcs_pix2world(places, places, 0)),
+        (to_pixels(grid.wcs, ra, dec), expected.wcs_world2pix(ra, dec, 0)),
+    ):
+        np.testing.assert_array_equal(ours, theirs)
+    assert grid.pixel_scale == 3600 * np.mean(proj_plane_pixel_scales(expected))
+    assert grid.frame == frame_of(expected)
+
+
+def cards_of(made: fits.Header) -> Header:
+    """What a file's header is to those that read it."""
+    return {
+        card.keyword: {"name": card.keyword, "value": card.value, "card_string": card.image}
+        for card in made.cards
+    }
+
+
+@pytest.mark.parametrize(
+    "card",
+    [
+        *(f"CD2_2   = {text:>20}" for text in ("1.1d-4", "1.1e-4", "'1.1E-4'", "1.1E-4 1")),
+        *(f"CTYPE2  = {text:>20}" for text in ("'DEC--TAN-SIP'", "3", "'DEC--TAN")),
+    ],
+)
+def test_cards_that_are_not_plain_are_left_to_astropy(card: str) -> None:
+    made = cards_of(header())
+    made[card[:8].strip()]["card_string"] = card.ljust(80)
+    asked: list[str] = []
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(stamp_wcs, "celestial_wcs", asked.append)
+        assert stamp_wcs.sky_grid(made) is None
+    assert len(asked) == 1
 
 
 def test_a_wcs_of_other_axes_is_passed_over(tmp_path: Path) -> None:
