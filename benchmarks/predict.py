@@ -101,21 +101,32 @@ def noise(n_galaxies: int) -> NDArray[np.float32]:
     return images
 
 
-def write_survey(folder: Path, n_galaxies: int) -> Survey:
+def write_survey(folder: Path, n_galaxies: int, with_wcs: bool = False) -> Survey:
     """One FITS cube a galaxy, and the catalogue that names them."""
     folder.mkdir()
+    ra, dec = np.linspace(150, 151, n_galaxies), 2.0
     for number, image in enumerate(noise(n_galaxies)):
         header = fits.Header({"BUNIT": "nanomaggy", "BANDS": "".join(BANDS)})
+        if with_wcs:
+            header.update(wcs_at(ra[number], dec, SIDE // 2 + 1, SIDE // 2 + 1).to_header())
         fits.writeto(folder / f"{number}.fits", image, header)
     columns = {
         "OBJID": np.arange(n_galaxies),
-        "RA": np.linspace(150, 151, n_galaxies),
-        "DEC": np.full(n_galaxies, 2.0),
+        "RA": ra,
+        "DEC": np.full(n_galaxies, dec),
         "EBV": np.full(n_galaxies, 0.03, np.float32),
         "CUTOUT": [f"{number}.fits" for number in range(n_galaxies)],
     }
     Table(columns).write(folder / "catalog.fits")
     return Survey(folder)
+
+
+def wcs_at(ra: float, dec: float, x: int, y: int) -> WCS:
+    """The WCS of an image of SDSS's pixels with a position, degrees, at a pixel, from 1."""
+    wcs = WCS(naxis=2)
+    wcs.wcs.ctype, wcs.wcs.crval, wcs.wcs.crpix = ["RA---TAN", "DEC--TAN"], [ra, dec], [x, y]
+    wcs.wcs.cdelt = [-0.396 / 3600, 0.396 / 3600]
+    return wcs
 
 
 def plainly(survey: Survey, model: Path, device: str, n_galaxies: int, output: Path) -> float:
@@ -209,6 +220,7 @@ def rates_of(
 def image_sources(folder: Path, n_galaxies: int) -> dict[str, PredictConfig]:
     """The same galaxies in every kind of image source that `predict` knows."""
     survey, images = write_survey(folder / "cubes", n_galaxies), noise(n_galaxies)
+    with_wcs = write_survey(folder / "cubes-with-wcs", n_galaxies, with_wcs=True)
     plain = PredictConfig(catalog=str(survey.catalog))
     for name in ("hdus", "bands", "gz"):
         (folder / name).mkdir()
@@ -233,6 +245,7 @@ def image_sources(folder: Path, n_galaxies: int) -> dict[str, PredictConfig]:
     frames, catalog = write_frames(folder / "frames", n_galaxies)
     return {
         "cube a galaxy": plain,
+        "cube a galaxy, with a WCS": PredictConfig(catalog=str(with_wcs.catalog)),
         "HDU a band": replace(plain, cutouts=f"{folder}/hdus/{{OBJID}}.fits"),
         "file a band": replace(plain, cutouts=f"{folder}/bands/{{OBJID}}-{{band}}.fits"),
         "cube.gz a galaxy": replace(plain, cutouts=f"{folder}/gz/{{OBJID}}.fits.gz"),
@@ -245,9 +258,7 @@ def image_sources(folder: Path, n_galaxies: int) -> dict[str, PredictConfig]:
 def write_frames(folder: Path, n_galaxies: int) -> tuple[Path, Path]:
     """A field in five frames of SDSS's size, compressed, and galaxies all over it."""
     folder.mkdir()
-    wcs = WCS(naxis=2)
-    wcs.wcs.ctype, wcs.wcs.crval, wcs.wcs.crpix = ["RA---TAN", "DEC--TAN"], [150, 2], [1024, 745]
-    wcs.wcs.cdelt = [-0.396 / 3600, 0.396 / 3600]
+    wcs = wcs_at(150, 2, 1024, 745)
     generator = np.random.default_rng(1)
     for band in BANDS:
         header = wcs.to_header()

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import copy
+import math
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cached_property, lru_cache
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -34,11 +36,17 @@ WCS_CARD = re.compile(
 SIP_CARD = re.compile(r"[AB]P?_(ORDER|\d_\d)$")
 
 PLAIN_CARD = re.compile(
-    r"(?=[^=]{8}= )(?:(?:(?:CTYPE|CUNIT)[12]|RADESYS) *= +'[^']*'"
+    r"(?=[^=]{8}= )(?:(?:CTYPE[12]|RADESYS) *= +'[^']*'|CUNIT[12] *= +'deg *'"
     r"|(?:(?:CRPIX|CRVAL|CDELT|CROTA)[12]|(?:CD|PC)[12]_[12]|EQUINOX|LONPOLE|LATPOLE) *= +"
     r"[+-]?(?:\d+\.?\d*|\.\d+)(?:E[+-]?\d{1,3})?) *(?:/[ -~]*)?"
 )
-"""Of which nothing has to be mended, as the standard has it, and of no distortion."""
+"""Of degrees, without distortion, and written as the standard has it: nothing is to be mended."""
+
+PLACE = ("CRPIX1", "CRPIX2", "CRVAL1", "CRVAL2")
+"""Cards that differ from cutout to cutout of a survey."""
+
+ZENITHAL = re.compile(r".{4}-(TAN|SIN|STG|ARC|ZEA)$")
+"""CTYPE of projections about the reference value."""
 
 CELESTIAL = re.compile(r"RA--|DEC-|.(LON|LAT)|..(LN|LT)")
 """What the CTYPE of an axis of the sky begins with."""
@@ -65,10 +73,13 @@ class SkyGrid:
         It may be distorted, and its axes in any order.
     frame : astropy frame, optional
         Of its coordinates; None where those are ICRS to a few hundredths of an arcsecond.
+    pixel_scale : float
+        Arcseconds a pixel, at the reference point.
     """
 
     wcs: WCS
     frame: BaseCoordinateFrame | None
+    pixel_scale: float
 
     def pixel_of(self, ra: float, dec: float) -> tuple[float, float]:
         """Column and row, from 0, of a position in ICRS, degrees; far off where not shown."""
@@ -77,9 +88,9 @@ class SkyGrid:
             there = SkyCoord(ra, dec, unit="deg").transform_to(self.frame).spherical
             position = there.lon.deg, there.lat.deg
         x, y = to_pixels(self.wcs, *(position if self.wcs.wcs.lng == 0 else position[::-1]))
-        if not (np.isfinite(x) and np.isfinite(y)):
+        if not (math.isfinite(x) and math.isfinite(y)):
             return FAR_OFF
-        return float(np.clip(x, -1e9, 1e9)), float(np.clip(y, -1e9, 1e9))
+        return min(max(float(x), -1e9), 1e9), min(max(float(y), -1e9), 1e9)
 
     def position_of(self, x: float, y: float) -> tuple[float, float]:
         """RA and Dec in ICRS, degrees, of a pixel, from 0."""
@@ -89,11 +100,6 @@ class SkyGrid:
             return position
         there = SkyCoord(*position, unit="deg", frame=self.frame).transform_to(ICRS())
         return float(there.ra.deg), float(there.dec.deg)
-
-    @cached_property
-    def pixel_scale(self) -> float:
-        """Arcseconds a pixel, at the reference point."""
-        return 3600 * float(np.mean(proj_plane_pixel_scales(self.wcs)))
 
 
 def to_pixels(wcs: WCS, first: Any, second: Any) -> Pixels:
@@ -143,36 +149,76 @@ def sky_grid(header: Header) -> SkyGrid | None:
     if "CTYPE1" not in header:
         return None
     distorted = str(header["CTYPE1"]["value"]).strip().upper().endswith("-SIP")
-    known = (
-        card["card_string"].ljust(CARD)
+    cards = {
+        name: card["card_string"].ljust(CARD)
         for name, card in header.items()
         if WCS_CARD.match(name) or (distorted and SIP_CARD.match(name))
-    )
-    return _grid_of("".join(known))
+    }
+    where = [cards.get(name, "") for name in PLACE]
+    kind = _plain_kind("".join(card for name, card in cards.items() if name not in PLACE))
+    if kind is not None and all(map(PLAIN_CARD.fullmatch, where)):
+        x, y, first, second = (header[name]["value"] for name in PLACE)
+        wcs = _celestial(lambda: _of_wcslib(kind.cards, (x, y), (first, second)))
+        if wcs is not None:
+            return SkyGrid(wcs, kind.frame, kind.pixel_scale)
+    return _grid_of("".join(cards.values()))
 
 
 @lru_cache(maxsize=16)
 def _grid_of(cards: str) -> SkyGrid | None:
-    wcs = _plain_wcs(cards) or celestial_wcs(fits.Header.fromstring(cards))
-    return None if wcs is None else SkyGrid(wcs, frame_of(wcs))
+    wcs = celestial_wcs(fits.Header.fromstring(cards))
+    return None if wcs is None else SkyGrid(wcs, frame_of(wcs), _pixel_scale(wcs))
 
 
-def _plain_wcs(cards: str) -> WCS | None:
-    """What astropy makes of cards that are plain, in a tenth of the time; None for others.
+def _pixel_scale(wcs: WCS) -> float:
+    return 3600 * float(np.mean(proj_plane_pixel_scales(wcs)))
+
+
+@dataclass(frozen=True)
+class _PlainKind:
+    """What astropy makes of plain cards, whatever their `PLACE`, in a tenth of the time.
 
     WCSLIB gets them as they are: astropy's header would mend them, and look for distortions.
+
+    Parameters
+    ----------
+    cards : Wcsprm
+        What WCSLIB has read, and not yet made anything of.
+    frame, pixel_scale
+        Of every `SkyGrid` of this kind.
+    """
+
+    cards: Wcsprm
+    frame: BaseCoordinateFrame | None
+    pixel_scale: float
+
+
+def _of_wcslib(cards: Wcsprm, pixel: tuple[float, float], value: tuple[float, float]) -> WCS:
+    """The WCS of cards with such a reference pixel, from 1, and reference value."""
+    wcs, told = WCS(naxis=2, fix=False), copy.copy(cards)
+    told.crpix, told.crval = pixel, value
+    told.lonpole, told.latpole = cards.lonpole, cards.latpole  # the copy has those of another value
+    wcs.wcs = told
+    return wcs
+
+
+@lru_cache(maxsize=16)
+def _plain_kind(cards: str) -> _PlainKind | None:
+    """Of cards without `PLACE`; None where they are not plain, or tell of no sky that is known.
+
+    Nor where what WCSLIB makes of them goes by the reference value, as in other projections.
     """
     each = (cards[start : start + CARD] for start in range(0, len(cards), CARD))
-    plain = "-SIP" not in cards.upper() and all(map(PLAIN_CARD.fullmatch, each))
-    return _celestial(lambda: _of_wcslib(cards)) if plain else None
-
-
-def _of_wcslib(cards: str) -> WCS:
-    wcs = WCS(naxis=2, fix=False)
-    wcs.wcs = Wcsprm(cards.encode(), relax=True)
-    if wcs.wcs.naxis != wcs.naxis:
-        raise ValueError("one axis alone")
-    return wcs
+    if "-SIP" in cards.upper() or not all(map(PLAIN_CARD.fullmatch, each)):
+        return None
+    try:
+        told = Wcsprm(cards.encode(), relax=True)
+        if not all(map(ZENITHAL.match, told.ctype)):
+            return None
+        wcs = _celestial(lambda: _of_wcslib(told, (0, 0), (0, 0)))
+        return None if wcs is None else _PlainKind(told, frame_of(wcs), _pixel_scale(wcs))
+    except (ValueError, MemoryError):
+        return None
 
 
 def celestial_wcs(header: fits.Header) -> WCS | None:

@@ -248,9 +248,9 @@ ROTATED: dict[str, Any] = {
 
 @settings(deadline=None)
 @given(
-    projection=st.sampled_from(["TAN", "SIN", "STG", "ARC", "ZEA", "CAR", "MER", "AIT", "CEA"]),
+    projection=st.sampled_from(["TAN", "SIN", "STG", "ARC", "ZEA"]),
     ra=st.floats(0, 360),
-    dec=st.floats(-89.9, 89.9),
+    dec=st.floats(-90, 90),
     by_cd=st.booleans(),
     cards=st.fixed_dictionaries(
         {},
@@ -300,7 +300,7 @@ def cards_of(made: fits.Header) -> Header:
     "card",
     [
         *(f"CD2_2   = {text:>20}" for text in ("1.1d-4", "1.1e-4", "'1.1E-4'", "1.1E-4 1")),
-        *(f"CTYPE2  = {text:>20}" for text in ("'DEC--TAN-SIP'", "3", "'DEC--TAN")),
+        *(f"CTYPE2  = {text:>20}" for text in ("'DEC--TAN-SIP'", "'DEC--CAR'", "3", "'DEC--TAN")),
     ],
 )
 def test_cards_that_are_not_plain_are_left_to_astropy(card: str) -> None:
