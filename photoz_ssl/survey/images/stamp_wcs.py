@@ -154,14 +154,22 @@ def sky_grid(header: Header) -> SkyGrid | None:
         for name, card in header.items()
         if WCS_CARD.match(name) or (distorted and SIP_CARD.match(name))
     }
-    where = [cards.get(name, "") for name in PLACE]
-    kind = _plain_kind("".join(card for name, card in cards.items() if name not in PLACE))
-    if kind is not None and all(map(PLAIN_CARD.fullmatch, where)):
-        x, y, first, second = (header[name]["value"] for name in PLACE)
-        wcs = _celestial(lambda: _of_wcslib(kind.cards, (x, y), (first, second)))
-        if wcs is not None:
-            return SkyGrid(wcs, kind.frame, kind.pixel_scale)
+    if all(PLAIN_CARD.fullmatch(cards.get(name, "")) for name in PLACE):
+        others = "".join(card for name, card in cards.items() if name not in PLACE)
+        grid = _plain_grid(others, *(header[name]["value"] for name in PLACE))
+        if grid is not None:
+            return grid
     return _grid_of("".join(cards.values()))
+
+
+@lru_cache(maxsize=16)
+def _plain_grid(others: str, x: float, y: float, first: float, second: float) -> SkyGrid | None:
+    """Of a reference pixel, from 1, and value, and other cards; None where these are not plain."""
+    kind = _plain_kind(others)
+    if kind is None:
+        return None
+    wcs = _celestial(lambda: _of_wcslib(kind.cards, (x, y), (first, second)))
+    return None if wcs is None else SkyGrid(wcs, kind.frame, kind.pixel_scale)
 
 
 @lru_cache(maxsize=16)

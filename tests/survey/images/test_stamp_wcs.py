@@ -313,6 +313,23 @@ def test_cards_that_are_not_plain_are_left_to_astropy(card: str) -> None:
     assert len(asked) == 1
 
 
+def test_bands_of_one_wcs_have_it_read_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made: list[WCS] = []
+
+    def noting(*told: Any, read: Any = stamp_wcs._of_wcslib) -> WCS:
+        made.append(read(*told))
+        return made[-1]
+
+    monkeypatch.setattr(stamp_wcs, "_of_wcslib", noting)
+    cards = header(CRVAL1=RA + 1e-5)
+    bands = [fits.ImageHDU(np.ones((SIDE, SIDE), np.float32), cards, band) for band in "ugriz"]
+    fits.HDUList([fits.PrimaryHDU(), *bands]).writeto(tmp_path / "bands.fits")
+    assert read(tmp_path / "bands.fits").shape == (5, SIZE, SIZE)
+    assert 1 <= len(made) <= 2  # and once to know the kind, unless another test has
+
+
 def test_a_wcs_of_other_axes_is_passed_over(tmp_path: Path) -> None:
     path = star(tmp_path / "plain.fits", header(CTYPE1="X", CTYPE2="Y"))
     assert read(path).shape == (5, SIZE, SIZE)
