@@ -154,6 +154,9 @@ def sky_grid(header: Header) -> SkyGrid | None:
         for name, card in header.items()
         if WCS_CARD.match(name) or (distorted and SIP_CARD.match(name))
     }
+    if "RADECSYS" in cards:  # the old name, as in SDSS's frames
+        cards.setdefault("RADESYS", f"{'RADESYS':8}{cards['RADECSYS'][8:]}")
+        del cards["RADECSYS"]
     if all(PLAIN_CARD.fullmatch(cards.get(name, "")) for name in PLACE):
         others = "".join(card for name, card in cards.items() if name not in PLACE)
         grid = _plain_grid(others, *(header[name]["value"] for name in PLACE))

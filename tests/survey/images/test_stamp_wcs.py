@@ -313,6 +313,16 @@ def test_cards_that_are_not_plain_are_left_to_astropy(card: str) -> None:
     assert len(asked) == 1
 
 
+@pytest.mark.parametrize("more", [{}, {"RADESYS": "FK4", "EQUINOX": 1950.0}])
+def test_a_frame_by_the_old_keyword_is_plain(
+    more: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(stamp_wcs, "celestial_wcs", None)  # that is the way of all others
+    grid = stamp_wcs.sky_grid(cards_of(header(**{"RADECSYS": "FK5", **more})))
+    assert grid is not None
+    assert grid.frame == (FK4(equinox="B1950") if more else None)
+
+
 def test_bands_of_one_wcs_have_it_read_once(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
