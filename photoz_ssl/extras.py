@@ -6,15 +6,13 @@ import importlib
 import importlib.util
 import sys
 from functools import cache
-from importlib import metadata
 from types import ModuleType
-
-from packaging.requirements import Requirement
-from packaging.specifiers import SpecifierSet
-from packaging.utils import canonicalize_name
-from packaging.version import InvalidVersion, Version
+from typing import TYPE_CHECKING
 
 from photoz_ssl.errors import MissingExtraError
+
+if TYPE_CHECKING:
+    from packaging.specifiers import SpecifierSet
 
 __all__ = ["fault_of_version", "import_extra", "is_installed", "require_extra"]
 
@@ -79,6 +77,10 @@ def fault_of_version(package: str) -> str:
 
     It may be older than the extra says where something else had brought it.
     """
+    from importlib import metadata  # here, as most commands start without it
+
+    from packaging.version import InvalidVersion, Version
+
     name = DISTRIBUTIONS.get(package, package)
     try:
         version, allowed = Version(metadata.version(name)), _versions_allowed()[name]
@@ -92,5 +94,10 @@ def fault_of_version(package: str) -> str:
 @cache
 def _versions_allowed() -> dict[str, SpecifierSet]:
     """Of the packages that photoz-ssl, or an extra of it, asks for."""
+    from importlib import metadata
+
+    from packaging.requirements import Requirement
+    from packaging.utils import canonicalize_name
+
     required = map(Requirement, metadata.requires("photoz-ssl") or [])
     return {str(canonicalize_name(package.name)): package.specifier for package in required}

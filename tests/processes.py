@@ -8,7 +8,8 @@ from __future__ import annotations
 import multiprocessing
 import os
 import tempfile
-from collections.abc import Iterator, Mapping
+import time
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -98,6 +99,15 @@ class Fork:
         for path in (self._said, self._told):
             path.unlink()
         return code, told
+
+
+def wait_until(true: Callable[[], Any]) -> None:
+    """Look ten times a second, for a minute at most."""
+    for _ in range(600):
+        if true():
+            return
+        time.sleep(0.1)
+    raise TimeoutError(true)
 
 
 def empty_file() -> Path:

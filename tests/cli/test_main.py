@@ -17,7 +17,10 @@ from photoz_ssl import __version__
 from photoz_ssl.cli.main import COMMANDS, PhotozGroup, main
 from photoz_ssl.errors import PhotozError
 
-SLOW_MODULES = ("torch", "astropy", "numpy", "fitsio", "h5py", "rich", "matplotlib")
+SLOW_MODULES = (
+    *("torch", "astropy", "numpy", "fitsio", "h5py", "rich", "matplotlib"),
+    *("packaging", "importlib.metadata"),
+)
 COMPILER = ("torchvision", "torch._dynamo")
 
 

@@ -22,7 +22,7 @@ from photoz_ssl.networks.checkpoint import load_checkpoint, shipped_model_path
 from photoz_ssl.networks.ranks import ALONE, World
 from photoz_ssl.training.distributed import Launch, join_world, launched, require_equal_parts
 from photoz_ssl.workflows.pretrain import usable_batch_size
-from tests.processes import Fork
+from tests.processes import Fork, wait_until
 
 TRAINING = """
 import sys
@@ -234,7 +234,7 @@ def test_a_signal_to_one_process_stops_all_at_the_same_step(
     )
     assert [code for code, _ in ended(*start_two(COMMAND_LINE, *whole))] == [0, 0]
     processes = start_two(COMMAND_LINE, *cut)
-    wait_for(tmp_path / "cut" / "metrics.jsonl")
+    wait_until((tmp_path / "cut" / "metrics.jsonl").exists)
     processes[1].send_signal(signal.SIGTERM)
     leading, other = ended(*processes)
     assert leading[0] == other[0] == 0
@@ -246,19 +246,11 @@ def test_a_signal_to_one_process_stops_all_at_the_same_step(
     assert models[0] == models[1]
 
 
-def wait_for(path: Path) -> None:
-    for _ in range(600):
-        if path.exists():
-            return
-        time.sleep(0.1)
-    raise TimeoutError(path)
-
-
 def test_a_killed_process_ends_the_other_in_a_sentence(tiny_archive: Path, tmp_path: Path) -> None:
     processes = start_two(
         COMMAND_LINE, *small("finetune", tiny_archive, tmp_path, "--epochs", 10_000)
     )
-    wait_for(tmp_path / "state.pt")
+    wait_until((tmp_path / "state.pt").exists)
     processes[1].kill()
     code, told = ended(*processes)[0]
     assert code == 1

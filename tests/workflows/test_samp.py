@@ -7,9 +7,8 @@ import shutil
 import socket
 import subprocess
 import threading
-import time
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
@@ -20,6 +19,7 @@ from photoz_ssl.config import PredictConfig
 from photoz_ssl.errors import ConfigError, PhotozError
 from photoz_ssl.workflows.predict import predict
 from photoz_ssl.workflows.samp import send_table
+from tests.processes import wait_until
 
 samp = pytest.importorskip("pyvo.samp", reason="pyvo (extra [samp]) is not installed")
 
@@ -58,8 +58,7 @@ def test_the_finished_table_is_sent(
     config = PredictConfig(catalog=str(tiny_archive), output=str(tmp_path / name), samp=True)
     report = predict(config)
     assert report.notices[-1].endswith(f"{name} was sent to 1 program by SAMP")
-    for _ in range(100):
-        time.sleep(0.0 if received else 0.05)
+    wait_until(lambda: received)
     with urllib.request.urlopen(received[0]["url"], timeout=30) as table:
         assert table.read(9) == start
 
@@ -99,14 +98,6 @@ def topcat(lock: Path, tmp_path: Path) -> Iterator[Any]:
         ended.callback(client.disconnect)
         wait_until(lambda: client.get_subscribed_clients("table.load.fits"))
         yield client
-
-
-def wait_until(true: Callable[[], Any]) -> None:
-    for _ in range(600):
-        if true():
-            return
-        time.sleep(0.1)
-    raise TimeoutError(true)
 
 
 def test_topcat_loads_the_table_that_is_sent(

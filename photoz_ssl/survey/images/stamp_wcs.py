@@ -6,7 +6,7 @@ import copy
 import math
 import re
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Any
 
@@ -171,8 +171,9 @@ def _plain_grid(others: str, x: float, y: float, first: float, second: float) ->
     kind = _plain_kind(others)
     if kind is None:
         return None
-    wcs = _celestial(lambda: _of_wcslib(kind.cards, (x, y), (first, second)))
-    return None if wcs is None else SkyGrid(wcs, kind.frame, kind.pixel_scale)
+    told, example = kind
+    wcs = _celestial(lambda: _of_wcslib(told, (x, y), (first, second)))
+    return None if wcs is None else replace(example, wcs=wcs)
 
 
 @lru_cache(maxsize=16)
@@ -185,25 +186,6 @@ def _pixel_scale(wcs: WCS) -> float:
     return 3600 * float(np.mean(proj_plane_pixel_scales(wcs)))
 
 
-@dataclass(frozen=True)
-class _PlainKind:
-    """What astropy makes of plain cards, whatever their `PLACE`, in a tenth of the time.
-
-    WCSLIB gets them as they are: astropy's header would mend them, and look for distortions.
-
-    Parameters
-    ----------
-    cards : Wcsprm
-        What WCSLIB has read, and not yet made anything of.
-    frame, pixel_scale
-        Of every `SkyGrid` of this kind.
-    """
-
-    cards: Wcsprm
-    frame: BaseCoordinateFrame | None
-    pixel_scale: float
-
-
 def _of_wcslib(cards: Wcsprm, pixel: tuple[float, float], value: tuple[float, float]) -> WCS:
     """The WCS of cards with such a reference pixel, from 1, and reference value."""
     wcs, told = WCS(naxis=2, fix=False), copy.copy(cards)
@@ -214,10 +196,12 @@ def _of_wcslib(cards: Wcsprm, pixel: tuple[float, float], value: tuple[float, fl
 
 
 @lru_cache(maxsize=16)
-def _plain_kind(cards: str) -> _PlainKind | None:
-    """Of cards without `PLACE`; None where they are not plain, or tell of no sky that is known.
+def _plain_kind(cards: str) -> tuple[Wcsprm, SkyGrid] | None:
+    """What WCSLIB reads in cards without `PLACE`, and the grid of one place.
 
-    Nor where what WCSLIB makes of them goes by the reference value, as in other projections.
+    WCSLIB gets them as they are, which takes a tenth of the time: astropy's header would mend them,
+    and look for distortions. None where there is something to mend, where they tell of no sky that
+    is known, and where what is made of them goes by the reference value, as in other projections.
     """
     each = (cards[start : start + CARD] for start in range(0, len(cards), CARD))
     if "-SIP" in cards.upper() or not all(map(PLAIN_CARD.fullmatch, each)):
@@ -227,7 +211,7 @@ def _plain_kind(cards: str) -> _PlainKind | None:
         if not all(map(ZENITHAL.match, told.ctype)):
             return None
         wcs = _celestial(lambda: _of_wcslib(told, (0, 0), (0, 0)))
-        return None if wcs is None else _PlainKind(told, frame_of(wcs), _pixel_scale(wcs))
+        return None if wcs is None else (told, SkyGrid(wcs, frame_of(wcs), _pixel_scale(wcs)))
     except (ValueError, MemoryError):
         return None
 
